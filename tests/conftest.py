@@ -1,0 +1,67 @@
+"""What every test may use: a real observatory over HTTP, people, targets and cadences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+CI = os.environ.get('CI') == 'true'
+NIGHT = datetime(2026, 11, 21, 8, 0, tzinfo=timezone.utc)
+
+
+def missing(part: str) -> None:
+    """A part this test needs is not on this machine: skipped for a user, a failure in CI."""
+    if CI:
+        pytest.fail(f'{part} is missing, and CI must have it.')
+    pytest.skip(f'{part} is not installed here.')
+
+
+@pytest.fixture
+def observatory(settings: Any) -> Iterator[Any]:
+    """A simulated observatory, its clock standing at NIGHT; both facility classes of the example TOM talk to it."""
+    from simulators.observatory import Observatory
+    from simulators.web import serve
+
+    with serve(Observatory(seed=1)) as server:
+        settings.FACILITIES = {
+            name: {'portal_url': server.url, 'api_key': 'example-token'} for name in ('Simulated observatory', 'Plain observatory')
+        }
+        server.observatory.set_clock(NIGHT, frozen=True)
+        server.observatory.url = server.url
+        yield server.observatory
+
+
+@pytest.fixture
+def astronomer(db: Any) -> Any:
+    """A user who owns cadences."""
+    from django.contrib.auth.models import User
+
+    return User.objects.create_user('vera', 'vera@example.org', 'stars')
+
+
+@pytest.fixture
+def target(db: Any, astronomer: Any) -> Any:
+    """A supernova that anybody may see."""
+    from tom_targets.models import Target
+
+    return Target.objects.create(name='SN 2011fe', type='SIDEREAL', ra=210.774, dec=54.274, permissions='OPEN')
+
+
+@pytest.fixture
+def make_cadence(astronomer: Any, target: Any) -> Callable[..., Any]:
+    """Make a cadence with one record, as the host's form would have left it."""
+    from tests.support.cadences import make
+
+    def build(**given: Any) -> Any:
+        return make(astronomer, target, **given)
+
+    return build
+
+
+def at(hours: float) -> datetime:
+    """An instant so many hours after NIGHT."""
+    return NIGHT + timedelta(hours=hours)

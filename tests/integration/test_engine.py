@@ -1,0 +1,57 @@
+"""The engine end to end: a real observatory over HTTP, real rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import NIGHT, at
+from tests.support.cadences import bookings, records, settle
+from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+from tom_cadence.runner import run_cadences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_waiting_observation_is_waited_for(observatory: Any, make_cadence: Any) -> None:
+    cadence = make_cadence(book=observatory)
+    report = run_cadences(now=NIGHT)
+    assert [line.decision for line in report.lines] == ['wait']
+    assert not report.failed
+    assert len(bookings(observatory)) == 1
+    assert ManagedCadence.objects.get(cadence=cadence).last_check == NIGHT
+
+
+def test_identical_waits_fold_into_one_line(observatory: Any, make_cadence: Any) -> None:
+    make_cadence(book=observatory)
+    for _ in range(4):
+        run_cadences(now=NIGHT)
+    assert list(CadenceRun.objects.values_list('decision', 'count')) == [('wait', 4)]
+
+
+def test_after_a_success_the_next_window_is_one_interval_later(observatory: Any, make_cadence: Any) -> None:
+    cadence = make_cadence(book=observatory)
+    settle(observatory, records(cadence)[0], 'COMPLETED')
+    report = run_cadences(now=at(3))
+    assert [line.decision for line in report.lines] == ['submit'], report.lines
+    new = records(cadence)[1]
+    assert new.parameters['start'] == '2026-11-22T08:00'
+    assert new.parameters['end'] == '2026-11-22T12:00'
+    assert new.status == 'PENDING'
+    assert new.user == records(cadence)[0].user
+    booked = bookings(observatory)[1]
+    assert booked['fields']['start'] == new.parameters['start']
+    request = Submission.objects.get()
+    assert request.state == 'accepted'
+    assert request.token in booked['fields']['name']
+
+
+def test_after_a_failure_it_is_asked_again_at_once(observatory: Any, make_cadence: Any) -> None:
+    cadence = make_cadence(book=observatory)
+    settle(observatory, records(cadence)[0], 'WINDOW_EXPIRED')
+    run_cadences(now=at(5))
+    assert records(cadence)[1].parameters['start'] == '2026-11-21T13:00'
+    for _ in range(3):
+        run_cadences(now=at(5))
+    assert len(bookings(observatory)) == 2

@@ -1,0 +1,57 @@
+"""The journal in the admin: to read, not to write. Switch a cadence off and on at the host's own row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+
+
+class ReadOnly(admin.ModelAdmin):
+    """The journal has one writer, and it is not a person."""
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody adds."""
+        return False
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody changes."""
+        return False
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody deletes: the journal is what keeps telescope time from being booked twice."""
+        return False
+
+
+@admin.register(ManagedCadence)
+class ManagedCadenceAdmin(ReadOnly):
+    """State, owner and last check of every cadence."""
+
+    list_display = ('host_cadence_id', 'target_name', 'strategy', 'facility', 'owner', 'state', 'reason', 'last_check')
+    list_filter = ('state', 'facility', 'strategy')
+    search_fields = ('target_name', 'owner__username', 'reason')
+    list_select_related = ('owner',)
+    ordering = ('-pk',)
+
+
+@admin.register(Submission)
+class SubmissionAdmin(ReadOnly):
+    """Every observation request, and what became of it."""
+
+    list_display = ('managed', 'cause', 'attempt', 'state', 'facility', 'window_start', 'created', 'message')
+    list_filter = ('state', 'facility')
+    search_fields = ('managed__target_name', 'cause', 'token', 'message')
+    list_select_related = ('managed',)
+    ordering = ('-pk',)
+
+
+@admin.register(CadenceRun)
+class CadenceRunAdmin(ReadOnly):
+    """What was decided, and why."""
+
+    list_display = ('managed', 'decision', 'reason', 'count', 'first', 'last')
+    list_filter = ('decision',)
+    search_fields = ('managed__target_name', 'reason')
+    list_select_related = ('managed',)

@@ -1,0 +1,23 @@
+"""The app, as the TOM Toolkit finds it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class TomCadenceConfig(AppConfig):
+    """Dynamic cadences."""
+
+    name = 'tom_cadence'
+    verbose_name = 'Cadences'
+    default_auto_field = 'django.db.models.BigAutoField'
+
+    def ready(self) -> None:
+        """Connect the signals and checks, bind deadlines to facility calls, and refuse a strategy path that cannot be loaded."""
+        from tom_cadence import checks, registry, signals
+        from tom_cadence.facilities.deadlines import install_transport_hook
+
+        install_transport_hook()
+        signals.connect()
+        checks.register_all()
+        registry.validate_paths()

@@ -1,0 +1,164 @@
+"""System checks: each mistake in the settings has an id and a hint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.management import get_commands
+from django.db import connections, router
+from django.db.utils import DatabaseError
+
+from tom_cadence import conf, registry
+
+IDS: dict[str, str] = {
+    'tom_cadence.E001': 'TOM_CADENCE is not a dictionary.',
+    'tom_cadence.E002': 'A key of TOM_CADENCE has a value of the wrong type.',
+    'tom_cadence.E003': "The clock in TOM_CADENCE['CLOCK'] cannot be used.",
+    'tom_cadence.E004': 'USE_TZ is off: windows would be shifted by the offset of the server.',
+    'tom_cadence.E005': "This app's tables and the toolkit's are on different databases, so nothing can be written in one transaction.",
+    'tom_cadence.W001': 'TOM_CADENCE has a key that does not exist.',
+    'tom_cadence.W002': 'Two strategies have the same class name: the later one wins.',
+    'tom_cadence.W003': "The toolkit's own runcadencestrategies wins: it books twice when two crons run at once.",
+    'tom_cadence.W004': 'SQLite is not set up for several processes.',
+    'tom_cadence.W005': "This app's strategies stand in for the toolkit's two of the same name.",
+    'tom_cadence.W006': 'An active cadence names a strategy that is not configured.',
+    'tom_cadence.W007': 'An active cadence names a facility that is not configured.',
+}
+
+
+def register_all() -> None:
+    """Hand the checks to Django."""
+    for check in (
+        settings_check,
+        strategies_check,
+        command_check,
+        time_zone_check,
+        database_router_check,
+        sqlite_check,
+    ):
+        register(check, 'tom_cadence')
+    register(cadences_check, Tags.database)
+
+
+def settings_check(**_: Any) -> list[CheckMessage]:
+    """E001, E002, E003, W001."""
+    given = getattr(settings, conf.NAME, {})
+    if not isinstance(given, Mapping):
+        return [Error(IDS['tom_cadence.E001'], hint=f'{conf.NAME} = {{...}}', id='tom_cadence.E001')]
+    found: list[CheckMessage] = []
+    for name, value in given.items():
+        if name not in conf.SETTINGS:
+            known = ', '.join(conf.SETTINGS)
+            found.append(Warning(f'{conf.NAME} has no key {name!r}.', hint=f'Keys are: {known}.', id='tom_cadence.W001'))
+        elif not conf.SETTINGS[name].accepts(value):
+            hint = f'{conf.SETTINGS[name].text} For example {conf.SETTINGS[name].default!r}.'
+            found.append(Error(f'{conf.NAME}[{name!r}] is {value!r}.', hint=hint, id='tom_cadence.E002'))
+    return found + _clock()
+
+
+def _clock() -> list[CheckMessage]:
+    try:
+        conf.utc_now()
+    except Exception as error:  # whatever the site's clock does
+        hint = 'Name a callable that returns the present as an aware datetime, or leave the key out.'
+        return [Error(f"{conf.NAME}['CLOCK']: {error}", hint=hint, id='tom_cadence.E003')]
+    return []
+
+
+def strategies_check(**_: Any) -> list[CheckMessage]:
+    """W002, W005."""
+    paths = list(registry.configured())
+    names = Counter(path.rpartition('.')[2] for path in paths)
+    found: list[CheckMessage] = [
+        Warning(
+            f'{registry.SETTING} names {number} strategies called {name}: the last one is used.',
+            hint='Cadences know their strategy by its class name: give each class its own name.',
+            id='tom_cadence.W002',
+        )
+        for name, number in names.items()
+        if number > 1
+    ]
+    replaced = [path for path in paths if registry.replacement(path) != path]
+    if replaced and hasattr(settings, registry.SETTING):
+        hint = 'Write ' + ' and '.join(repr(registry.replacement(path)) for path in replaced) + ' to say so yourself.'
+        found.append(Warning(IDS['tom_cadence.W005'], hint=hint, id='tom_cadence.W005'))
+    return found
+
+
+def command_check(**_: Any) -> list[CheckMessage]:
+    """W003."""
+    if get_commands().get('runcadencestrategies') == 'tom_cadence':
+        return []
+    hint = "Put 'tom_cadence' before the toolkit's apps in INSTALLED_APPS, or let cron call 'runcadences'."
+    return [Warning(IDS['tom_cadence.W003'], hint=hint, id='tom_cadence.W003')]
+
+
+def time_zone_check(**_: Any) -> list[CheckMessage]:
+    """E004."""
+    if settings.USE_TZ:
+        return []
+    return [Error(IDS['tom_cadence.E004'], hint='USE_TZ = True', id='tom_cadence.E004')]
+
+
+def database_router_check(**_: Any) -> list[CheckMessage]:
+    """E005."""
+    from tom_observations.models import ObservationRecord
+
+    from tom_cadence.models import Submission
+
+    if router.db_for_write(Submission) == router.db_for_write(ObservationRecord):
+        return []
+    hint = 'Route tom_cadence to the database of tom_observations.'
+    return [Error(IDS['tom_cadence.E005'], hint=hint, id='tom_cadence.E005')]
+
+
+def sqlite_check(**_: Any) -> list[CheckMessage]:
+    """W004."""
+    from tom_cadence.models import Submission
+
+    connection = connections[router.db_for_write(Submission)]
+    if connection.vendor != 'sqlite':
+        return []
+    options = connection.settings_dict.get('OPTIONS', {})
+    if str(options.get('transaction_mode', '')).upper() == 'IMMEDIATE' and options.get('timeout', 5) >= 20:
+        return []
+    hint = "'OPTIONS': {'transaction_mode': 'IMMEDIATE', 'timeout': 30, 'init_command': 'PRAGMA journal_mode=WAL;'}"
+    return [Warning(IDS['tom_cadence.W004'], hint=hint, id='tom_cadence.W004')]
+
+
+def cadences_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """W006, W007: asks the database, so it runs with ``check --database default`` and with migrate."""
+    from tom_observations.facility import get_service_classes
+
+    if not databases:
+        return []
+    try:
+        return [
+            *_gone('cadence__cadence_strategy', registry.strategies, 'W006', 'strategy', registry.SETTING),
+            *_gone('facility', get_service_classes, 'W007', 'facility', 'TOM_FACILITY_CLASSES'),
+        ]
+    except (DatabaseError, ImportError):
+        return []
+
+
+def _gone(field: str, configured: Callable[[], Iterable[str]], number: str, what: str, setting: str) -> list[CheckMessage]:
+    from tom_cadence.models import ManagedCadence
+
+    known = set(configured())
+    rows = ManagedCadence.objects.filter(cadence__active=True).exclude(**{field: ''}).values_list(field, 'host_cadence_id')
+    lost: dict[str, list[int]] = {}
+    for name, pk in rows:
+        if name not in known:
+            lost.setdefault(name, []).append(pk)
+    return [
+        Warning(
+            f'The {what} {name!r} of {len(pks)} active cadences is not in {setting} (cadence {", ".join(map(str, sorted(pks)[:10]))}).',
+            hint=f'Add it to {setting} again, or pause these cadences: they need attention at the next run.',
+            id=f'tom_cadence.{number}',
+        )
+        for name, pks in sorted(lost.items())
+    ]

@@ -1,0 +1,108 @@
+"""What an exception from a facility means: (exception, stage, facility) -> one of this app's errors.
+
+From the first byte of a submit call the answer is Uncertain, unless the exception proves that nothing was booked.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any
+
+import requests
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from tom_common.exceptions import ImproperCredentialsException
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.facilities.calls import Overdue
+
+SECRET = re.compile(
+    r'(?i)\b(token|api[-_]?key|authorization|password)\b(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
+)
+
+
+class Stage(str, Enum):
+    """What was being done."""
+
+    STATUS = 'status'
+    PREPARE = 'prepare'
+    SEND = 'send'
+    LOOK_UP = 'look-up'
+
+
+def classify(error: BaseException, stage: Stage, facility: Any) -> CadenceError:
+    """The error of this app that says what happens next; its text says who did what."""
+    if isinstance(error, CadenceError):
+        return error
+    name = getattr(facility, 'name', str(facility))
+    text = readable(error)
+    if _is_credentials(error):
+        return Credentials(f'{name} does not accept the credentials: {text}')
+    if isinstance(error, ImproperlyConfigured):
+        return Credentials(f'{name} is not set up for this owner: {text}')
+    if stage is Stage.SEND:
+        return _sending(error, facility, name, text)
+    if isinstance(error, (requests.RequestException, Overdue, OSError)):
+        return Temporary(f'{name} did not answer: {text}')
+    if stage is Stage.PREPARE:
+        return Refused(f'The observation form of {name} does not accept the parameters: {text}')
+    return Temporary(f'{name} gave no usable answer: {text}')
+
+
+def _sending(error: BaseException, facility: Any, name: str, text: str) -> CadenceError:
+    if never_arrived(error):
+        return Temporary(f'{name} could not be reached: {text}')
+    if isinstance(error, documented_refusals(facility)):
+        return Refused(f'{name} refused the observation: {text}')
+    if isinstance(error, NotImplementedError):
+        return NeedsAttention(f'{name} cannot take observations from this TOM: {text}')
+    return Uncertain(f'It is not known whether {name} booked the observation: {text}')
+
+
+def documented_refusals(facility: Any) -> tuple[type[BaseException], ...]:
+    """Exceptions by which this facility says "refused, nothing booked".
+
+    The toolkit's OCS family raises ValidationError for HTTP 400 only (``facilities/ocs.py`` make_request), and a portal
+    that answers 400 has booked nothing. Other facilities say so with ``refusals``.
+    """
+    declared = getattr(facility, 'refusals', None)
+    if declared is not None:
+        return tuple(declared)
+    from tom_observations.facilities.ocs import OCSFacility
+
+    return (ValidationError,) if isinstance(facility, OCSFacility) else ()
+
+
+def never_arrived(error: BaseException) -> bool:
+    """Whether it is proven that no byte of the request reached the facility: no address, or nobody listening."""
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)):
+        return True
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    if not isinstance(error, requests.exceptions.ConnectionError) or isinstance(error, requests.exceptions.ReadTimeout):
+        return False
+    reason = getattr(error.args[0], 'reason', error.args[0]) if error.args else None
+    return isinstance(reason, (NewConnectionError, NameResolutionError))
+
+
+def _is_credentials(error: BaseException) -> bool:
+    if isinstance(error, ImproperCredentialsException):
+        return True
+    response = getattr(error, 'response', None)
+    return isinstance(error, requests.HTTPError) and getattr(response, 'status_code', 0) in (401, 403)
+
+
+def readable(error: BaseException) -> str:
+    """The error as one short line without secrets: its kind where it has no text."""
+    if isinstance(error, ValidationError):
+        text = '; '.join(error.messages)
+    else:
+        text = str(error)
+    text = ' '.join(text.split())
+    return redact(text)[:500] if text else type(error).__name__
+
+
+def redact(text: str) -> str:
+    """The text with what looks like a key, token or password taken out."""
+    return SECRET.sub(r'\1\2…', text)

@@ -1,0 +1,101 @@
+"""Filling in a facility's own observation form from stored parameters, as a browser would have done.
+
+Forms are filled in under UTC, so that a text without an offset means UTC whatever the TOM's TIME_ZONE, and no local hour
+is skipped or doubled by summer time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.serializers.json import DjangoJSONEncoder
+
+from tom_cadence.exceptions import NeedsAttention, Refused
+from tom_cadence.facilities import ocs
+from tom_cadence.windows import UTC, Window, read_instant, write_instant
+
+
+def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window: Window) -> dict[str, Any]:
+    """A copy of the stored parameters with another window, written in the shape the old one had; split fields dropped."""
+    copy = {key: value for key, value in parameters.items() if not _is_split_of(key, keywords)}
+    for keyword, instant in zip(keywords, (window.start, window.end), strict=True):
+        sample = parameters.get(keyword)
+        if sample in (None, '') and f'{keyword}_0' in parameters:
+            sample = f'{parameters[f"{keyword}_0"]}T{parameters.get(f"{keyword}_1") or "00:00:00"}'
+        copy[keyword] = write_instant(instant, sample)
+    return copy
+
+
+def _is_split_of(key: str, keywords: tuple[str, str]) -> bool:
+    return any(key in (f'{keyword}_0', f'{keyword}_1') for keyword in keywords)
+
+
+def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> forms.Form:
+    """The facility's form for this observation type, filled in with ``data``."""
+    form_class = facility.get_form(observation_type)
+    form_class, data = ocs.adapt(form_class, data, facility.get_start_end_keywords(), window)
+    form = form_class(data=data, facility=facility)
+    if isinstance(form.data, dict):
+        _spread(form)
+    return form
+
+
+def _spread(form: forms.Form) -> None:
+    """Give fields of several inputs (a date and a time) one value per input, as the browser posts them."""
+    for name, field in form.fields.items():
+        value = form.data.get(name)
+        if not isinstance(field.widget, forms.MultiWidget) or value in (None, ''):
+            continue
+        for suffix, part in zip(field.widget.widgets_names, _parts(field, value), strict=False):
+            form.data[name + suffix] = part
+
+
+def _parts(field: forms.Field, value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(field, forms.SplitDateTimeField):
+        instant = read_instant(value).astimezone(UTC)
+        return [instant.date().isoformat(), instant.time().isoformat()]
+    return list(field.widget.decompress(value))  # type: ignore[attr-defined]
+
+
+def form_errors(form: forms.Form) -> str:
+    """The form's errors in one line: field, then what is wrong with it."""
+    lines = []
+    for name, errors in form.errors.items():
+        label = '' if name == '__all__' else f'{name}: '
+        lines.append(label + ' '.join(str(error) for error in _flat(errors.data if hasattr(errors, 'data') else errors)))
+    return '; '.join(lines)
+
+
+def _flat(errors: Any) -> list[str]:
+    flat: list[str] = []
+    for error in errors:
+        messages = getattr(error, 'messages', [error])
+        flat.extend(' '.join(_flat(message)) if isinstance(message, (list, tuple)) else str(message) for message in messages)
+    return [text for text in flat if text]
+
+
+def stored(form: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record keeps: the form's own serialisation, over what the record before it kept besides the form.
+
+    Raises Refused where it cannot be written as JSON; better now than after the facility has booked it.
+    """
+    try:
+        after = {
+            **{key: value for key, value in before.items() if key not in form.fields},
+            **form.serialize_parameters(),
+        }
+        return dict(json.loads(json.dumps(after, cls=DjangoJSONEncoder, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise Refused(f'The parameters of the observation cannot be kept as JSON: {error}') from error
+
+
+def observation_type(parameters: Mapping[str, Any]) -> str:
+    """Which of the facility's forms the parameters belong to; NeedsAttention where they are not a form's parameters."""
+    if not isinstance(parameters, Mapping):
+        raise NeedsAttention('The observation has no parameters that could be sent again.')
+    return str(parameters.get('observation_type') or '')

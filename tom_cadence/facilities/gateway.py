@@ -1,0 +1,270 @@
+"""One facility, as the engine sees it: states, forms, submitting, looking up, each error with its class."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.utils import timezone
+from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
+
+from tom_cadence import conf
+from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.facilities import forms, ocs
+from tom_cadence.facilities.classify import Stage, classify
+from tom_cadence.facilities.deadlines import deadline
+from tom_cadence.history import Outcome
+from tom_cadence.windows import UTC, Window, read_instant, read_window
+
+FAILED_WORDS = frozenset(
+    ['FAILED', 'FAILURE', 'EXPIRED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'NOT_ATTEMPTED', 'ABORTED', 'REJECTED', 'ERROR']
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What a facility says about one observation; the schedule only where it said something about it."""
+
+    state: str
+    scheduled_start: datetime | None = None
+    scheduled_end: datetime | None = None
+    has_schedule: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An observation ready to be sent, and what its record will keep."""
+
+    payload: Any
+    parameters: dict[str, Any]
+    window: Window
+
+
+class Gateway:
+    """A facility class for one owner."""
+
+    def __init__(self, name: str, owner: Any, facility_class: type) -> None:
+        """Make the facility and set its user; Credentials where the owner has none."""
+        self.name, self.owner = name, owner
+        try:
+            self.facility: Any = facility_class()
+            if owner is not None:
+                self.facility.set_user(owner)
+        except Exception as error:
+            raise classify(error, Stage.STATUS, name) from error
+
+    @cached_property
+    def keywords(self) -> tuple[str, str]:
+        """The names of the start and end parameters."""
+        start, end = self.facility.get_start_end_keywords()
+        return start, end
+
+    @cached_property
+    def _terminal(self) -> frozenset[str]:
+        return frozenset(self.facility.get_terminal_observing_states())
+
+    @cached_property
+    def _failed(self) -> frozenset[str]:
+        states = getattr(self.facility, 'get_failed_observing_states', None)
+        if states is not None:
+            return frozenset(states())
+        return frozenset(state for state in self._terminal if state.upper() in FAILED_WORDS)
+
+    @cached_property
+    def _cancelled(self) -> frozenset[str]:
+        return frozenset(state.upper() for state in conf.get('CANCELLED_STATES'))
+
+    def outcome(self, state: str) -> Outcome:
+        """What a state of this facility means."""
+        if state not in self._terminal:
+            return Outcome.WAITING
+        if state.upper() in self._cancelled:
+            return Outcome.CANCELLED
+        return Outcome.FAILED if state in self._failed else Outcome.SUCCEEDED
+
+    @cached_property
+    def updates_itself(self) -> bool:
+        """Whether the class overrides ``update_observation_status``; it is then called as it is, in the main thread."""
+        update = getattr(type(self.facility), 'update_observation_status', None)
+        return update is not None and update is not BaseRoboticObservationFacility.update_observation_status
+
+    @cached_property
+    def can_poll(self) -> bool:
+        """Whether states can be asked for (a manual facility has none to ask)."""
+        return hasattr(self.facility, 'get_observation_status')
+
+    @cached_property
+    def many_at_once(self) -> bool:
+        """Whether one call gives the states of many observations."""
+        return hasattr(self.facility, 'get_observation_statuses') or ocs.is_ocs(self.facility)
+
+    def status(self, observation_id: str) -> Status:
+        """One state; touches no database. Raises Temporary or Credentials."""
+        try:
+            return _status(copy.copy(self.facility).get_observation_status(observation_id))
+        except Exception as error:
+            raise classify(error, Stage.STATUS, self.facility) from error
+
+    def statuses(self, ids: Sequence[str], created_after: datetime) -> dict[str, Status]:
+        """The states of many in one call; those that the facility does not list are left out."""
+        facility = copy.copy(self.facility)
+        try:
+            if hasattr(facility, 'get_observation_statuses'):
+                return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
+            found = ocs.states(facility, ids, created_after)
+            return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
+        except Exception as error:
+            raise classify(error, Stage.STATUS, self.facility) from error
+
+    def update_itself(self, observation_id: str) -> None:
+        """Let the facility save the state in its own way."""
+        try:
+            with deadline(conf.get('FACILITY_TIMEOUT')):
+                self.facility.update_observation_status(observation_id)
+        except Exception as error:
+            raise classify(error, Stage.STATUS, self.facility) from error
+
+    def prepare(
+        self,
+        parameters: Mapping[str, Any],
+        window: Window,
+        changes: Mapping[str, Any],
+        hook: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> Prepared:
+        """Fill in the facility's form with the stored parameters and a new window, and check it.
+
+        Nothing is booked. Raises Refused with the form's errors, Temporary, Credentials or NeedsAttention.
+        """
+        kind = forms.observation_type(parameters)
+        data = {**forms.with_window(copy.deepcopy(dict(parameters)), self.keywords, window), **changes}
+        try:
+            with deadline(conf.get('FACILITY_TIMEOUT')), timezone.override(UTC):
+                return self._fill_in(kind, self._hooked(hook, data), parameters)
+        except BadWindow as error:
+            raise Refused(str(error)) from error
+        except Exception as error:
+            raise classify(error, Stage.PREPARE, self.facility) from error
+
+    def _hooked(self, hook: Callable[[dict[str, Any]], dict[str, Any]], data: dict[str, Any]) -> dict[str, Any]:
+        changed = hook(data)
+        if not isinstance(changed, Mapping):
+            raise NeedsAttention(f'update_observation_payload returned {changed!r} in place of the parameters.')
+        return dict(changed)
+
+    def _fill_in(self, kind: str, data: dict[str, Any], before: Mapping[str, Any]) -> Prepared:
+        start, end = self.keywords
+        form: Any = forms.bind(self.facility, kind, dict(data), read_window(data[start], data[end]))
+        try:
+            valid = form.is_valid()
+        except Exception as error:
+            found = forms.form_errors(form)
+            if found:
+                raise Refused(f'The observation form of {self.name} refuses: {found}') from error
+            raise
+        if not valid:
+            raise Refused(f'The observation form of {self.name} refuses: {forms.form_errors(form) or "it gives no reason."}')
+        payload = form.observation_payload()
+        kept = forms.stored(form, {key: value for key, value in data.items() if key not in self.keywords})
+        kept = {start: data[start], end: data[end], **kept}
+        window = read_window(kept[start], kept[end])
+        return Prepared(payload=payload, parameters=kept, window=window)
+
+    @cached_property
+    def can_look_up(self) -> bool:
+        """Whether a submission whose reply was lost can be found at the facility."""
+        own = hasattr(self.facility, 'mark_observation') and hasattr(self.facility, 'find_observations')
+        return own or ocs.is_ocs(self.facility)
+
+    def mark(self, payload: Any, token: str) -> Any:
+        """The payload with the token in it, where the facility can be asked for it; else as it is."""
+        if hasattr(self.facility, 'mark_observation') and hasattr(self.facility, 'find_observations'):
+            return self.facility.mark_observation(payload, token)
+        return ocs.mark(payload, token) if ocs.is_ocs(self.facility) else payload
+
+    def submit(self, payload: Any) -> list[str]:
+        """Send it, and return the ids of what was booked, each once. Uncertain unless the error proves otherwise."""
+        try:
+            return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
+        except Exception as error:
+            raise classify(error, Stage.SEND, self.facility) from error
+
+    def find(self, token: str, created_after: datetime) -> list[str]:
+        """Ids of the observations that carry the token. Raises Temporary or Credentials."""
+        try:
+            with deadline(conf.get('FACILITY_TIMEOUT')):
+                if hasattr(self.facility, 'find_observations'):
+                    return [str(found) for found in self.facility.find_observations(token, created_after)]
+                return ocs.find(self.facility, token, created_after)
+        except Exception as error:
+            raise classify(error, Stage.LOOK_UP, self.facility) from error
+
+    @cached_property
+    def can_list(self) -> bool:
+        """Whether the facility lists its observations, for the audit."""
+        return hasattr(self.facility, 'list_observations') or ocs.is_ocs(self.facility)
+
+    def listing(self, created_after: datetime) -> list[dict[str, Any]]:
+        """What the facility holds: id, name, state, created."""
+        try:
+            with deadline(conf.get('FACILITY_TIMEOUT')):
+                if hasattr(self.facility, 'list_observations'):
+                    return list(self.facility.list_observations(created_after))
+                return ocs.listing(self.facility, created_after)
+        except Exception as error:
+            raise classify(error, Stage.LOOK_UP, self.facility) from error
+
+
+def _status(reply: Any) -> Status:
+    """A status from what a facility class returned; Temporary where it is no status."""
+    if not isinstance(reply, Mapping) or not isinstance(reply.get('state'), str) or not reply['state']:
+        raise Temporary(f'The facility returned {str(reply)[:200]!r} in place of a status.')
+    return Status(
+        state=reply['state'],
+        scheduled_start=_scheduled(reply.get('scheduled_start')),
+        scheduled_end=_scheduled(reply.get('scheduled_end')),
+    )
+
+
+def _scheduled(value: Any) -> datetime | None:
+    try:
+        return read_instant(value) if value else None
+    except BadWindow:
+        return None
+
+
+def _ids(reply: Any, name: str) -> list[str]:
+    if isinstance(reply, (str, int)) and not isinstance(reply, bool):
+        reply = [reply]
+    if not isinstance(reply, (list, tuple, set)) or not reply or any(found in (None, '') for found in reply):
+        raise Uncertain(f'{name} accepted the call but returned no observation id ({str(reply)[:100]!r}).')
+    return list(dict.fromkeys(str(found) for found in reply))
+
+
+class Facilities:
+    """The gateways of one run, made once for each facility and owner."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._made: dict[tuple[str, Any], Gateway] = {}
+        self._classes: dict[str, type] | None = None
+
+    def gateway(self, name: str, owner: Any) -> Gateway:
+        """The facility ``name`` for ``owner``; NeedsAttention where it is not configured."""
+        key = (name, getattr(owner, 'pk', None))
+        if key not in self._made:
+            self._made[key] = Gateway(name, owner, self._class(name))
+        return self._made[key]
+
+    def _class(self, name: str) -> type:
+        try:
+            if self._classes is None:
+                self._classes = get_service_classes()
+            return self._classes[name]
+        except KeyError:
+            raise NeedsAttention(f'The facility {name!r} is not in TOM_FACILITY_CLASSES any more.') from None
+        except ImportError as error:
+            raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {error}') from error

@@ -1,0 +1,142 @@
+"""What was observed so far, as plain values: attempts, and the submissions they belong to.
+
+A submission is what was sent to a facility in one call; it may have become several observation records. It succeeded if
+any of its records did, is cancelled only if all are, and failed otherwise (design, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from tom_cadence.windows import Window
+
+SAME_CALL = timedelta(seconds=5)
+
+
+class Outcome(str, Enum):
+    """What became of an observation."""
+
+    WAITING = 'waiting'
+    SUCCEEDED = 'succeeded'
+    FAILED = 'failed'
+    CANCELLED = 'cancelled'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One observation record.
+
+    ``window`` is None where it cannot be read; ``trouble`` says why. ``submission`` is the journal's number of the call
+    that made it, None for records made by hand or by the toolkit. ``scheduled_end`` is when the facility observed it.
+    ``parameters`` is empty where the strategy does not read parameters.
+    """
+
+    record: int
+    observation_id: str
+    facility: str
+    status: str
+    outcome: Outcome
+    created: datetime
+    window: Window | None
+    trouble: str = ''
+    submission: int | None = None
+    one_call_many: bool = False
+    scheduled_start: datetime | None = None
+    scheduled_end: datetime | None = None
+    keywords: tuple[str, str] = ('start', 'end')
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The attempts of one call to the facility, oldest first."""
+
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def newest(self) -> Attempt:
+        """The attempt recorded last."""
+        return self.attempts[-1]
+
+    @property
+    def records(self) -> tuple[int, ...]:
+        """Primary keys of the records."""
+        return tuple(attempt.record for attempt in self.attempts)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """Waiting while any record is; succeeded if any did; cancelled if all are; else failed."""
+        outcomes = {attempt.outcome for attempt in self.attempts}
+        for outcome in (Outcome.WAITING, Outcome.SUCCEEDED):
+            if outcome in outcomes:
+                return outcome
+        return Outcome.CANCELLED if outcomes == {Outcome.CANCELLED} else Outcome.FAILED
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Everything a strategy may look at, oldest first.
+
+    ``answered`` are the records that some submission already follows (of any cadence); ``refusals`` counts the refused
+
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    answered: frozenset[int] = frozenset()
+    refusals: int = 0
+    resubmit_cancelled: bool = False
+    forgiven: int = 0
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The attempts grouped by the call that made them, oldest first."""
+        groups: list[list[Attempt]] = []
+        for attempt in self.attempts:
+            if groups and _same_call(groups[-1], attempt):
+                groups[-1].append(attempt)
+            else:
+                groups.append([attempt])
+        return tuple(Unit(tuple(group)) for group in groups)
+
+    @property
+    def newest(self) -> Unit | None:
+        """The newest submission, or None where the group is empty."""
+        return self.units[-1] if self.units else None
+
+    @property
+    def waiting(self) -> tuple[Attempt, ...]:
+        """Attempts that are not finished."""
+        return tuple(attempt for attempt in self.attempts if attempt.outcome is Outcome.WAITING)
+
+    def asks_again(self, unit: Unit) -> bool:
+        """Whether a submission that ended so is asked for again."""
+        wanted = self.resubmit_cancelled or unit.newest.record <= self.forgiven
+        return unit.outcome is Outcome.FAILED or (unit.outcome is Outcome.CANCELLED and wanted)
+
+    @cached_property
+    def consecutive_failures(self) -> int:
+        """Failed or refused submissions since the last success."""
+        failures = self.refusals
+        for unit in reversed(self.units):
+            if unit.outcome is Outcome.SUCCEEDED or unit.newest.record <= self.forgiven:
+                break
+            failures += unit.outcome is Outcome.FAILED
+        return failures
+
+    def count(self, outcome: Outcome) -> int:
+        """How many submissions ended so."""
+        return sum(unit.outcome is outcome for unit in self.units)
+
+
+def _same_call(group: Sequence[Attempt], attempt: Attempt) -> bool:
+    first = group[0]
+    if attempt.submission is not None or first.submission is not None:
+        return attempt.submission == first.submission
+    return (
+        attempt.facility == first.facility and attempt.window == first.window and abs(attempt.created - first.created) <= SAME_CALL
+    )

@@ -1,0 +1,59 @@
+"""The only writer of this app's rows, and of observation records made by cadences.
+
+``claims`` who may decide; ``requests`` the life of an observation request; ``states`` active, paused, finished, needs
+attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences.
+"""
+
+from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
+from tom_cadence.journal.claims import Claim, claim, expire_claims, release
+from tom_cadence.journal.notes import Checked, note, note_checked
+from tom_cadence.journal.requests import (
+    Intent,
+    accept,
+    adopt_records,
+    discard,
+    mark_uncertain,
+    note_refused,
+    open_request,
+    refuse,
+    save_status,
+)
+from tom_cadence.journal.states import (
+    pause,
+    pause_for_credentials,
+    raise_version,
+    resume,
+    resume_after_credentials,
+    stop,
+)
+
+__all__ = [
+    'Checked',
+    'Claim',
+    'Intent',
+    'accept',
+    'adopt',
+    'adopt_missing',
+    'adopt_records',
+    'claim',
+    'close_deleted',
+    'complete',
+    'discard',
+    'expire_claims',
+    'mark_uncertain',
+    'note',
+    'note_checked',
+    'note_refused',
+    'open_request',
+    'pause',
+    'pause_for_credentials',
+    'raise_version',
+    'reconcile',
+    'refuse',
+    'release',
+    'resume',
+    'resume_after_credentials',
+    'save_status',
+    'stop',
+    'switched',
+]

@@ -1,0 +1,120 @@
+"""Taking over the host's cadences: rows made by its forms, its admin, its REST API, or years ago."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
+from tom_observations.models import DynamicCadence, ObservationRecord
+
+from tom_cadence import notices
+from tom_cadence.journal import states
+from tom_cadence.journal.notes import note
+from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+
+State = ManagedCadence.State
+
+
+def adopt_missing(now: datetime) -> int:
+    """Take over every cadence that has no journal row yet; how many."""
+    missing = list(_with_newest(DynamicCadence.objects.filter(managed__isnull=True)))
+    adopt(missing, now)
+    return len(missing)
+
+
+def adopt(cadences: Iterable[Any], now: datetime) -> None:
+    """Make the journal rows of these cadences; two processes that do so at once make one."""
+    rows = [
+        ManagedCadence(
+            cadence=cadence,
+            host_cadence_id=cadence.pk,
+            strategy=cadence.cadence_strategy,
+            state=State.ACTIVE if cadence.active else State.PAUSED,
+            reason='' if cadence.active else 'It was switched off before this app took it over.',
+            owner_id=getattr(cadence, 'owner_id', None),
+            owner_name=getattr(cadence, 'owner_name', None) or '',
+            facility=getattr(cadence, 'facility', None) or '',
+            target_name=getattr(cadence, 'target_name', None) or '',
+            created=now,
+        )
+        for cadence in cadences
+    ]
+    ManagedCadence.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
+
+
+def _with_newest(cadences: Any) -> Any:
+    """The cadences with what their newest record says, and the owner: the user of the newest record that has one."""
+    newest = ObservationRecord.objects.filter(observationgroup=OuterRef('observation_group')).order_by('-created', '-pk')
+    owned = newest.filter(user__isnull=False)
+    return cadences.annotate(
+        owner_id=Subquery(owned.values('user')[:1]),
+        owner_name=Subquery(owned.values('user__username')[:1]),
+        facility=Subquery(newest.values('facility')[:1]),
+        target_name=Subquery(newest.values('target__name')[:1]),
+    )
+
+
+def complete(managed: Sequence[ManagedCadence]) -> None:
+    """Fill in owner and snapshot of cadences that were made before their first observation."""
+    lacking = {row.cadence_id: row for row in managed if not (row.owner_id and row.facility and row.target_name)}
+    if not lacking:
+        return
+    for cadence in _with_newest(DynamicCadence.objects.filter(pk__in=lacking)):
+        row = lacking[cadence.pk]
+        known = {
+            'owner_id': row.owner_id or cadence.owner_id,
+            'owner_name': row.owner_name or cadence.owner_name or '',
+            'facility': row.facility or cadence.facility or '',
+            'target_name': row.target_name or cadence.target_name or '',
+        }
+        if any(getattr(row, name) != value for name, value in known.items()):
+            ManagedCadence.objects.filter(pk=row.pk).update(**known)
+            for name, value in known.items():
+                setattr(row, name, value)
+
+
+def reconcile(now: datetime) -> None:
+    """Read a change of ``active`` that went past the signals (a script, a shell) as pause or resume."""
+    for managed in ManagedCadence.objects.filter(state=State.ACTIVE, cadence__active=False):
+        states.stop(managed, State.PAUSED, 'It was switched off in the admin or by a script.', now, reason_class='person')
+    for managed in ManagedCadence.objects.filter(cadence__active=True).exclude(state=State.ACTIVE):
+        states.resume(managed, now, 'It was switched on in the admin or by a script.')
+
+
+def switched(cadence: DynamicCadence, now: datetime) -> None:
+    """The same for one cadence that was just saved; its version is raised in any case."""
+    managed = ManagedCadence.objects.filter(cadence=cadence).first()
+    if managed is None:
+        adopt(_with_newest(DynamicCadence.objects.filter(pk=cadence.pk)), now)
+    elif managed.state == State.ACTIVE and not cadence.active:
+        states.stop(managed, State.PAUSED, 'It was switched off.', now, reason_class='person')
+    elif managed.state != State.ACTIVE and cadence.active:
+        states.resume(managed, now, 'It was switched on.')
+    else:
+        ManagedCadence.objects.filter(pk=managed.pk).update(version=F('version') + 1, strategy=cadence.cadence_strategy)
+
+
+def close_deleted(cadence: DynamicCadence, unfinished: Sequence[str], now: datetime) -> None:
+    """The host's row is about to go: write the closing line, and tell the owner which observations are still booked."""
+    managed = ManagedCadence.objects.filter(cadence=cadence).select_related('owner').first()
+    if managed is None:
+        return
+    reason = 'The cadence or its observation group was deleted.'
+    if unfinished:
+        reason += f' Still booked at {managed.facility}: {", ".join(unfinished)}.'
+    if Submission.objects.filter(managed=managed, state__in=Submission.OPEN).exists():
+        reason += f' One request may be at {managed.facility} although no reply arrived: look there.'
+    with transaction.atomic():
+        ManagedCadence.objects.filter(pk=managed.pk).update(
+            state=State.FINISHED,
+            reason=reason,
+            cadence=None,
+            version=F('version') + 1,
+            claim_holder='',
+            claim_expires=None,
+        )
+        note(managed, CadenceRun.Decision.STOP, reason, now)
+    notices.tell_owner(managed, 'deleted', reason)

@@ -1,0 +1,64 @@
+"""Claims: one process at a time decides about a cadence. They expire by the database's clock and carry a fencing number."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Now
+
+from tom_cadence import conf
+from tom_cadence.models import ManagedCadence
+
+HOLDER = f'{socket.gethostname()[:60]}:{os.getpid()}:'
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to decide about one cadence, until somebody else takes it."""
+
+    managed: int
+    holder: str
+
+
+def claim(managed: int) -> Claim | None:
+    """Take a cadence for this process; None where another one holds it.
+
+    Raises the fencing number and the version, so that whatever was read before has to be read again.
+    """
+    mine = Claim(managed, HOLDER + secrets.token_hex(6))
+    free = Q(claim_expires__isnull=True) | Q(claim_expires__lt=Now())
+    taken = ManagedCadence.objects.filter(free, pk=managed).update(
+        claim_holder=mine.holder,
+        claim_expires=expiry(),
+        claim_number=F('claim_number') + 1,
+        version=F('version') + 1,
+    )
+    return mine if taken else None
+
+
+def release(claimed: Claim) -> None:
+    """Let go, where the claim is still ours."""
+    ManagedCadence.objects.filter(pk=claimed.managed, claim_holder=claimed.holder).update(claim_holder='', claim_expires=None)
+
+
+def claim_time() -> timedelta:
+    """How long a claim lasts: always longer than preparing and sending may take together."""
+    return max(conf.seconds('CLAIM_TIME'), 3 * conf.seconds('FACILITY_TIMEOUT'))
+
+
+def expiry() -> ExpressionWrapper:
+    """When a claim taken now ends, by the database's clock."""
+    return ExpressionWrapper(Now() + Value(claim_time()), output_field=DateTimeField())
+
+
+def expire_claims(managed: list[int] | None = None) -> int:
+    """End claims at once, for a process known to be dead."""
+    rows = ManagedCadence.objects.exclude(claim_holder='')
+    if managed is not None:
+        rows = rows.filter(pk__in=managed)
+    return rows.update(claim_holder='', claim_expires=None)

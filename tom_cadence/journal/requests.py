@@ -1,0 +1,303 @@
+"""The life of an observation request: intent before the call, then accepted, refused or uncertain."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from guardian.shortcuts import assign_perm, get_groups_with_perms
+from tom_observations.models import ObservationGroup, ObservationRecord
+
+from tom_cadence.exceptions import LostClaim, NeedsAttention
+from tom_cadence.journal.claims import Claim, expiry
+from tom_cadence.journal.notes import note
+from tom_cadence.journal.persist import until_written
+from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission, make_token
+from tom_cadence.points import Point, reach
+from tom_cadence.windows import Window
+
+logger = logging.getLogger(__name__)
+State = Submission.State
+PERMISSIONS = ('view_observationrecord', 'change_observationrecord', 'delete_observationrecord')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What is about to be sent, and what it follows."""
+
+    cause: str
+    facility: str
+    target: int | None
+    owner: Any
+    follows: tuple[int, ...]
+    like: int | None
+    parameters: dict[str, Any]
+    window: Window | None
+    kind: str = Submission.Kind.ENGINE
+    attempt: int = 1
+    token: str = field(default_factory=make_token)
+
+
+def open_request(managed: ManagedCadence, claimed: Claim, intent: Intent, now: datetime) -> Submission:
+    """Commit the intent before the facility is called.
+
+    Nothing is written, and LostClaim raised, where the cadence was edited, paused or taken since it was read; NeedsAttention
+    where another request already answers the same record.
+    """
+    try:
+        with transaction.atomic(durable=True):
+            held = ManagedCadence.objects.filter(
+                pk=managed.pk, claim_holder=claimed.holder, version=managed.version, cadence__active=True
+            ).update(claim_expires=expiry())
+            if not held:
+                raise LostClaim(f'{managed} was edited, paused or taken by another process.')
+            submission = _insert(managed, intent, now)
+            reach(Point.INTENT_OPEN)
+    except IntegrityError as error:
+        raise NeedsAttention(
+            f'Another request already follows {_what(intent)}: the same observation is in two cadences, or two cadences '
+            'share one group.'
+        ) from error
+    reach(Point.INTENT_COMMITTED)
+    return submission
+
+
+def note_refused(managed: ManagedCadence, intent: Intent, message: str, now: datetime) -> None:
+    """Write down a request that was refused before it was sent, so that the failure policy counts it."""
+    with transaction.atomic():
+        closed = {'state': State.REFUSED, 'message': message, 'closed': now, 'counts_as_failure': True}
+        submission = _insert(managed, intent, now, **closed)
+        note(managed, CadenceRun.Decision.ERROR, message, now, submission)
+
+
+def _insert(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
+    return Submission.objects.create(
+        **closed,
+        token=intent.token,
+        managed=managed,
+        kind=intent.kind,
+        cause=intent.cause,
+        attempt=intent.attempt,
+        claim_number=managed.claim_number,
+        facility=intent.facility,
+        target_id=intent.target,
+        owner=intent.owner,
+        follows=list(intent.follows),
+        like=intent.like,
+        parameters=intent.parameters,
+        window_start=intent.window.start if intent.window else None,
+        window_end=intent.window.end if intent.window else None,
+        created=now,
+    )
+
+
+def _what(intent: Intent) -> str:
+    return f'observation record {intent.follows[0]}' if intent.follows else repr(intent.cause)
+
+
+def accept(
+    submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime
+) -> list[ObservationRecord]:
+    """Record what the facility booked: records, group, owner, permissions, in one transaction. Never gives up on a busy database.
+
+    ``known`` are the ids already recorded in the group. A claim that was lost meanwhile does not matter: what was
+    booked is recorded. A hook or signal of the site that raises does not undo it.
+    """
+    try:
+        records = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=False))
+    except Exception:
+        logger.exception(
+            'Recording again without the hooks of this site',
+            extra={'event': 'accept_plainly', 'request': submission.pk},
+        )
+        records = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=True))
+    reach(Point.ACCEPTED)
+    return records
+
+
+def _accept(
+    submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime, *, plainly: bool
+) -> list[ObservationRecord]:
+    with transaction.atomic():
+        reach(Point.ACCEPT_OPEN)
+        double = _mark_accepted(submission, ids, now)
+        if double is None:
+            return []
+        records = _make_records(submission, [found for found in ids if found not in known], plainly)
+        _link(submission, records, plainly)
+        reach(Point.RECORDS_WRITTEN)
+        run = note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
+        _settle(submission, run, reason, now)
+    return records
+
+
+def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool | None:
+    """None where this reply was recorded before; True where the request had been given up, so that it is booked twice."""
+    values = {'state': State.ACCEPTED, 'observation_ids': list(ids), 'closed': now, 'message': ''}
+    if Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**values):
+        submission.state = State.ACCEPTED
+        return False
+    current = Submission.objects.get(pk=submission.pk)
+    if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
+        return None
+    Submission.objects.filter(pk=submission.pk).update(**{**values, 'cause': f'{submission.cause}:late:{submission.pk}'})
+    logger.error('A request that had been given up was booked after all', extra={'event': 'late_reply', 'request': submission.pk})
+    note(
+        submission.managed,
+        CadenceRun.Decision.ERROR,
+        f'A reply came after the request had been given up: {", ".join(ids)} is booked at {submission.facility}.',
+        now,
+    )
+    return True
+
+
+def _make_records(submission: Submission, ids: Sequence[str], plainly: bool) -> list[ObservationRecord]:
+    records = [
+        ObservationRecord(
+            target_id=submission.target_id,
+            user_id=submission.owner_id,
+            facility=submission.facility,
+            parameters=submission.parameters,
+            observation_id=found,
+        )
+        for found in ids
+    ]
+    if not plainly:
+        for record in records:
+            record.save()
+    elif _can_be_recorded(submission):
+        ObservationRecord.objects.bulk_create(records)
+    else:
+        return []
+    return records
+
+
+def _can_be_recorded(submission: Submission) -> bool:
+    """Whether target and owner still are there; the ids stay in the journal in any case."""
+    current = Submission.objects.get(pk=submission.pk)
+    return current.target_id is not None and current.owner_id is not None
+
+
+def _link(submission: Submission, records: Sequence[ObservationRecord], plainly: bool) -> None:
+    """Into the group, to the request, and with the permissions of the record before it."""
+    if not records:
+        return
+    through = ObservationGroup.observation_records.through
+    group = submission.managed.cadence.observation_group_id if submission.managed.cadence else None
+    if plainly and not ObservationGroup.objects.filter(pk=group).exists():
+        group = None
+    if group is not None:
+        through.objects.bulk_create(
+            [through(observationgroup_id=group, observationrecord_id=record.pk) for record in records],
+            ignore_conflicts=True,
+        )
+    Booking.objects.bulk_create([Booking(record=record, submission=submission) for record in records], ignore_conflicts=True)
+    if not settings.TARGET_PERMISSIONS_ONLY and not plainly:
+        _copy_permissions(submission, records)
+
+
+def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:
+    before = ObservationRecord.objects.filter(pk=submission.like).first()
+    groups = get_groups_with_perms(before, attach_perms=True) if before else {}
+    for record in records:
+        for permission in PERMISSIONS:
+            assign_perm(f'tom_observations.{permission}', submission.owner, record)
+            for group, held in groups.items():
+                if permission in held:
+                    assign_perm(f'tom_observations.{permission}', group, record)
+
+
+def _settle(submission: Submission, run: CadenceRun, reason: str, now: datetime) -> None:
+    """Note the success with the cadence and let it go; somebody else's claim stays theirs."""
+    rows = ManagedCadence.objects.filter(pk=submission.managed_id)
+    done = {
+        'last_check': now,
+        'last_run': None,
+        'last_reason': '',
+        'unreachable_since': None,
+        'version': F('version') + 1,
+    }
+    mine = rows.filter(claim_number=submission.claim_number)
+    if not mine.update(**done, claim_holder='', claim_expires=None):
+        rows.update(version=F('version') + 1)
+
+
+def refuse(submission: Submission, message: str, now: datetime, *, counts: bool) -> None:
+    """Close a request that is proven not to be booked; ``counts`` says whether the failure policy counts it."""
+
+    def write() -> None:
+        with transaction.atomic():
+            closed = Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(
+                state=State.REFUSED, message=message, closed=now, counts_as_failure=counts
+            )
+            if closed:
+                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
+
+    until_written(write)
+
+
+def mark_uncertain(submission: Submission, message: str, now: datetime) -> None:
+    """The call is over, and nobody knows what the facility did with it."""
+
+    def write() -> None:
+        with transaction.atomic():
+            changed = Submission.objects.filter(pk=submission.pk, state=State.SENDING).update(
+                state=State.UNCERTAIN, message=message, closed=now
+            )
+            if changed:
+                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
+
+    until_written(write)
+    reach(Point.MARKED_UNCERTAIN)
+
+
+def discard(submission: Submission) -> None:
+    """Take back the mark of a strategy's own run() that asked for nothing."""
+    until_written(lambda: Submission.objects.filter(pk=submission.pk, state=State.SENDING).delete())
+
+
+def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any] | None) -> bool:
+    """Save a changed state through the host's own save(), so that its hook runs; whether anything changed."""
+    before = (record.status, record.scheduled_start, record.scheduled_end)
+    record.status = state
+    if scheduled is not None:
+        record.scheduled_start, record.scheduled_end = scheduled
+    if before == (record.status, record.scheduled_start, record.scheduled_end):
+        return False
+    try:
+        until_written(record.save)
+    except Exception:
+        logger.exception('A hook of this site failed; the state is kept', extra={'event': 'status_hook', 'record': record.pk})
+        ObservationRecord.objects.filter(pk=record.pk).update(
+            status=record.status, scheduled_start=record.scheduled_start, scheduled_end=record.scheduled_end
+        )
+    return True
+
+
+def adopt_records(submission: Submission, records: Sequence[ObservationRecord], owner: Any, now: datetime) -> None:
+    """Take over what a strategy booked in its own run(): nobody's records become the owner's, and the mark is closed."""
+
+    def write() -> None:
+        with transaction.atomic():
+            pks = [record.pk for record in records]
+            ObservationRecord.objects.filter(pk__in=pks, user=None).update(user=owner)
+            Booking.objects.bulk_create(
+                [Booking(record=record, submission=submission) for record in records], ignore_conflicts=True
+            )
+            ids = [record.observation_id for record in records]
+            Submission.objects.filter(pk=submission.pk).update(state=State.ACCEPTED, observation_ids=ids, closed=now)
+            note(
+                submission.managed,
+                CadenceRun.Decision.SUBMIT,
+                'The strategy asked for it in its own run().',
+                now,
+                submission,
+            )
+
+    until_written(write)

@@ -1,0 +1,160 @@
+"""The journal's rows. ``tom_cadence.journal`` is their only writer."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.conf import settings
+from django.db import models
+
+
+def make_token() -> str:
+    """A short random text, carried to the facility so that a submission whose reply was lost can be found there."""
+    return '~' + secrets.token_hex(4)
+
+
+class ManagedCadence(models.Model):
+    """What the engine knows about one of the host's dynamic cadences; it outlives the host's row."""
+
+    class State(models.TextChoices):
+        """``DynamicCadence.active`` is the only permission to send; the state says why it is on or off."""
+
+        ACTIVE = 'active', 'Active'
+        PAUSED = 'paused', 'Paused'
+        FINISHED = 'finished', 'Finished'
+        ATTENTION = 'attention', 'Needs attention'
+
+    cadence = models.OneToOneField(
+        'tom_observations.DynamicCadence', null=True, blank=True, on_delete=models.SET_NULL, related_name='managed'
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name='cadences')
+    state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
+    reason = models.TextField(blank=True, default='')
+    reason_class = models.CharField(max_length=32, blank=True, default='', help_text='Groups cadences paused together.')
+    forgiven = models.PositiveBigIntegerField(default=0, help_text='Newest record when a person last resumed the cadence.')
+    resumed = models.DateTimeField(null=True, blank=True)
+
+    last_check = models.DateTimeField(null=True, blank=True)
+    next_check = models.DateTimeField(null=True, blank=True)
+    late_check = models.DateTimeField(null=True, blank=True, help_text='When finished observations were last asked for.')
+    unreachable_since = models.DateTimeField(null=True, blank=True)
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    last_run = models.PositiveBigIntegerField(null=True, blank=True)
+    last_reason = models.TextField(blank=True, default='')
+
+    claim_holder = models.CharField(max_length=128, blank=True, default='')
+    claim_expires = models.DateTimeField(null=True, blank=True)
+    claim_number = models.PositiveBigIntegerField(default=0)
+    version = models.PositiveBigIntegerField(default=0)
+
+    host_cadence_id = models.PositiveBigIntegerField(db_index=True)
+    target_name = models.CharField(max_length=100, blank=True, default='')
+    facility = models.CharField(max_length=50, blank=True, default='')
+    strategy = models.CharField(max_length=100, blank=True, default='')
+    owner_name = models.CharField(max_length=150, blank=True, default='')
+    created = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=['state', 'last_check'], name='cadence_state_check'),)
+        verbose_name = 'managed cadence'
+
+    def __str__(self) -> str:
+        return f'Cadence {self.host_cadence_id} ({self.target_name or "no observation yet"})'
+
+
+class Submission(models.Model):
+    """One observation request: written before the facility is called, so that a lost reply is never forgotten."""
+
+    class State(models.TextChoices):
+        """What is known about it."""
+
+        SENDING = 'sending', 'Being sent'
+        ACCEPTED = 'accepted', 'Accepted by the facility'
+        REFUSED = 'refused', 'Not booked'
+        UNCERTAIN = 'uncertain', 'Not known whether the facility has it'
+
+    class Kind(models.TextChoices):
+        """Who called the facility."""
+
+        ENGINE = 'engine', 'The engine'
+        STRATEGY = 'strategy', 'The strategy itself, in its run()'
+
+    OPEN = (State.SENDING, State.UNCERTAIN)
+
+    managed = models.ForeignKey(ManagedCadence, on_delete=models.CASCADE, related_name='submissions')
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.ENGINE)
+    cause = models.CharField(max_length=200)
+    attempt = models.PositiveIntegerField(default=1)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.SENDING)
+    token = models.CharField(max_length=16, default=make_token)
+    claim_number = models.PositiveBigIntegerField(default=0)
+
+    facility = models.CharField(max_length=50)
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=models.SET_NULL, related_name='+')
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
+    follows = models.JSONField(default=list, help_text='Primary keys of the observation records this one answers.')
+    like = models.PositiveBigIntegerField(null=True, help_text='The record whose parameters and permissions it copies.')
+    parameters = models.JSONField(default=dict)
+    window_start = models.DateTimeField(null=True)
+    window_end = models.DateTimeField(null=True)
+
+    created = models.DateTimeField()
+    closed = models.DateTimeField(null=True, help_text='When the call ended, with or without a reply.')
+    counts_as_failure = models.BooleanField(default=False)
+    message = models.TextField(blank=True, default='')
+    observation_ids = models.JSONField(default=list)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=['cause'],
+                condition=models.Q(state__in=['sending', 'uncertain', 'accepted']),
+                name='cadence_one_booking_a_cause',
+            ),
+        )
+        indexes = (models.Index(fields=['managed', 'state'], name='cadence_submission_state'),)
+        verbose_name = 'observation request'
+
+    def __str__(self) -> str:
+        return f'{self.cause}, try {self.attempt}: {self.get_state_display()}'
+
+
+class Booking(models.Model):
+    """Which observation request a record came from."""
+
+    record = models.OneToOneField(
+        'tom_observations.ObservationRecord', primary_key=True, on_delete=models.CASCADE, related_name='booking'
+    )
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name='bookings')
+
+    def __str__(self) -> str:
+        return f'Record {self.record_id} of {self.submission_id}'
+
+
+class CadenceRun(models.Model):
+    """What was decided and why; identical waits fold into one row."""
+
+    class Decision(models.TextChoices):
+        """The kinds of line a cadence's history has."""
+
+        WAIT = 'wait', 'Wait'
+        SUBMIT = 'submit', 'Submit'
+        STOP = 'stop', 'End'
+        ERROR = 'error', 'Problem'
+        NOTE = 'note', 'Note'
+
+    managed = models.ForeignKey(ManagedCadence, on_delete=models.CASCADE, related_name='runs')
+    decision = models.CharField(max_length=16, choices=Decision.choices)
+    reason = models.TextField()
+    count = models.PositiveIntegerField(default=1)
+    first = models.DateTimeField()
+    last = models.DateTimeField()
+    submission = models.ForeignKey(Submission, null=True, blank=True, on_delete=models.SET_NULL, related_name='runs')
+
+    class Meta:
+        ordering = ('-last', '-pk')
+        indexes = (models.Index(fields=['managed', '-last'], name='cadence_run_last'),)
+        verbose_name = 'decision'
+
+    def __str__(self) -> str:
+        return f'{self.get_decision_display()}: {self.reason}'

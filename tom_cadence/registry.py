@@ -1,0 +1,100 @@
+"""``TOM_CADENCE_STRATEGIES`` -> {class name: strategy class}, with this app's two in the place of the toolkit's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from tom_cadence import conf
+from tom_cadence.exceptions import NeedsAttention
+
+SETTING = 'TOM_CADENCE_STRATEGIES'
+OURS = {
+    'RetryFailedObservationsStrategy': 'tom_cadence.strategies.RetryFailedObservationsStrategy',
+    'ResumeCadenceAfterFailureStrategy': 'tom_cadence.strategies.ResumeCadenceAfterFailureStrategy',
+}
+TOOLKIT = {
+    'tom_observations.cadences.retry_failed_observations.RetryFailedObservationsStrategy': 'RetryFailedObservationsStrategy',
+    'tom_observations.cadences.resume_cadence_after_failure.ResumeCadenceAfterFailureStrategy': (
+        'ResumeCadenceAfterFailureStrategy'
+    ),
+}
+DEFAULT = tuple(TOOLKIT)
+
+
+def configured() -> Sequence[str]:
+    """The dotted paths as the site wrote them, or the toolkit's default two."""
+    paths = getattr(settings, SETTING, DEFAULT)
+    if isinstance(paths, str) or not isinstance(paths, Sequence):
+        raise ImproperlyConfigured(f'{SETTING} is {paths!r}; a list of dotted paths is expected.')
+    return paths
+
+
+def replacement(path: str) -> str:
+    """Where ``path`` is loaded from: ours in the place of the toolkit's class of the same name, unless switched off."""
+    if path in TOOLKIT and conf.get('REPLACE_TOOLKIT_STRATEGIES'):
+        return OURS[TOOLKIT[path]]
+    return path
+
+
+def right_path(path: str) -> str | None:
+    """What to write instead of a path that older documentation gives."""
+    name = path.rpartition('.')[2]
+    return OURS.get(name) if path != OURS.get(name) else None
+
+
+def load(path: str) -> Any:
+    """One strategy class; ImproperlyConfigured names the setting, the path and what to write."""
+    try:
+        return import_string(replacement(path))
+    except ImportError as error:
+        better = right_path(path)
+        hint = f' Write {better!r} instead.' if better else f' {error}'
+        raise ImproperlyConfigured(f'{SETTING} names {path!r}, which cannot be imported.{hint}') from error
+    except AttributeError as error:
+        raise ImproperlyConfigured(f'{SETTING} names {path!r}, which is not a dotted path of a class.') from error
+
+
+@lru_cache(maxsize=1)
+def strategies() -> dict[str, Any]:
+    """Every configured strategy by class name; of two with one name the later wins, as in the toolkit."""
+    return {path.rpartition('.')[2]: load(path) for path in configured()}
+
+
+def strategy_class(name: str) -> Any:
+    """The strategy a cadence names; NeedsAttention where it is not configured."""
+    try:
+        return strategies()[name]
+    except KeyError:
+        known = ', '.join(sorted(strategies())) or 'none'
+        raise NeedsAttention(f'The strategy {name!r} is not in {SETTING} (there: {known}).') from None
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting in (SETTING, conf.NAME):
+        strategies.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid='tom_cadence.registry')
+
+
+def validate_paths() -> None:
+    """Load every strategy now: a bad path would otherwise kill Django's own URL check with a bare ImportError.
+
+    The toolkit's template module is imported first, because a strategy module that imports it would otherwise be loaded by
+    it half-way (tom_observations/observation_template.py 43 of tomtoolkit 3.1.0 lists the strategies while it is imported).
+    """
+    try:
+        import_module('tom_observations.observation_template')
+    except ImportError as error:
+        strategies.cache_clear()
+        strategies()
+        raise ImproperlyConfigured(f'{SETTING}: {error}') from error
+    strategies()

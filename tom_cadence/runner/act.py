@@ -1,0 +1,210 @@
+"""Acting on one cadence under its claim: settle what is open, decide again, send, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tom_observations.models import ObservationRecord
+from tom_targets.models import Target
+from tom_targets.permissions import targets_for_user
+
+from tom_cadence import conf, journal
+from tom_cadence.decisions import Decision, Submit, Wait
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.facilities import Facilities, Gateway, Prepared
+from tom_cadence.journal import Claim, Intent
+from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.points import Point, reach
+from tom_cadence.runner import read
+from tom_cadence.runner.decide import attempt_number, cause, decide
+from tom_cadence.runner.read import Looked
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Sending:
+    """A request on its way: everything needed to record the reply."""
+
+    item: Looked
+    claimed: Claim
+    submission: Submission
+    reason: str
+    function: Callable[[], list[str]]
+
+
+def take(looked: Looked) -> tuple[Claim, Looked] | None:
+    """Claim a cadence and read it again, whole; None where another process holds it, or it is no longer to be run."""
+    claimed = journal.claim(looked.managed.pk)
+    if claimed is None:
+        return None
+    reach(Point.CLAIMED)
+    managed = (
+        ManagedCadence.objects.select_related('cadence', 'owner')
+        .filter(pk=looked.managed.pk, claim_holder=claimed.holder, cadence__active=True)
+        .first()
+    )
+    if managed is None:
+        journal.release(claimed)
+        return None
+    item = read.prepare(managed, looked.handed_in)
+    item.polled = looked.polled
+    read.read_rows([item], full=True)
+    read.read_requests([item])
+    return claimed, item
+
+
+def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[Decision | None, list[ObservationRecord]]:
+    """Find out what became of a request whose reply was lost. None where nothing is open any more, so that it goes on.
+
+    Only called under the claim, so whoever sent it has ended, or its claim has: nobody may be sending it still.
+    """
+    request = item.open_request
+    if request is None:
+        return None, []
+    request.managed = item.managed
+    if request.kind == Submission.Kind.STRATEGY:
+        raise NeedsAttention('The strategy was interrupted in its own run(): look at the facility whether it asked for something.')
+    journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)
+    gateway = facilities.gateway(request.facility, item.managed.owner)
+    if not gateway.can_look_up:
+        raise NeedsAttention(
+            f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and it '
+            'cannot be asked. Say whether it is there, or send it again.'
+        )
+    found = gateway.find(request.token, request.created)
+    reach(Point.LOOKED_UP)
+    if found:
+        reason = f'The reply was lost; found at {request.facility}.'
+        records = journal.accept(request, found, _known(item), reason, now)
+        return Wait(reason=reason), records
+    if now < _settled(request):
+        return Wait(
+            reason=f'A request to {request.facility} got no reply and is not there (yet); it is looked up again before anything is sent.'
+        ), []
+    journal.refuse(
+        request,
+        f'It never arrived at {request.facility}: looked up after {conf.get("SETTLE_TIME")} s.',
+        now,
+        counts=False,
+    )
+    read.read_requests([item])
+    return None, []
+
+
+def _settled(request: Submission) -> datetime:
+    """From when "not found" is believed: the call must be over for everybody, and the facility have had its time."""
+    call = timedelta(seconds=conf.get('FACILITY_TIMEOUT'))
+    ended = request.closed or request.created
+    return max(ended, request.created + call) + conf.seconds('SETTLE_TIME')
+
+
+def _known(item: Looked) -> frozenset[str]:
+    return frozenset(row.observation_id for row in item.rows)
+
+
+def decide_again(item: Looked, facilities: Facilities, now: datetime) -> Decision:
+    """The decision under the claim, from what was just read."""
+    read.build_history(item, facilities)
+    decision = decide(item, now)
+    reach(Point.DECIDED)
+    return decision
+
+
+def prepare(item: Looked, decision: Submit, claimed: Claim, facilities: Facilities, now: datetime) -> Sending:
+    """Fill in the form, commit the intent, and make the call ready. Raises the error that says what to do instead."""
+    like = next(row for row in item.rows if row.pk == decision.like)
+    gateway = facilities.gateway(like.facility, item.managed.owner)
+    _check_owner(item, like.pk)
+    prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
+    _check_window(prepared, now)
+    reach(Point.PREPARED)
+    intent = _intent(item, decision, gateway, prepared)
+    payload = gateway.mark(prepared.payload, intent.token)
+    submission = journal.open_request(item.managed, claimed, intent, now)
+    return Sending(item, claimed, submission, decision.reason, _send(gateway, payload))
+
+
+def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
+    name = cause(item, decision)
+    return Intent(
+        cause=name,
+        facility=gateway.name,
+        target=ObservationRecord.objects.values_list('target_id', flat=True).get(pk=decision.like),
+        owner=item.managed.owner,
+        follows=decision.follows,
+        like=decision.like,
+        parameters=prepared.parameters if prepared else {},
+        window=prepared.window if prepared else decision.window,
+        attempt=attempt_number(item, name),
+    )
+
+
+def refused_at_home(item: Looked, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
+    """Write down a request that our own check, or the facility's form, refused before anything was sent: it counts as a failure."""
+    like = next(row for row in item.rows if row.pk == decision.like)
+    gateway = facilities.gateway(like.facility, item.managed.owner)
+    journal.note_refused(item.managed, _intent(item, decision, gateway, None), message, now)
+
+
+def _check_window(prepared: Prepared, now: datetime) -> None:
+    if prepared.window.end <= now:
+        raise Refused('The observation form moved the window into the past.')
+
+
+def _check_owner(item: Looked, record: int) -> None:
+    """NeedsAttention where the owner may not see the target any more."""
+    owner = item.managed.owner
+    if not targets_for_user(owner, Target.objects.filter(observationrecord=record), 'view_target').exists():
+        raise NeedsAttention(f'The owner, {owner}, has no permission for the target any more.')
+
+
+def _send(gateway: Gateway, payload: Any) -> Callable[[], list[str]]:
+    """The call itself. A process that slept too long after its intent sends nothing: others may have judged the request since."""
+    last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
+
+    def send() -> list[str]:
+        if time.time() > last:
+            raise Temporary('This process was held up before sending, so it did not send.')
+        reach(Point.SENDING)
+        return gateway.submit(payload)
+
+    return send
+
+
+def settle(
+    sending: Sending, result: Any, error: BaseException | None, facilities: Facilities, now: datetime
+) -> tuple[Decision, list[ObservationRecord]]:
+    """Record what came of a call: accepted, refused, or uncertain and looked up at once."""
+    reach(Point.REPLIED)
+    submission, item = sending.submission, sending.item
+    submission.managed = item.managed
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    if error is None:
+        records = journal.accept(submission, result, _known(item), sending.reason, now)
+        _complain_about_known_ids(sending, result, records)
+        return Wait(reason=sending.reason), records
+    if isinstance(error, (Temporary, Refused, Credentials)):
+        journal.refuse(submission, str(error), now, counts=isinstance(error, Refused))
+        raise error
+    text = str(error) if isinstance(error, CadenceError) else f'It is not known whether {submission.facility} booked it: {error}'
+    journal.mark_uncertain(submission, text, now)
+    item.requests = [submission]
+    submission.state = Submission.State.UNCERTAIN
+    decision, records = settle_open(item, facilities, now)
+    return decision or Wait(reason=text), records
+
+
+def _complain_about_known_ids(sending: Sending, ids: list[str], records: list[ObservationRecord]) -> None:
+    if len(records) < len(ids):
+        again = sorted(set(ids) - {record.observation_id for record in records})
+        if again:
+            raise NeedsAttention(
+                f'{sending.submission.facility} answered with an observation that is already in this group: {", ".join(again)}.'
+            )

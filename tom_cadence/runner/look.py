@@ -1,0 +1,100 @@
+"""Looking without a claim: read and poll many cadences at once, and find out which of them have something to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from tom_cadence.decisions import Stop, Submit, Wait
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Facilities
+from tom_cadence.models import ManagedCadence
+from tom_cadence.runner import poll, read
+from tom_cadence.runner.decide import credentials_problem, decide, runs_itself, unreachable
+from tom_cadence.runner.read import Looked
+from tom_cadence.windows import show
+
+__all__ = ['credentials_problem', 'in_words', 'is_idle', 'look', 'needs_attention', 'unreachable', 'validate']
+
+
+def look(
+    managed: Sequence[ManagedCadence],
+    facilities: Facilities,
+    now: datetime,
+    workers: int,
+    *,
+    may_write: bool,
+    strategy: Any = None,
+) -> list[Looked]:
+    """Read, poll and decide; the number of statements does not grow with the number of cadences."""
+    looked = [read.prepare(row, strategy) for row in managed]
+    read.read_rows(looked, full=False)
+    whole = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
+    read.read_open_requests([item for item in looked if item not in whole])
+    if whole:
+        read.read_requests(whole)
+    _decide(looked, facilities, now)
+    askable = [item for item in looked if not item.trouble]
+    poll.poll([(item, poll.due_rows(item, facilities, now)) for item in askable], facilities, workers, may_write=may_write)
+    for item in askable:
+        item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
+    _decide(looked, facilities, now)
+    _look_closer([item for item in askable if not isinstance(item.decision, Wait)], facilities, now, workers, may_write)
+    if may_write:
+        poll.save(looked, facilities, now)
+    return looked
+
+
+def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+    for item in looked:
+        if not item.trouble:
+            read.build_history(item, facilities)
+        item.decision = decide(item, now)
+
+
+def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime, workers: int, may_write: bool) -> None:
+    """What seems due is read with its whole journal, and what it would follow is asked for once more: terminal is not final."""
+    if not looked:
+        return
+    read.read_requests(looked)
+    _decide(looked, facilities, now)
+    again = []
+    for item in looked:
+        follows = item.decision.follows if isinstance(item.decision, Submit) else ()
+        again.append((item, [row for row in item.rows if row.pk in follows and row.pk not in item.polled]))
+    poll.poll([(item, rows) for item, rows in again if rows], facilities, workers, may_write=may_write)
+    _decide([item for item, rows in again if rows], facilities, now)
+
+
+def is_idle(item: Looked) -> bool:
+    """Whether there is nothing to do but note that it was looked at."""
+    return isinstance(item.decision, Wait) and item.open_request is None and not runs_itself(item.strategy)
+
+
+def needs_attention(item: Looked) -> bool:
+    """Whether the decision is that a person must look."""
+    return isinstance(item.decision, Stop) and item.decision.kind == 'attention'
+
+
+def in_words(item: Looked) -> tuple[str, str]:
+    """The decision of a dry run: its word, and its reason with the window."""
+    decision = item.decision
+    if item.open_request is not None:
+        return 'wait', f'A request to {item.open_request.facility} got no reply: it would be looked up first.'
+    if isinstance(decision, Submit):
+        return 'submit', f'{decision.reason} Window {show(decision.window.start)} to {show(decision.window.end)}.'
+    return ('stop' if isinstance(decision, Stop) else 'wait'), decision.reason
+
+
+def validate(item: Looked, facilities: Facilities) -> str:
+    """What the facility's form says against the observation that would be sent, or an empty text; books nothing."""
+    decision = item.decision
+    read.read_rows([item], full=True)
+    like = next(row for row in item.rows if row.pk == decision.like)
+    try:
+        gateway = facilities.gateway(like.facility, item.managed.owner)
+        gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
+    except CadenceError as error:
+        return str(error)
+    return ''

@@ -1,0 +1,212 @@
+"""Acting on many cadences: claims and rows in this thread, calls to facilities on their way meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tom_observations.models import ObservationRecord
+
+from tom_cadence import conf, journal
+from tom_cadence.decisions import Decision, Stop, Submit
+from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
+from tom_cadence.facilities import Calls, Facilities, Gateway, Status
+from tom_cadence.facilities.calls import Call
+from tom_cadence.journal import Checked, Claim
+from tom_cadence.models import ManagedCadence
+from tom_cadence.points import Point, reach
+from tom_cadence.runner import act, itself
+from tom_cadence.runner.act import Sending
+from tom_cadence.runner.decide import runs_itself
+from tom_cadence.runner.read import Looked
+from tom_cadence.runner.report import Line, Report
+
+logger = logging.getLogger(__name__)
+State = ManagedCadence.State
+MOST_IN_A_RUN = 20
+
+
+@dataclass(eq=False)
+class FirstStatus:
+    """The question after a new observation's state; its failure is harmless."""
+
+    gateway: Gateway
+    records: Sequence[ObservationRecord]
+
+
+class Pipeline:
+    """Takes cadences that have something to do, one after the other."""
+
+    def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls) -> None:
+        """``calls`` bounds how many are on their way."""
+        self.facilities, self.clock, self.report, self.calls = facilities, clock, report, calls
+        self.records: list[ObservationRecord] = []
+        self.problems: list[CadenceError] = []
+        self._again: deque[Looked] = deque()
+        self._sent: dict[int, int] = {}
+
+    def run(self, due: deque[Looked]) -> None:
+        """Act on all of them, and wait until every call has ended or is overdue."""
+        while due or self._again or len(self.calls):
+            if (due or self._again) and not self.calls.full:
+                self._begin(due.popleft() if due else self._again.popleft())
+            elif len(self.calls):
+                self._end(self.calls.next())
+
+    def _begin(self, looked: Looked) -> None:
+        taken = act.take(looked)
+        if taken is None:
+            self.add_line(looked, 'busy', 'Another process is working on it.')
+            return
+        claimed, item = taken
+        decision: Decision | None = None
+        try:
+            decision, records = act.settle_open(item, self.facilities, self.clock())
+            if decision is None and runs_itself(item.strategy):
+                decision, records = itself.run(item, claimed, self.facilities, self.clock)
+            if decision is not None:
+                self._finish(item, claimed, decision, records)
+                return
+            decision = act.decide_again(item, self.facilities, self.clock())
+            if isinstance(decision, Submit):
+                self._start(act.prepare(item, decision, claimed, self.facilities, self.clock()))
+            else:
+                self._finish(item, claimed, decision, [])
+        except Refused as error:
+            if isinstance(decision, Submit):
+                act.refused_at_home(item, decision, self.facilities, str(error), self.clock())
+            self._fail(item, claimed, error)
+        except Exception as error:
+            self._fail(item, claimed, error)
+
+    def _start(self, sending: Sending) -> None:
+        self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
+
+    def _end(self, call: Call) -> None:
+        if isinstance(call.key, FirstStatus):
+            self._take_status(call.key, call)
+            return
+        sending: Any = call.key
+        try:
+            decision, records = act.settle(sending, call.result, call.error, self.facilities, self.clock())
+            self._finish(sending.item, sending.claimed, decision, records)
+            self._ask_first_status(sending, records)
+        except Exception as error:
+            self._fail(sending.item, sending.claimed, error)
+
+    def _ask_first_status(self, sending: Sending, records: Sequence[ObservationRecord]) -> None:
+        if not records:
+            return
+        gateway = self.facilities.gateway(sending.submission.facility, sending.item.managed.owner)
+        if gateway.updates_itself or not gateway.can_poll:
+            return
+        ask = FirstStatus(gateway, records)
+        self.calls.start(
+            ask, gateway.name, lambda: [gateway.status(r.observation_id) for r in records], conf.get('FACILITY_TIMEOUT')
+        )
+
+    def _take_status(self, asked: FirstStatus, call: Call) -> None:
+        if call.error is not None and not isinstance(call.error, Exception):
+            raise call.error
+        reach(Point.STATUS_ASKED)
+        for record, status in zip(asked.records, call.result or (), strict=False):
+            if isinstance(status, Status):
+                journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
+
+    def _finish(self, item: Looked, claimed: Claim, decision: Decision, records: Sequence[ObservationRecord]) -> None:
+        now = self.clock()
+        if records:
+            self.records.extend(records)
+            ids = [record.observation_id for record in records]
+            self.add_line(item, 'submit', decision.reason, ids=ids, changed=True)
+            self._look_again(item)
+        elif isinstance(decision, Stop):
+            self._stop(item, claimed, decision, now)
+        else:
+            failures = item.history.consecutive_failures
+            checked = Checked(
+                managed=item.managed,
+                reason=decision.reason,
+                consecutive_failures=failures,
+                late_check=item.managed.late_check,
+            )
+            journal.note_checked([checked], now)
+            self.add_line(item, 'wait', decision.reason)
+        journal.release(claimed)
+        reach(Point.RELEASED)
+
+    def _look_again(self, item: Looked) -> None:
+        """A strategy that answers each failure on its own may have another one to answer in the same run."""
+        sent = self._sent[item.managed.pk] = self._sent.get(item.managed.pk, 0) + 1
+        if getattr(item.strategy, 'answers_each_failure', False) and sent < MOST_IN_A_RUN:
+            self._again.append(item)
+
+    def _stop(self, item: Looked, claimed: Claim, decision: Stop, now: datetime) -> None:
+        state = State.ATTENTION if decision.kind == 'attention' else State.FINISHED
+        stopped = journal.stop(item.managed, state, decision.reason, now, holder=claimed.holder)
+        reach(Point.STOPPED)
+        attention = decision.kind == 'attention'
+        if stopped:
+            self.add_line(item, 'stop', decision.reason, changed=True, failed=attention)
+        if attention:
+            self.problems.append(NeedsAttention(decision.reason))
+
+    def _fail(self, item: Looked, claimed: Claim, error: Exception) -> None:
+        """What an error means for this cadence; no other one is touched, except by refused credentials."""
+        now = self.clock()
+        if isinstance(error, LostClaim):
+            self.add_line(item, 'busy', str(error))
+        elif isinstance(error, Credentials):
+            self.pause_for_credentials(item, error, now)
+        elif isinstance(error, (Temporary, Refused)):
+            since = (item.managed.unreachable_since or now) if isinstance(error, Temporary) else None
+            checked = Checked(managed=item.managed, reason=str(error), unreachable_since=since, late_check=item.managed.late_check)
+            journal.note_checked([checked], now)
+            self.add_line(item, 'error', str(error), failed=True)
+        else:
+            self._needs_attention(item, error, now)
+        if not isinstance(error, LostClaim):
+            self.problems.append(error if isinstance(error, CadenceError) else NeedsAttention(str(error)))
+        journal.release(claimed)
+
+    def _needs_attention(self, item: Looked, error: Exception, now: datetime) -> None:
+        reason = str(error)
+        if not isinstance(error, CadenceError):
+            logger.exception('A cadence failed', extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
+            reason = f'An error nobody foresaw: {type(error).__name__}: {error}'
+        journal.stop(item.managed, State.ATTENTION, reason, now)
+        self.add_line(item, 'error', reason, changed=True, failed=True)
+
+    def pause_for_credentials(self, item: Looked, error: Credentials, now: datetime) -> None:
+        """All active cadences of this facility and owner wait for a person, with one notice."""
+        stopped = journal.pause_for_credentials(item.managed.facility, item.managed.owner, str(error), now)
+        self.add_line(item, 'error', str(error), changed=bool(stopped), failed=True)
+
+    def add_line(
+        self,
+        item: Looked,
+        decision: str,
+        reason: str,
+        *,
+        ids: Sequence[str] = (),
+        changed: bool = False,
+        failed: bool = False,
+    ) -> None:
+        """One line of the report."""
+        managed = item.managed
+        self.report.lines.append(
+            Line(
+                cadence=managed.host_cadence_id,
+                target=managed.target_name,
+                strategy=managed.strategy,
+                decision=decision,
+                reason=reason,
+                observation_ids=list(ids),
+                changed=changed,
+                failed=failed,
+            )
+        )

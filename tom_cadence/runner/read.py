@@ -1,0 +1,240 @@
+"""Reading cadences and their observations from the database: in bulk and lightly to look, one by one and fully to act."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models.fields.json import KT
+from tom_observations.models import ObservationGroup, ObservationRecord
+
+from tom_cadence import conf, registry
+from tom_cadence.exceptions import BadWindow, NeedsAttention
+from tom_cadence.facilities import Facilities, Gateway, Status
+from tom_cadence.facilities.ocs import many_in_one_call
+from tom_cadence.history import Attempt, History
+from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.parameters import Parameters, clean
+from tom_cadence.windows import Window, read_window
+
+DEFAULT_KEYWORDS = ('start', 'end')
+_FIELDS = ('observation_id', 'facility', 'status', 'created', 'scheduled_start', 'scheduled_end')
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One observation record as the engine reads it; ``parameters`` only where they were asked for."""
+
+    pk: int
+    observation_id: str
+    facility: str
+    status: str
+    created: datetime
+    scheduled_start: datetime | None
+    scheduled_end: datetime | None
+    start: Any
+    end: Any
+    submission: int | None
+    parameters: Mapping[str, Any] | None = None
+
+
+@dataclass(kw_only=True)
+class Looked:
+    """One cadence in a run: what was read, what the facility said, and what to do."""
+
+    managed: ManagedCadence
+    strategy: Any = None
+    parameters: Parameters = field(default_factory=Parameters)
+    handed_in: Any = None
+    trouble: str = ''
+    rows: list[Row] = field(default_factory=list)
+    polled: dict[int, Status | Exception] = field(default_factory=dict)
+    requests: list[Submission] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    late_check: datetime | None = None
+    decision: Any = None
+
+    @property
+    def open_request(self) -> Submission | None:
+        """The request whose fate is not known yet."""
+        return next((request for request in self.requests if request.state in Submission.OPEN), None)
+
+
+def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
+    """The cadence with its strategy and cleaned parameters, or with what is wrong with them."""
+    looked = Looked(managed=managed, handed_in=strategy)
+    try:
+        looked.strategy = strategy or registry.strategy_class(managed.cadence.cadence_strategy)(managed.cadence)
+        looked.parameters = clean(managed.cadence.cadence_parameters)
+    except NeedsAttention as error:
+        looked.trouble = str(error)
+    except Exception as error:  # a strategy's constructor is the site's code
+        looked.trouble = f'The strategy cannot be made: {type(error).__name__}: {error}'
+    return looked
+
+
+def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
+    """Fill in the records of all these cadences, oldest first, with one statement (two where parameters are needed)."""
+    by_group: dict[int, list[Looked]] = defaultdict(list)
+    for item in looked:
+        item.rows = []
+        by_group[item.managed.cadence.observation_group_id].append(item)
+    through = ObservationGroup.observation_records.through
+    fields = ['observationgroup_id', 'observationrecord_id', *(f'observationrecord__{name}' for name in _FIELDS)]
+    if full:
+        fields += ['observationrecord__booking__submission', 'observationrecord__parameters']
+        found = through.objects.filter(observationgroup_id__in=by_group).values_list(*fields)
+        _spread_full(found, by_group)
+    else:
+        keys = {
+            'window_start': KT('observationrecord__parameters__start'),
+            'window_end': KT('observationrecord__parameters__end'),
+        }
+        found = through.objects.filter(observationgroup_id__in=by_group).annotate(**keys)
+        _spread_light(found.values_list(*fields, 'observationrecord__booking__submission', *keys), by_group)
+    for item in looked:
+        item.rows.sort(key=lambda row: (row.created, row.pk))
+    if not full:
+        _add_parameters([item for item in looked if _needs_parameters(item)])
+
+
+def _spread_full(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
+    for group, pk, *known, submission, parameters in found:
+        mapping = parameters if isinstance(parameters, dict) else {}
+        row = Row(
+            pk=pk, **dict(zip(_FIELDS, known, strict=True)), submission=submission, parameters=mapping,
+            start=mapping.get('start'), end=mapping.get('end'),
+        )  # fmt: skip
+        for item in by_group[group]:
+            item.rows.append(row)
+
+
+def _spread_light(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
+    for group, pk, observation_id, facility, status, created, begun, ended, submission, start, end in found:
+        row = Row(
+            pk=pk, observation_id=observation_id, facility=facility, status=status, created=created,
+            scheduled_start=begun, scheduled_end=ended, start=start, end=end, submission=submission,
+        )  # fmt: skip
+        for item in by_group[group]:
+            item.rows.append(row)
+
+
+def _needs_parameters(item: Looked) -> bool:
+    wanted = getattr(item.strategy, 'needs_parameters', True) or item.parameters.max_exposure_time is not None
+    return wanted or any(row.start is None for row in item.rows)
+
+
+def _add_parameters(looked: Sequence[Looked]) -> None:
+    rows = {row.pk: row for item in looked for row in item.rows}
+    if not rows:
+        return
+    for pk, parameters in ObservationRecord.objects.filter(pk__in=rows).values_list('pk', 'parameters'):
+        rows[pk].parameters = parameters if isinstance(parameters, dict) else {}
+
+
+def read_requests(looked: Sequence[Looked]) -> None:
+    """Fill in all of the journal's requests of these cadences, oldest first."""
+    by_managed = {item.managed.pk: item for item in looked}
+    for item in looked:
+        item.requests = []
+    for request in Submission.objects.filter(managed__in=by_managed).defer('parameters').order_by('pk'):
+        by_managed[request.managed_id].requests.append(request)
+
+
+def read_open_requests(looked: Sequence[Looked]) -> None:
+    """Fill in only the requests whose fate is not known, for a first look at many cadences."""
+    by_managed = {item.managed.pk: item for item in looked}
+    for item in looked:
+        item.requests = []
+    rows = Submission.objects.filter(managed__in=by_managed, state__in=Submission.OPEN).defer('parameters')
+    for request in rows:
+        by_managed[request.managed_id].requests.append(request)
+
+
+def build_history(item: Looked, facilities: Facilities) -> None:
+    """The cadence's history as its strategy sees it; sets ``trouble`` where a facility cannot be asked at all."""
+    attempts = []
+    for row in item.rows:
+        try:
+            gateway = facilities.gateway(row.facility, item.managed.owner)
+        except Exception as error:
+            item.trouble = str(error)
+            return
+        attempts.append(_attempt(row, gateway, item.polled.get(row.pk)))
+    states = Submission.State
+    answers = [request for request in item.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]
+    item.history = History(
+        attempts=tuple(attempts),
+        answered=frozenset(pk for request in answers for pk in request.follows),
+        refusals=len(_recent_refusals(item)),
+        resubmit_cancelled=_resubmits(item.parameters),
+        forgiven=item.managed.forgiven,
+    )
+
+
+def _resubmits(parameters: Parameters) -> bool:
+    if parameters.on_cancel == 'default':
+        return bool(conf.get('RESUBMIT_CANCELLED'))
+    return parameters.on_cancel == 'resubmit'
+
+
+def _recent_refusals(item: Looked) -> list[Submission]:
+    """Refused requests since the last accepted one and since a person resumed the cadence."""
+    recent: list[Submission] = []
+    for request in item.requests:
+        if request.state == Submission.State.ACCEPTED:
+            recent = []
+        elif request.state == Submission.State.REFUSED and request.counts_as_failure:
+            recent.append(request)
+    resumed = item.managed.resumed
+    return [request for request in recent if resumed is None or request.created > resumed]
+
+
+def last_refusal(item: Looked) -> datetime | None:
+    """When the last refusal that counts came."""
+    recent = _recent_refusals(item)
+    return max((request.closed or request.created for request in recent), default=None)
+
+
+def _attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
+    status = polled if isinstance(polled, Status) else None
+    state = status.state if status else row.status
+    window, trouble = _window(row, gateway.keywords)
+    schedule = (status.scheduled_start, status.scheduled_end) if status and status.has_schedule else None
+    return Attempt(
+        record=row.pk,
+        observation_id=row.observation_id,
+        facility=row.facility,
+        status=state,
+        outcome=gateway.outcome(state),
+        created=row.created,
+        window=window,
+        trouble=trouble,
+        submission=row.submission,
+        one_call_many=many_in_one_call(row.parameters or {}),
+        scheduled_start=schedule[0] if schedule else row.scheduled_start,
+        scheduled_end=schedule[1] if schedule else row.scheduled_end,
+        keywords=gateway.keywords,
+        parameters=row.parameters or {},
+    )
+
+
+def _window(row: Row, keywords: tuple[str, str]) -> tuple[Window | None, str]:
+    start, end = row.start, row.end
+    if row.parameters is not None:
+        start, end = (_value(row.parameters, keyword) for keyword in keywords)
+    try:
+        return read_window(start, end), ''
+    except BadWindow as error:
+        return None, str(error)
+
+
+def _value(parameters: Mapping[str, Any], keyword: str) -> Any:
+    """A window's end as stored; the two halves of a split field where only they are there."""
+    value = parameters.get(keyword)
+    if value in (None, '') and f'{keyword}_0' in parameters:
+        return [parameters[f'{keyword}_0'], parameters.get(f'{keyword}_1')]
+    return value

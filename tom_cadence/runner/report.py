@@ -1,0 +1,60 @@
+"""What a run did, one line a cadence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+WAIT, SUBMIT, STOP, ERROR, BUSY = 'wait', 'submit', 'stop', 'error', 'busy'
+
+
+@dataclass(kw_only=True)
+class Line:
+    """One cadence in one run. ``failed`` means a person should look; ``changed`` that something was done."""
+
+    cadence: int
+    target: str
+    strategy: str
+    decision: str
+    reason: str
+    observation_ids: list[str] = field(default_factory=list)
+    changed: bool = False
+    failed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The line as the command prints it."""
+        ids = f' -> {", ".join(self.observation_ids)}' if self.observation_ids else ''
+        return f'Cadence {self.cadence} ({self.target or "no observation yet"}): {self.decision}{ids}: {self.reason}'
+
+
+@dataclass(kw_only=True)
+class Report:
+    """All lines of one run."""
+
+    lines: list[Line] = field(default_factory=list)
+    dry_run: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether any cadence failed or newly needs attention."""
+        return any(line.failed for line in self.lines)
+
+    def count(self, decision: str) -> int:
+        """How many cadences came to this decision."""
+        return sum(line.decision == decision for line in self.lines)
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        booked = sum(len(line.observation_ids) for line in self.lines if line.changed)
+        verb = 'would be sent' if self.dry_run else 'observations booked'
+        number = self.count(SUBMIT) if self.dry_run else booked
+        return (
+            f'{len(self.lines)} cadences: {number} {verb}, {self.count(WAIT)} wait, {self.count(STOP)} ended, '
+            f'{sum(line.failed for line in self.lines)} with problems.'
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {'dry_run': self.dry_run, 'failed': self.failed, 'cadences': [asdict(line) for line in self.lines]}

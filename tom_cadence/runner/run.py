@@ -1,0 +1,152 @@
+"""One run: batches of cadences are looked at; what is due is acted on, with many calls on their way at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from tom_observations.models import ObservationRecord
+
+from tom_cadence import conf, journal
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Calls, Facilities
+from tom_cadence.journal import Checked
+from tom_cadence.models import ManagedCadence
+from tom_cadence.runner import look
+from tom_cadence.runner.pipeline import Pipeline
+from tom_cadence.runner.read import Looked
+from tom_cadence.runner.report import Report
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[int], None]
+
+
+def run_cadences(
+    pks: Sequence[int] | None = None,
+    facilities: Sequence[str] | None = None,
+    now: datetime | None = None,
+    workers: int | None = None,
+    *,
+    dry_run: bool = False,
+    validate: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Look at every active cadence (or those of ``pks``, ids of the host's rows, and ``facilities``), and act.
+
+    ``now`` fixes the present; without it the clock is read for every decision. ``dry_run`` asks for states, but writes
+    no row and sends nothing; ``validate`` also lets the facilities check what would be sent.
+    """
+    run = Run(clock=(lambda: now) if now else conf.utc_now, workers=workers, dry_run=dry_run, validate=validate)
+    if not dry_run:
+        journal.adopt_missing(run.clock())
+        journal.reconcile(run.clock())
+    for batch in _batches(pks, facilities):
+        run.batch(batch)
+        if progress is not None:
+            progress(len(batch))
+    return run.report
+
+
+def run_one(strategy: Any) -> list[ObservationRecord] | None:
+    """Carry out one strategy's decision for its cadence; raises what stopped it."""
+    run = Run(clock=conf.utc_now, workers=1)
+    journal.adopt_missing(run.clock())
+    managed = list(_rows().filter(cadence=strategy.dynamic_cadence.pk))
+    if not managed:
+        raise CadenceError(f'{strategy.dynamic_cadence} is not active.')
+    run.batch(managed, strategy)
+    if run.pipeline.problems:
+        raise run.pipeline.problems[0]
+    return run.pipeline.records or None
+
+
+def count_cadences(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> int:
+    """How many cadences a run would look at."""
+    return _selected(pks, facilities).count()
+
+
+def _rows() -> Any:
+    return ManagedCadence.objects.filter(cadence__active=True).select_related('cadence', 'owner').order_by('pk')
+
+
+def _selected(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Any:
+    rows = _rows()
+    if pks is not None:
+        rows = rows.filter(cadence__in=pks)
+    return rows.filter(facility__in=facilities) if facilities else rows
+
+
+def _batches(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Iterator[list[ManagedCadence]]:
+    size, last = conf.get('BATCH_SIZE'), 0
+    rows = _selected(pks, facilities)
+    while batch := list(rows.filter(pk__gt=last)[:size]):
+        yield batch
+        last = batch[-1].pk
+
+
+class Run:
+    """The state of one run."""
+
+    def __init__(
+        self, clock: Callable[[], datetime], workers: int | None = None, dry_run: bool = False, validate: bool = False
+    ) -> None:
+        """``workers`` calls at a time go to one facility."""
+        self.clock, self.dry_run, self.validate = clock, dry_run, validate
+        self.workers = workers or conf.get('FACILITY_CALLS')
+        self.facilities = Facilities()
+        self.report = Report(dry_run=dry_run)
+        self.pipeline = Pipeline(self.facilities, clock, self.report, Calls(at_once=2 * self.workers, per_lane=self.workers))
+
+    def batch(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> None:
+        """Look at these cadences; note those that wait, act on the others."""
+        now = self.clock()
+        if not self.dry_run:
+            journal.complete(managed)
+        looked = look.look(managed, self.facilities, now, self.workers, may_write=not self.dry_run, strategy=strategy)
+        if self.dry_run:
+            self._tell(looked, now)
+            return
+        locked_out = self._pause_for_credentials(looked, now)
+        remaining = [item for item in looked if id(item) not in locked_out]
+        idle = [item for item in remaining if look.is_idle(item)]
+        self._note(idle, now)
+        self.pipeline.run(deque(item for item in remaining if not look.is_idle(item)))
+
+    def _note(self, idle: Iterable[Looked], now: datetime) -> None:
+        checked = []
+        for item in idle:
+            problem = look.unreachable(item)
+            since = (item.managed.unreachable_since or now) if problem else None
+            checked.append(
+                Checked(
+                    managed=item.managed,
+                    reason=item.decision.reason,
+                    unreachable_since=since,
+                    late_check=item.late_check,
+                    consecutive_failures=item.history.consecutive_failures,
+                )
+            )
+            self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(problem))
+        journal.note_checked(checked, now)
+
+    def _pause_for_credentials(self, looked: Sequence[Looked], now: datetime) -> set[int]:
+        """Cadences whose facility refused their owner; all of that facility and owner are paused together."""
+        locked_out: set[int] = set()
+        for item in looked:
+            problem = look.credentials_problem(item)
+            if problem is not None:
+                self.pipeline.pause_for_credentials(item, problem, now)
+                locked_out.add(id(item))
+        return locked_out
+
+    def _tell(self, looked: Iterable[Looked], now: datetime) -> None:
+        for item in looked:
+            problem = look.credentials_problem(item) or look.unreachable(item)
+            decision, reason = look.in_words(item)
+            if self.validate and decision == 'submit':
+                refusal = look.validate(item, self.facilities)
+                problem, reason = problem or refusal, f'{reason} {refusal or "The facility would accept it."}'
+            self.pipeline.add_line(item, decision, str(reason), failed=bool(problem) or look.needs_attention(item))

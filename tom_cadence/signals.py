@@ -1,0 +1,52 @@
+"""What the host's rows tell us: a cadence made, switched, edited or deleted, a group changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.signals import m2m_changed, post_save, pre_delete
+from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+
+from tom_cadence import conf, journal
+
+
+def connect() -> None:
+    """Listen to the host's models."""
+    post_save.connect(cadence_saved, sender=DynamicCadence, dispatch_uid='tom_cadence.saved')
+    pre_delete.connect(cadence_deleted, sender=DynamicCadence, dispatch_uid='tom_cadence.deleted')
+    m2m_changed.connect(
+        group_changed, sender=ObservationGroup.observation_records.through, dispatch_uid='tom_cadence.group_changed'
+    )
+
+
+def cadence_saved(*, instance: DynamicCadence, raw: bool = False, **_: Any) -> None:
+    """Adopt a new cadence; read a change of ``active`` as pause or resume; let any edit outdate what was read before."""
+    if not raw:
+        journal.switched(instance, conf.utc_now())
+
+
+def cadence_deleted(*, instance: DynamicCadence, **_: Any) -> None:
+    """Write the closing line before the host's row goes."""
+    journal.close_deleted(instance, _unfinished(instance), conf.utc_now())
+
+
+def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int] | None = None, **_: Any) -> None:
+    """A record came into a group, or left it: decisions made before count as old."""
+    if action not in ('post_add', 'post_remove', 'post_clear'):
+        return
+    if not reverse:
+        journal.raise_version(cadence__observation_group=instance)
+    elif pk_set:
+        journal.raise_version(cadence__observation_group__in=pk_set)
+
+
+def _unfinished(cadence: DynamicCadence) -> list[str]:
+    """Observations of the group that are still booked, as far as the facility's class can tell."""
+    return [record.observation_id for record in cadence.observation_group.observation_records.all() if not _terminal(record)]
+
+
+def _terminal(record: ObservationRecord) -> bool:
+    try:
+        return bool(record.terminal)
+    except Exception:  # a facility that is configured no more: better to name one too many
+        return False

@@ -1,0 +1,54 @@
+"""Resume cadence after failure: one observation at a time; a failed one is asked again at once, a success starts the next interval."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tom_cadence.decisions import Decision, Submit, Wait
+from tom_cadence.history import History, Outcome, Unit
+from tom_cadence.strategies.advance import AdvancesWindow, cancelled, known_window
+from tom_cadence.strategies.forms import CadenceParametersForm
+
+
+class ResumeCadenceAfterFailureForm(CadenceParametersForm):
+    """The parameters of Resume."""
+
+
+class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
+    """Observe every ``cadence_frequency`` hours; after a failure, as soon as possible."""
+
+    name = 'Resume cadence after failure'
+    description = (
+        'One observation at a time. If it succeeds, the next one follows after the chosen interval; '
+        'if it fails, it is asked for again as soon as possible.'
+    )
+    form = ResumeCadenceAfterFailureForm
+    needs_parameters = False
+
+    def decide(self, history: History, now: datetime) -> Decision:
+        """Wait while anything is unfinished; then follow the newest submission."""
+        newest = history.newest
+        if newest is None:
+            return Wait(reason='This cadence has no observation yet.')
+        if history.waiting:
+            pending = history.waiting[-1]
+            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+        if newest.outcome is Outcome.SUCCEEDED:
+            reason = f'Observation {newest.newest.observation_id} succeeded: the next one after {self.parameters.frequency:g} h.'
+            done = next(attempt for attempt in reversed(newest.attempts) if attempt.outcome is Outcome.SUCCEEDED)
+            return self._next(done, now, reason, newest)
+        if not history.asks_again(newest):
+            return cancelled(newest.newest)
+        return self._again(newest, now)
+
+    def _again(self, unit: Unit, now: datetime) -> Submit:
+        self.parameters.frequency  # noqa: B018  # a cadence without a frequency is reported now, not after its first success
+        start = now + timedelta(hours=self.parameters.retry_backoff)
+        attempt = unit.newest
+        word = 'was cancelled' if unit.outcome is Outcome.CANCELLED else f'failed ({attempt.status})'
+        return Submit(
+            reason=f'Observation {attempt.observation_id} {word}: asked for again as soon as possible.',
+            window=known_window(attempt).starting(start),
+            like=attempt.record,
+            follows=unit.records,
+        )

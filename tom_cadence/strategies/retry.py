@@ -1,0 +1,74 @@
+"""Retry failed observations: each failure gets exactly one follow-up, until one succeeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from tom_cadence.decisions import Decision, Stop, Wait
+from tom_cadence.history import Attempt, History, Outcome, Unit
+from tom_cadence.strategies.advance import AdvancesWindow, cancelled
+from tom_cadence.strategies.forms import CadenceParametersForm
+
+
+class RetryFailedObservationsForm(CadenceParametersForm):
+    """The parameters of Retry."""
+
+
+class RetryFailedObservationsStrategy(AdvancesWindow):
+    """Ask for every failed observation once more, ``cadence_frequency`` hours later, until it succeeds."""
+
+    name = 'Retry failed observations'
+    description = (
+        'Every observation that fails is asked for once more after the chosen interval, and so on until one succeeds. '
+        'Nothing follows a success.'
+    )
+    form = RetryFailedObservationsForm
+    needs_parameters = False
+    answers_each_failure = True
+
+    def decide(self, history: History, now: datetime) -> Decision:
+        """Follow the oldest failure that nothing follows yet; end when there is nothing left to wait for."""
+        for unit in failures(history):
+            attempt = unit.newest
+            word = 'was cancelled' if unit.outcome is Outcome.CANCELLED else f'failed ({attempt.status})'
+            reason = f'Observation {attempt.observation_id} {word}: asked for again {self.parameters.frequency:g} h later.'
+            return self._next(attempt, now, reason, unit)
+        if history.newest is None:
+            return Wait(reason='This cadence has no observation yet.')
+        if history.waiting:
+            pending = history.waiting[-1]
+            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+        if history.count(Outcome.SUCCEEDED):
+            return Stop(reason='Every observation of this cadence succeeded, or was followed by one that did.')
+        return cancelled(history.newest.newest)
+
+
+def failures(history: History) -> Iterator[Unit]:
+    """Failed submissions that nothing follows yet, oldest first."""
+    for unit in history.units:
+        for part in _parts(unit, history):
+            if history.asks_again(part) and not history.answered.intersection(part.records):
+                yield part
+
+
+def _parts(unit: Unit, history: History) -> Iterator[Unit]:
+    """What is followed as one: a submission of ours is; records of a TOM's past are followed singly.
+
+    A record made by the toolkit does not say which others were sent in the same call. Those that look so (same window,
+    made within seconds) share one follow-up: if one succeeded or was followed, the others are answered by it.
+    """
+    newest = unit.newest
+    if newest.submission is not None or newest.one_call_many:
+        yield unit
+    elif unit.outcome is not Outcome.SUCCEEDED and not history.answered.intersection(unit.records):
+        yield from (Unit((attempt,)) for attempt in unit.attempts if not _retried_by_toolkit(attempt, history))
+
+
+def _retried_by_toolkit(attempt: Attempt, history: History) -> bool:
+    """Whether a later record of the TOM's past looks like the toolkit's follow-up: made after this one's window had closed."""
+    window = attempt.window
+    return window is not None and any(
+        other.submission is None and other.created >= window.end and other.window is not None and other.window.start > window.start
+        for other in history.attempts
+    )
