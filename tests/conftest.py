@@ -30,6 +30,10 @@ def observatory(settings: Any) -> Iterator[Any]:
         settings.FACILITIES = {
             name: {'portal_url': server.url, 'api_key': 'example-token'} for name in ('Simulated observatory', 'Plain observatory')
         }
+        settings.TOM_FACILITY_CLASSES = [
+            'custom_code.observatory.SimulatedObservatoryFacility',
+            'custom_code.observatory.PlainObservatoryFacility',
+        ]
         server.observatory.set_clock(NIGHT, frozen=True)
         server.observatory.url = server.url
         yield server.observatory

@@ -19,7 +19,7 @@ IDS: dict[str, str] = {
     'tom_cadence.E002': 'A key of TOM_CADENCE has a value of the wrong type.',
     'tom_cadence.E003': "The clock in TOM_CADENCE['CLOCK'] cannot be used.",
     'tom_cadence.E004': 'USE_TZ is off: windows would be shifted by the offset of the server.',
-    'tom_cadence.E005': "This app's tables and the toolkit's are on different databases, so nothing can be written in one transaction.",
+    'tom_cadence.E005': "This app's tables and the toolkit's are on different databases: no transaction spans the two.",
     'tom_cadence.W001': 'TOM_CADENCE has a key that does not exist.',
     'tom_cadence.W002': 'Two strategies have the same class name: the later one wins.',
     'tom_cadence.W003': "The toolkit's own runcadencestrategies wins: it books twice when two crons run at once.",
@@ -156,7 +156,7 @@ def _gone(field: str, configured: Callable[[], Iterable[str]], number: str, what
             lost.setdefault(name, []).append(pk)
     return [
         Warning(
-            f'The {what} {name!r} of {len(pks)} active cadences is not in {setting} (cadence {", ".join(map(str, sorted(pks)[:10]))}).',
+            f'The {what} {name!r} of {len(pks)} active cadences is not in {setting}: cadence {", ".join(map(str, pks[:10]))}.',
             hint=f'Add it to {setting} again, or pause these cadences: they need attention at the next run.',
             id=f'tom_cadence.{number}',
         )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+
+from tom_cadence.exceptions import NeedsAttention
+
+if TYPE_CHECKING:
+    from tom_observations.models import DynamicCadence
 
 
 def make_token() -> str:
@@ -35,7 +41,6 @@ class ManagedCadence(models.Model):
     resumed = models.DateTimeField(null=True, blank=True)
 
     last_check = models.DateTimeField(null=True, blank=True)
-    next_check = models.DateTimeField(null=True, blank=True)
     late_check = models.DateTimeField(null=True, blank=True, help_text='When finished observations were last asked for.')
     unreachable_since = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
@@ -60,6 +65,13 @@ class ManagedCadence(models.Model):
 
     def __str__(self) -> str:
         return f'Cadence {self.host_cadence_id} ({self.target_name or "no observation yet"})'
+
+    @property
+    def host(self) -> DynamicCadence:
+        """The host's row; NeedsAttention where it was deleted."""
+        if self.cadence is None:
+            raise NeedsAttention('The cadence was deleted.')
+        return self.cadence
 
 
 class Submission(models.Model):

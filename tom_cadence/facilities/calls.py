@@ -10,11 +10,12 @@ import contextvars
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import requests
 from django.db import connections
 
 from tom_cadence.facilities.deadlines import deadline
@@ -24,6 +25,10 @@ GRACE = 2.0
 
 class Overdue(Exception):
     """The call did not end within its deadline."""
+
+
+class NotAsked(Exception):
+    """The facility did not answer several calls before this one, so it was not asked again in this run."""
 
 
 @dataclass(eq=False)
@@ -40,11 +45,37 @@ class Call:
     late: bool = False
 
 
+class Breaker:
+    """Facilities that stopped answering: after so many time-outs in a row the rest of a run does not ask them any more."""
+
+    LIMIT = 3
+
+    def __init__(self) -> None:
+        """Nobody has struck yet."""
+        self._strikes: Counter[str] = Counter()
+
+    def note(self, call: Call) -> None:
+        """Count a time-out; an answer of any kind wipes the slate."""
+        if isinstance(call.error, (Overdue, requests.exceptions.Timeout)) or _is_timeout(call.error):
+            self._strikes[call.lane] += 1
+        elif not isinstance(call.error, NotAsked):
+            self._strikes[call.lane] = 0
+
+    def open(self, lane: str) -> bool:
+        """Whether this facility is not asked any more."""
+        return self._strikes[lane] >= self.LIMIT
+
+
+def _is_timeout(error: BaseException | None) -> bool:
+    return isinstance(getattr(error, '__cause__', None), requests.exceptions.Timeout)
+
+
 class Calls:
     """Start calls, and take them back in the order they end."""
 
-    def __init__(self, at_once: int, per_lane: int, grace: float = GRACE) -> None:
+    def __init__(self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE) -> None:
         """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility)."""
+        self._breaker = breaker or Breaker()
         self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
         self._waiting: deque[Call] = deque()
         self._running: set[Call] = set()
@@ -54,10 +85,9 @@ class Calls:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._running)
 
-    @property
-    def full(self) -> bool:
-        """Whether another call would have to wait."""
-        return len(self) >= self._at_once
+    def has_room(self, lane: str) -> bool:
+        """Whether a call to this facility would start at once."""
+        return len(self) < self._at_once and sum(call.lane == lane for call in self._running) < self._per_lane
 
     def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""
@@ -75,23 +105,9 @@ class Calls:
             call = self._take()
             if call is not None:
                 self._running.discard(call)
+                self._breaker.note(call)
                 self._fill()
                 return call
-
-    def late(self) -> Iterator[Call]:
-        """Calls that were given up and have ended since; does not wait."""
-        while True:
-            try:
-                call = self._done.get_nowait()
-            except queue.Empty:
-                return
-            if call in self._given_up:
-                self._given_up.discard(call)
-                call.late = True
-                yield call
-            else:
-                self._done.put(call)
-                return
 
     def _take(self) -> Call | None:
         overdue = self._overdue()
@@ -123,7 +139,15 @@ class Calls:
         for call in list(self._waiting):
             if len(self._running) >= self._at_once:
                 return
-            if sum(other.lane == call.lane for other in self._running) < self._per_lane:
+            if self._breaker.open(call.lane):
+                self._waiting.remove(call)
+                self._running.add(call)
+                call.started, call.error = (
+                    time.monotonic(),
+                    NotAsked(f'{call.lane} did not answer before; it is asked again in the next run.'),
+                )
+                self._done.put(call)
+            elif sum(other.lane == call.lane for other in self._running) < self._per_lane:
                 self._waiting.remove(call)
                 call.started = time.monotonic()
                 self._running.add(call)

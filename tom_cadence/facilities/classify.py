@@ -15,7 +15,7 @@ from tom_common.exceptions import ImproperCredentialsException
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
-from tom_cadence.facilities.calls import Overdue
+from tom_cadence.facilities.calls import NotAsked, Overdue
 
 SECRET = re.compile(
     r'(?i)\b(token|api[-_]?key|authorization|password)\b(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
@@ -51,7 +51,7 @@ def classify(error: BaseException, stage: Stage, facility: Any) -> CadenceError:
 
 
 def _sending(error: BaseException, facility: Any, name: str, text: str) -> CadenceError:
-    if never_arrived(error):
+    if isinstance(error, NotAsked) or never_arrived(error):
         return Temporary(f'{name} could not be reached: {text}')
     if isinstance(error, documented_refusals(facility)):
         return Refused(f'{name} refused the observation: {text}')
@@ -95,10 +95,7 @@ def _is_credentials(error: BaseException) -> bool:
 
 def readable(error: BaseException) -> str:
     """The error as one short line without secrets: its kind where it has no text."""
-    if isinstance(error, ValidationError):
-        text = '; '.join(error.messages)
-    else:
-        text = str(error)
+    text = '; '.join(error.messages) if isinstance(error, ValidationError) else str(error)
     text = ' '.join(text.split())
     return redact(text)[:500] if text else type(error).__name__
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -33,7 +34,7 @@ def _is_split_of(key: str, keywords: tuple[str, str]) -> bool:
     return any(key in (f'{keyword}_0', f'{keyword}_1') for keyword in keywords)
 
 
-def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> forms.Form:
+def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> Any:
     """The facility's form for this observation type, filled in with ``data``."""
     form_class = facility.get_form(observation_type)
     form_class, data = ocs.adapt(form_class, data, facility.get_start_end_keywords(), window)
@@ -43,23 +44,25 @@ def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Win
     return form
 
 
-def _spread(form: forms.Form) -> None:
+def _spread(form: Any) -> None:
     """Give fields of several inputs (a date and a time) one value per input, as the browser posts them."""
-    for name, field in form.fields.items():
+    fields: dict[str, Any] = form.fields
+    for name, field in fields.items():
         value = form.data.get(name)
+        widget: Any = field.widget
         if not isinstance(field.widget, forms.MultiWidget) or value in (None, ''):
             continue
-        for suffix, part in zip(field.widget.widgets_names, _parts(field, value), strict=False):
+        for suffix, part in zip(widget.widgets_names, _parts(field, value), strict=False):
             form.data[name + suffix] = part
 
 
-def _parts(field: forms.Field, value: Any) -> list[Any]:
+def _parts(field: Any, value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(field, forms.SplitDateTimeField):
         instant = read_instant(value).astimezone(UTC)
         return [instant.date().isoformat(), instant.time().isoformat()]
-    return list(field.widget.decompress(value))  # type: ignore[attr-defined]
+    return list(field.widget.decompress(value))
 
 
 def form_errors(form: forms.Form) -> str:
@@ -92,6 +95,11 @@ def stored(form: Any, before: Mapping[str, Any]) -> dict[str, Any]:
         return dict(json.loads(json.dumps(after, cls=DjangoJSONEncoder, allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise Refused(f'The parameters of the observation cannot be kept as JSON: {error}') from error
+
+
+def in_shape_of(before: Mapping[str, Any], instants: Mapping[str, datetime]) -> dict[str, str]:
+    """Instants as the record before wrote its own, so that whoever reads records of this facility finds one shape."""
+    return {key: write_instant(instant, before[key]) for key, instant in instants.items() if isinstance(before.get(key), str)}
 
 
 def observation_type(parameters: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tom_observations.facility import BaseRoboticObservationFacility, get_servic
 from tom_cadence import conf
 from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
+from tom_cadence.facilities.calls import Breaker
 from tom_cadence.facilities.classify import Stage, classify
 from tom_cadence.facilities.deadlines import deadline
 from tom_cadence.history import Outcome
@@ -171,6 +172,7 @@ class Gateway:
         kept = forms.stored(form, {key: value for key, value in data.items() if key not in self.keywords})
         kept = {start: data[start], end: data[end], **kept}
         window = read_window(kept[start], kept[end])
+        kept.update(forms.in_shape_of(before, {start: window.start, end: window.end}))
         return Prepared(payload=payload, parameters=kept, window=window)
 
     @cached_property
@@ -251,6 +253,7 @@ class Facilities:
         """Start with none."""
         self._made: dict[tuple[str, Any], Gateway] = {}
         self._classes: dict[str, type] | None = None
+        self.breaker = Breaker()
 
     def gateway(self, name: str, owner: Any) -> Gateway:
         """The facility ``name`` for ``owner``; NeedsAttention where it is not configured."""

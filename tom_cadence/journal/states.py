@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from tom_cadence import notices
@@ -84,9 +84,11 @@ def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> 
         note(managed, CadenceRun.Decision.NOTE, reason, now)
 
 
-def pause_for_credentials(facility: str, owner: Any, reason: str, now: datetime) -> list[ManagedCadence]:
-    """Pause every active cadence of one facility and owner, with one notice; the cadences that were paused."""
-    rows = ManagedCadence.objects.filter(state=ManagedCadence.State.ACTIVE, facility=facility, owner=owner, cadence__active=True)
+def pause_for_credentials(found: ManagedCadence, reason: str, now: datetime) -> list[ManagedCadence]:
+    """Pause a cadence and all others of its facility and owner, with one notice; the cadences that were paused."""
+    facility = found.facility
+    together = Q(facility=facility, owner=found.owner) | Q(pk=found.pk)
+    rows = ManagedCadence.objects.filter(together, state=ManagedCadence.State.ACTIVE, cadence__active=True)
     stopped = [
         managed
         for managed in rows

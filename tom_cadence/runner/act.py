@@ -84,9 +84,8 @@ def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[De
         records = journal.accept(request, found, _known(item), reason, now)
         return Wait(reason=reason), records
     if now < _settled(request):
-        return Wait(
-            reason=f'A request to {request.facility} got no reply and is not there (yet); it is looked up again before anything is sent.'
-        ), []
+        text = f'A request to {request.facility} got no reply and is not there yet: it is looked up again before any other is sent.'
+        return Wait(reason=text), []
     journal.refuse(
         request,
         f'It never arrived at {request.facility}: looked up after {conf.get("SETTLE_TIME")} s.',

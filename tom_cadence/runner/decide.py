@@ -39,7 +39,7 @@ def _before_the_strategy(item: Looked, now: datetime) -> Decision | None:
     if item.trouble:
         return Stop(reason=item.trouble, kind='attention')
     if not item.rows and not runs_itself(item.strategy):
-        if now < item.managed.cadence.created + conf.seconds('EMPTY_GROUP_GRACE'):
+        if now < item.managed.host.created + conf.seconds('EMPTY_GROUP_GRACE'):
             return Wait(reason='This cadence has no observation yet.')
         return Stop(reason='The observation group of this cadence is empty: there is nothing to repeat.', kind='attention')
     if item.managed.owner is None:

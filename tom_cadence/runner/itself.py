@@ -60,7 +60,7 @@ def _intent(item: Looked) -> Intent:
 
 
 def _made(item: Looked, before: set[int]) -> list[ObservationRecord]:
-    group = item.managed.cadence.observation_group
+    group = item.managed.host.observation_group
     return list(group.observation_records.exclude(pk__in=before).order_by('pk'))
 
 

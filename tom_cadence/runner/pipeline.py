@@ -51,11 +51,22 @@ class Pipeline:
 
     def run(self, due: deque[Looked]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
-        while due or self._again or len(self.calls):
-            if (due or self._again) and not self.calls.full:
-                self._begin(due.popleft() if due else self._again.popleft())
-            elif len(self.calls):
+        while due or len(self.calls):
+            looked = self._next(due)
+            if looked is not None:
+                self._begin(looked)
+            else:
                 self._end(self.calls.next())
+            due.extend(self._again)
+            self._again.clear()
+
+    def _next(self, due: deque[Looked]) -> Looked | None:
+        """The first cadence whose facility has room for another call; nobody waits behind a facility that does not answer."""
+        for looked in due:
+            if self.calls.has_room(looked.managed.facility):
+                due.remove(looked)
+                return looked
+        return None
 
     def _begin(self, looked: Looked) -> None:
         taken = act.take(looked)
@@ -158,6 +169,7 @@ class Pipeline:
     def _fail(self, item: Looked, claimed: Claim, error: Exception) -> None:
         """What an error means for this cadence; no other one is touched, except by refused credentials."""
         now = self.clock()
+        error = self._too_long(item, error, now)
         if isinstance(error, LostClaim):
             self.add_line(item, 'busy', str(error))
         elif isinstance(error, Credentials):
@@ -173,6 +185,13 @@ class Pipeline:
             self.problems.append(error if isinstance(error, CadenceError) else NeedsAttention(str(error)))
         journal.release(claimed)
 
+    def _too_long(self, item: Looked, error: Exception, now: datetime) -> Exception:
+        """A facility that could not be reached for so long is a matter for a person."""
+        since, limit = item.managed.unreachable_since, conf.seconds('OVERDUE_TIME')
+        if isinstance(error, Temporary) and since is not None and now >= since + limit:
+            return NeedsAttention(f'{error} It has been so since {since:%Y-%m-%d %H:%M} UTC.')
+        return error
+
     def _needs_attention(self, item: Looked, error: Exception, now: datetime) -> None:
         reason = str(error)
         if not isinstance(error, CadenceError):
@@ -183,7 +202,7 @@ class Pipeline:
 
     def pause_for_credentials(self, item: Looked, error: Credentials, now: datetime) -> None:
         """All active cadences of this facility and owner wait for a person, with one notice."""
-        stopped = journal.pause_for_credentials(item.managed.facility, item.managed.owner, str(error), now)
+        stopped = journal.pause_for_credentials(item.managed, str(error), now)
         self.add_line(item, 'error', str(error), changed=bool(stopped), failed=True)
 
     def add_line(

@@ -1,4 +1,4 @@
-"""Asking facilities for states: in threads, many at once where a facility can, each observation once however many cadences hold it."""
+"""Asking facilities for states: in threads, many at once where a facility can, each observation once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from tom_observations.models import ObservationRecord
 
@@ -18,6 +18,7 @@ from tom_cadence.history import Outcome
 from tom_cadence.models import CadenceRun
 from tom_cadence.runner.read import Looked, Row, _window
 
+Key = tuple[Any, tuple[str, ...]]
 LIST_CHUNK = 100
 OCS_LIST_FROM = 10
 
@@ -59,7 +60,7 @@ def poll(wanted: Iterable[tuple[Looked, Sequence[Row]]], facilities: Facilities,
             gateway = facilities.gateway(row.facility, item.managed.owner)
             key = (gateway.name, getattr(gateway.owner, 'pk', None))
             groups.setdefault(key, Asked(gateway)).wanted[row.observation_id].append((item, row))
-    calls = Calls(at_once=2 * workers, per_lane=workers)
+    calls = Calls(at_once=2 * workers, per_lane=workers, breaker=facilities.breaker)
     for key, asked in groups.items():
         if asked.gateway.updates_itself:
             _update_itself(asked, may_write)
@@ -67,12 +68,12 @@ def poll(wanted: Iterable[tuple[Looked, Sequence[Row]]], facilities: Facilities,
             _start(calls, key, asked)
     again: list[tuple[Any, str]] = []
     for call in calls.ended():
-        key, ids = call.key  # type: ignore[misc]
+        key, ids = cast(Key, call.key)
         again.extend(_take(groups[key], ids, call.result, call.error, key))
     for key, observation_id in again:
         calls.start((key, (observation_id,)), key[0], _single(groups[key].gateway, observation_id), conf.get('FACILITY_TIMEOUT'))
     for call in calls.ended():
-        key, ids = call.key  # type: ignore[misc]
+        key, ids = cast(Key, call.key)
         _take(groups[key], ids, call.result, call.error, key)
 
 
@@ -138,7 +139,8 @@ def _update_itself(asked: Asked, may_write: bool) -> None:
 
 
 def _saved(row: Row) -> Status:
-    state, start, end = ObservationRecord.objects.values_list('status', 'scheduled_start', 'scheduled_end').get(pk=row.pk)
+    saved = ObservationRecord.objects.filter(pk=row.pk).values_list('status', 'scheduled_start', 'scheduled_end').first()
+    state, start, end = saved or (row.status, row.scheduled_start, row.scheduled_end)
     return Status(state=state, scheduled_start=start, scheduled_end=end)
 
 

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KT
 from tom_observations.models import ObservationGroup, ObservationRecord
 
 from tom_cadence import conf, registry
-from tom_cadence.exceptions import BadWindow, NeedsAttention
+from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention
 from tom_cadence.facilities import Facilities, Gateway, Status
 from tom_cadence.facilities.ocs import many_in_one_call
 from tom_cadence.history import Attempt, History
@@ -67,8 +67,8 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
     """The cadence with its strategy and cleaned parameters, or with what is wrong with them."""
     looked = Looked(managed=managed, handed_in=strategy)
     try:
-        looked.strategy = strategy or registry.strategy_class(managed.cadence.cadence_strategy)(managed.cadence)
-        looked.parameters = clean(managed.cadence.cadence_parameters)
+        looked.strategy = strategy or registry.strategy_class(managed.host.cadence_strategy)(managed.host)
+        looked.parameters = clean(managed.host.cadence_parameters)
     except NeedsAttention as error:
         looked.trouble = str(error)
     except Exception as error:  # a strategy's constructor is the site's code
@@ -81,7 +81,7 @@ def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
     by_group: dict[int, list[Looked]] = defaultdict(list)
     for item in looked:
         item.rows = []
-        by_group[item.managed.cadence.observation_group_id].append(item)
+        by_group[item.managed.host.observation_group_id].append(item)
     through = ObservationGroup.observation_records.through
     fields = ['observationgroup_id', 'observationrecord_id', *(f'observationrecord__{name}' for name in _FIELDS)]
     if full:
@@ -156,14 +156,12 @@ def read_open_requests(looked: Sequence[Looked]) -> None:
 
 def build_history(item: Looked, facilities: Facilities) -> None:
     """The cadence's history as its strategy sees it; sets ``trouble`` where a facility cannot be asked at all."""
-    attempts = []
-    for row in item.rows:
-        try:
-            gateway = facilities.gateway(row.facility, item.managed.owner)
-        except Exception as error:
-            item.trouble = str(error)
-            return
-        attempts.append(_attempt(row, gateway, item.polled.get(row.pk)))
+    owner = item.managed.owner
+    try:
+        attempts = [_attempt(row, facilities.gateway(row.facility, owner), item.polled.get(row.pk)) for row in item.rows]
+    except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
+        item.trouble = str(error) if isinstance(error, CadenceError) else f'{type(error).__name__}: {error}'
+        return
     states = Submission.State
     answers = [request for request in item.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]
     item.history = History(

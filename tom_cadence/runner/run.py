@@ -21,7 +21,7 @@ from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Report
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 def run_cadences(
@@ -98,7 +98,8 @@ class Run:
         self.workers = workers or conf.get('FACILITY_CALLS')
         self.facilities = Facilities()
         self.report = Report(dry_run=dry_run)
-        self.pipeline = Pipeline(self.facilities, clock, self.report, Calls(at_once=2 * self.workers, per_lane=self.workers))
+        calls = Calls(at_once=2 * self.workers, per_lane=self.workers, breaker=self.facilities.breaker)
+        self.pipeline = Pipeline(self.facilities, clock, self.report, calls)
 
     def batch(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> None:
         """Look at these cadences; note those that wait, act on the others."""

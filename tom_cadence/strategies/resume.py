@@ -1,4 +1,4 @@
-"""Resume cadence after failure: one observation at a time; a failed one is asked again at once, a success starts the next interval."""
+"""Resume cadence after failure: a failed observation is asked for again at once, a success starts the next interval."""
 
 from __future__ import annotations
 
