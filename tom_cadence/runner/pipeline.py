@@ -146,7 +146,8 @@ class Pipeline:
                 late_check=item.managed.late_check,
             )
             journal.note_checked([checked], now)
-            self.add_line(item, 'wait', decision.reason)
+            if item.managed.pk not in self._sent:
+                self.add_line(item, 'wait', decision.reason)
         journal.release(claimed)
         reach(Point.RELEASED)
 
