@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -21,3 +23,9 @@ class TomCadenceConfig(AppConfig):
         signals.connect()
         checks.register_all()
         registry.validate_paths()
+
+    def include_url_paths(self) -> list[Any]:
+        """URLs of the host that are answered here (an integration point of the host)."""
+        from tom_cadence.shadows import url_paths
+
+        return url_paths()

@@ -1,4 +1,4 @@
-"""The toolkit's own OCS and LCO forms, from the host's web page through many turns of cron: what the portal gets is what the record says."""
+"""The toolkit's OCS and LCO forms, from the web page through many turns of cron: what the portal gets is what the record says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The only writer of this app's rows, and of observation records made by cadences.
 
 ``claims`` who may decide; ``requests`` the life of an observation request; ``states`` active, paused, finished, needs
-attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences.
+attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences; ``resolve`` a person's word.
 """
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
@@ -18,6 +18,7 @@ from tom_cadence.journal.requests import (
     refuse,
     save_status,
 )
+from tom_cadence.journal.resolve import say_booked, say_send_again
 from tom_cadence.journal.states import (
     pause,
     pause_for_credentials,
@@ -54,6 +55,8 @@ __all__ = [
     'resume',
     'resume_after_credentials',
     'save_status',
+    'say_booked',
+    'say_send_again',
     'stop',
     'switched',
 ]

