@@ -75,24 +75,26 @@ class Calls:
 
     def __init__(self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE) -> None:
         """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility)."""
-        self._breaker = breaker or Breaker()
         self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
-        self._waiting: deque[Call] = deque()
+        self._breaker = breaker or Breaker()
+        self._waiting: dict[str, deque[Call]] = {}
         self._running: set[Call] = set()
+        self._in_lane: Counter[str] = Counter()
         self._given_up: set[Call] = set()
         self._done: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._crew = _Crew(self._done)
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._running)
+        return sum(map(len, self._waiting.values())) + len(self._running)
 
     def has_room(self, lane: str) -> bool:
         """Whether a call to this facility would start at once."""
-        return len(self) < self._at_once and sum(call.lane == lane for call in self._running) < self._per_lane
+        return len(self) < self._at_once and self._in_lane[lane] < self._per_lane
 
     def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""
-        self._waiting.append(Call(key=key, lane=lane, function=function, timeout=timeout))
-        self._fill()
+        self._waiting.setdefault(lane, deque()).append(Call(key=key, lane=lane, function=function, timeout=timeout))
+        self._fill(lane)
 
     def ended(self) -> Iterator[Call]:
         """Calls as they end, until none is left; a call that is overdue comes back with the error Overdue."""
@@ -104,10 +106,16 @@ class Calls:
         while True:
             call = self._take()
             if call is not None:
-                self._running.discard(call)
+                self._leave(call)
                 self._breaker.note(call)
-                self._fill()
+                for lane in list(self._waiting):
+                    self._fill(lane)
                 return call
+
+    def _leave(self, call: Call) -> None:
+        if call in self._running:
+            self._running.discard(call)
+            self._in_lane[call.lane] -= 1
 
     def _take(self) -> Call | None:
         overdue = self._overdue()
@@ -127,39 +135,73 @@ class Calls:
         return min(ends) - time.monotonic() if ends else 0.1
 
     def _overdue(self) -> Call | None:
+        if not self._done.empty():
+            return None
         now = time.monotonic()
         for call in self._running:
-            if now > call.started + call.timeout + self._grace and self._done.empty():
-                self._running.discard(call)
+            if now > call.started + call.timeout + self._grace:
+                self._leave(call)
                 self._given_up.add(call)
                 return replace(call, error=Overdue(f'No reply within {call.timeout:g} s.'))
         return None
 
-    def _fill(self) -> None:
-        for call in list(self._waiting):
-            if len(self._running) >= self._at_once:
-                return
-            if self._breaker.open(call.lane):
-                self._waiting.remove(call)
-                self._running.add(call)
-                call.started, call.error = (
-                    time.monotonic(),
-                    NotAsked(f'{call.lane} did not answer before; it is asked again in the next run.'),
-                )
+    def _fill(self, lane: str) -> None:
+        waiting = self._waiting[lane]
+        while waiting and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
+            call = waiting.popleft()
+            call.started = time.monotonic()
+            self._running.add(call)
+            self._in_lane[lane] += 1
+            if self._breaker.open(lane):
+                call.error = NotAsked(f'{lane} did not answer before; it is asked again in the next run.')
                 self._done.put(call)
-            elif sum(other.lane == call.lane for other in self._running) < self._per_lane:
-                self._waiting.remove(call)
-                call.started = time.monotonic()
-                self._running.add(call)
-                context = contextvars.copy_context()
-                threading.Thread(target=context.run, args=(self._run, call), daemon=True, name='facility call').start()
+            else:
+                self._crew.give(call)
+        if not waiting:
+            del self._waiting[lane]
 
-    def _run(self, call: Call) -> None:
-        try:
-            with deadline(call.timeout):
-                call.result = call.function()
-        except BaseException as error:  # whatever a facility raises belongs to its own cadence
-            call.error = error
-        finally:
-            connections.close_all()
+
+class _Crew:
+    """Daemon threads that run calls one after the other; one that hangs is left behind, and another takes its place."""
+
+    IDLE = 5.0
+
+    def __init__(self, done: queue.SimpleQueue[Call]) -> None:
+        self._done = done
+        self._inbox: queue.SimpleQueue[tuple[contextvars.Context, Call]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+
+    def give(self, call: Call) -> None:
+        """Have the call run at once: by an idle thread, or by a new one."""
+        with self._lock:
+            hire = self._idle == 0
+            self._idle -= not hire
+        self._inbox.put((contextvars.copy_context(), call))
+        if hire:
+            threading.Thread(target=self._work, daemon=True, name='facility call').start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                context, call = self._inbox.get(timeout=self.IDLE)
+            except queue.Empty:
+                with self._lock:
+                    if self._idle > 0:
+                        self._idle -= 1
+                        return
+                continue
+            context.run(_run, call)
+            with self._lock:
+                self._idle += 1
             self._done.put(call)
+
+
+def _run(call: Call) -> None:
+    try:
+        with deadline(call.timeout):
+            call.result = call.function()
+    except BaseException as error:  # whatever a facility raises belongs to its own cadence
+        call.error = error
+    finally:
+        connections.close_all()

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tom_observations.models import ObservationRecord
-from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import conf, journal
 from tom_cadence.decisions import Decision, Submit, Wait
@@ -22,6 +20,7 @@ from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.points import Point, reach
 from tom_cadence.runner import read
 from tom_cadence.runner.decide import attempt_number, cause, decide
+from tom_cadence.runner.permissions import Permissions
 from tom_cadence.runner.read import Looked
 
 logger = logging.getLogger(__name__)
@@ -115,11 +114,13 @@ def decide_again(item: Looked, facilities: Facilities, now: datetime) -> Decisio
     return decision
 
 
-def prepare(item: Looked, decision: Submit, claimed: Claim, facilities: Facilities, now: datetime) -> Sending:
+def prepare(
+    item: Looked, decision: Submit, claimed: Claim, facilities: Facilities, permissions: Permissions, now: datetime
+) -> Sending:
     """Fill in the form, commit the intent, and make the call ready. Raises the error that says what to do instead."""
     like = next(row for row in item.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
-    _check_owner(item, like.pk)
+    permissions.check(item.managed.owner, like.target)
     prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
     _check_window(prepared, now)
     reach(Point.PREPARED)
@@ -134,7 +135,7 @@ def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared
     return Intent(
         cause=name,
         facility=gateway.name,
-        target=ObservationRecord.objects.values_list('target_id', flat=True).get(pk=decision.like),
+        target=next(row.target for row in item.rows if row.pk == decision.like),
         owner=item.managed.owner,
         follows=decision.follows,
         like=decision.like,
@@ -154,13 +155,6 @@ def refused_at_home(item: Looked, decision: Submit, facilities: Facilities, mess
 def _check_window(prepared: Prepared, now: datetime) -> None:
     if prepared.window.end <= now:
         raise Refused('The observation form moved the window into the past.')
-
-
-def _check_owner(item: Looked, record: int) -> None:
-    """NeedsAttention where the owner may not see the target any more."""
-    owner = item.managed.owner
-    if not targets_for_user(owner, Target.objects.filter(observationrecord=record), 'view_target').exists():
-        raise NeedsAttention(f'The owner, {owner}, has no permission for the target any more.')
 
 
 def _send(gateway: Gateway, payload: Any) -> Callable[[], list[str]]:

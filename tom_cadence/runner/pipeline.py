@@ -22,6 +22,7 @@ from tom_cadence.points import Point, reach
 from tom_cadence.runner import act, itself
 from tom_cadence.runner.act import Sending
 from tom_cadence.runner.decide import runs_itself
+from tom_cadence.runner.permissions import Permissions
 from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Line, Report
 
@@ -44,6 +45,7 @@ class Pipeline:
     def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls) -> None:
         """``calls`` bounds how many are on their way."""
         self.facilities, self.clock, self.report, self.calls = facilities, clock, report, calls
+        self.permissions = Permissions()
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
         self._again: deque[Looked] = deque()
@@ -51,6 +53,7 @@ class Pipeline:
 
     def run(self, due: deque[Looked]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
+        self.permissions.preload(due)
         while due or len(self.calls):
             looked = self._next(due)
             if looked is not None:
@@ -84,7 +87,7 @@ class Pipeline:
                 return
             decision = act.decide_again(item, self.facilities, self.clock())
             if isinstance(decision, Submit):
-                self._start(act.prepare(item, decision, claimed, self.facilities, self.clock()))
+                self._start(act.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock()))
             else:
                 self._finish(item, claimed, decision, [])
         except Refused as error:
@@ -134,7 +137,7 @@ class Pipeline:
             self.records.extend(records)
             ids = [record.observation_id for record in records]
             self.add_line(item, 'submit', decision.reason, ids=ids, changed=True)
-            self._look_again(item)
+            self._look_again(item)  # accepting has let go of the cadence in the same transaction
         elif isinstance(decision, Stop):
             self._stop(item, claimed, decision, now)
         else:
@@ -148,7 +151,8 @@ class Pipeline:
             journal.note_checked([checked], now)
             if item.managed.pk not in self._sent:
                 self.add_line(item, 'wait', decision.reason)
-        journal.release(claimed)
+        if not records:
+            journal.release(claimed)
         reach(Point.RELEASED)
 
     def _look_again(self, item: Looked) -> None:

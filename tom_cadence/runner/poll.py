@@ -16,7 +16,7 @@ from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.ocs import is_ocs
 from tom_cadence.history import Outcome
 from tom_cadence.models import CadenceRun
-from tom_cadence.runner.read import Looked, Row, _window
+from tom_cadence.runner.read import Looked, Row, window_of
 
 Key = tuple[Any, tuple[str, ...]]
 LIST_CHUNK = 100
@@ -40,7 +40,7 @@ def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
         if gateway.outcome(row.status) is Outcome.WAITING:
             rows.append(row)
         elif late:
-            window, _ = _window(row, gateway.keywords)
+            window, _ = window_of(row, gateway.keywords)
             if window is not None and now < window.end + timedelta(days=conf.get('LATE_CHANGE_DAYS')):
                 rows.append(row)
     return rows

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models.fields.json import KT
-from tom_observations.models import ObservationGroup, ObservationRecord
+from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, registry
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention
@@ -38,7 +38,10 @@ class Row:
     start: Any
     end: Any
     submission: int | None
+    target: int = 0
     parameters: Mapping[str, Any] | None = None
+    attempt: Attempt | None = None
+    polled: Any = None
 
 
 @dataclass(kw_only=True)
@@ -82,19 +85,13 @@ def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
     for item in looked:
         item.rows = []
         by_group[item.managed.host.observation_group_id].append(item)
-    through = ObservationGroup.observation_records.through
-    fields = ['observationgroup_id', 'observationrecord_id', *(f'observationrecord__{name}' for name in _FIELDS)]
+    found = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by()
+    fields = ['observationgroup', 'pk', 'target', 'booking__submission', *_FIELDS]
     if full:
-        fields += ['observationrecord__booking__submission', 'observationrecord__parameters']
-        found = through.objects.filter(observationgroup_id__in=by_group).values_list(*fields)
-        _spread_full(found, by_group)
+        _spread_full(found.values_list(*fields, 'parameters'), by_group)
     else:
-        keys = {
-            'window_start': KT('observationrecord__parameters__start'),
-            'window_end': KT('observationrecord__parameters__end'),
-        }
-        found = through.objects.filter(observationgroup_id__in=by_group).annotate(**keys)
-        _spread_light(found.values_list(*fields, 'observationrecord__booking__submission', *keys), by_group)
+        keys = {'window_start': KT('parameters__start'), 'window_end': KT('parameters__end')}
+        _spread_light(found.annotate(**keys).values_list(*fields, *keys), by_group)
     for item in looked:
         item.rows.sort(key=lambda row: (row.created, row.pk))
     if not full:
@@ -102,24 +99,22 @@ def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
 
 
 def _spread_full(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
-    for group, pk, *known, submission, parameters in found:
+    for *known, parameters in found:
         mapping = parameters if isinstance(parameters, dict) else {}
-        row = Row(
-            pk=pk, **dict(zip(_FIELDS, known, strict=True)), submission=submission, parameters=mapping,
-            start=mapping.get('start'), end=mapping.get('end'),
-        )  # fmt: skip
-        for item in by_group[group]:
-            item.rows.append(row)
+        _add_row(known, mapping.get('start'), mapping.get('end'), mapping, by_group)
 
 
 def _spread_light(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
-    for group, pk, observation_id, facility, status, created, begun, ended, submission, start, end in found:
-        row = Row(
-            pk=pk, observation_id=observation_id, facility=facility, status=status, created=created,
-            scheduled_start=begun, scheduled_end=ended, start=start, end=end, submission=submission,
-        )  # fmt: skip
-        for item in by_group[group]:
-            item.rows.append(row)
+    for *known, start, end in found:
+        _add_row(known, start, end, None, by_group)
+
+
+def _add_row(known: Sequence[Any], start: Any, end: Any, parameters: Any, by_group: Mapping[int, list[Looked]]) -> None:
+    group, pk, target, submission, *rest = known
+    named = dict(zip(_FIELDS, rest, strict=True))
+    row = Row(pk=pk, target=target, submission=submission, start=start, end=end, parameters=parameters, **named)
+    for item in by_group[group]:
+        item.rows.append(row)
 
 
 def _needs_parameters(item: Looked) -> bool:
@@ -132,7 +127,7 @@ def _add_parameters(looked: Sequence[Looked]) -> None:
     if not rows:
         return
     for pk, parameters in ObservationRecord.objects.filter(pk__in=rows).values_list('pk', 'parameters'):
-        rows[pk].parameters = parameters if isinstance(parameters, dict) else {}
+        rows[pk].parameters, rows[pk].attempt = parameters if isinstance(parameters, dict) else {}, None
 
 
 def read_requests(looked: Sequence[Looked]) -> None:
@@ -198,9 +193,16 @@ def last_refusal(item: Looked) -> datetime | None:
 
 
 def _attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
+    """The record as a strategy sees it; made anew only where the facility has said something since."""
+    if row.attempt is None or row.polled is not polled:
+        row.attempt, row.polled = _make_attempt(row, gateway, polled), polled
+    return row.attempt
+
+
+def _make_attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
     status = polled if isinstance(polled, Status) else None
     state = status.state if status else row.status
-    window, trouble = _window(row, gateway.keywords)
+    window, trouble = window_of(row, gateway.keywords)
     schedule = (status.scheduled_start, status.scheduled_end) if status and status.has_schedule else None
     return Attempt(
         record=row.pk,
@@ -220,7 +222,7 @@ def _attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
     )
 
 
-def _window(row: Row, keywords: tuple[str, str]) -> tuple[Window | None, str]:
+def window_of(row: Row, keywords: tuple[str, str]) -> tuple[Window | None, str]:
     start, end = row.start, row.end
     if row.parameters is not None:
         start, end = (_value(row.parameters, keyword) for keyword in keywords)
