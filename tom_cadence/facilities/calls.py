@@ -104,25 +104,32 @@ class Calls:
     def next(self) -> Call:
         """The next call that ends or is overdue."""
         while True:
-            call = self._take()
+            call = self.next_within(None)
             if call is not None:
-                self._leave(call)
-                self._breaker.note(call)
-                for lane in list(self._waiting):
-                    self._fill(lane)
                 return call
+
+    def next_within(self, seconds: float | None) -> Call | None:
+        """The next call that ends or is overdue, or None where none does within so many seconds."""
+        call = self._take(seconds)
+        if call is not None:
+            self._leave(call)
+            self._breaker.note(call)
+            for lane in list(self._waiting):
+                self._fill(lane)
+        return call
 
     def _leave(self, call: Call) -> None:
         if call in self._running:
             self._running.discard(call)
             self._in_lane[call.lane] -= 1
 
-    def _take(self) -> Call | None:
+    def _take(self, seconds: float | None) -> Call | None:
         overdue = self._overdue()
         if overdue is not None:
             return overdue
         try:
-            call = self._done.get(timeout=max(0.0, self._patience()))
+            patience = self._patience() if seconds is None else min(seconds, self._patience())
+            call = self._done.get(timeout=max(0.0, patience))
         except queue.Empty:
             return self._overdue()
         if call in self._given_up:

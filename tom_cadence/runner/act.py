@@ -66,7 +66,7 @@ def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[De
     request = item.open_request
     if request is None:
         return None, []
-    request.managed = item.managed
+    request.managed, request.claim_number = item.managed, item.managed.claim_number
     if request.kind == Submission.Kind.STRATEGY:
         raise NeedsAttention('The strategy was interrupted in its own run(): look at the facility whether it asked for something.')
     journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import poll, read
 from tom_cadence.runner.decide import credentials_problem, decide, runs_itself, unreachable
-from tom_cadence.runner.read import Looked
+from tom_cadence.runner.polling import Polling
+from tom_cadence.runner.read import Looked, Row
 from tom_cadence.windows import show
 
 __all__ = ['credentials_problem', 'in_words', 'is_idle', 'look', 'needs_attention', 'unreachable', 'validate']
@@ -26,8 +27,11 @@ def look(
     *,
     may_write: bool,
     strategy: Any = None,
-) -> list[Looked]:
-    """Read, poll and decide; the number of statements does not grow with the number of cadences."""
+) -> Iterator[list[Looked]]:
+    """Read, poll and decide; the number of statements does not grow with the number of cadences.
+
+    Cadences come in groups, as facilities answer: nobody waits for a facility that does not.
+    """
     looked = [read.prepare(row, strategy) for row in managed]
     read.read_rows(looked, full=False)
     whole = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
@@ -35,15 +39,25 @@ def look(
     if whole:
         read.read_requests(whole)
     _decide(looked, facilities, now)
-    askable = [item for item in looked if not item.trouble]
-    poll.poll([(item, poll.due_rows(item, facilities, now)) for item in askable], facilities, workers, may_write=may_write)
-    for item in askable:
-        item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
-    _decide(looked, facilities, now)
-    _look_closer([item for item in askable if not isinstance(item.decision, Wait)], facilities, now, workers, may_write)
-    if may_write:
-        poll.save(looked, facilities, now)
-    return looked
+    _look_closer(looked, facilities, now)
+    polling = Polling(facilities, workers, may_write=may_write)
+    polling.start((item, _wanted(item, facilities, now)) for item in looked if not item.trouble)
+    for ready in polling.ready(looked):
+        for item in ready:
+            item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
+        _decide(ready, facilities, now)
+        _look_closer(ready, facilities, now)
+        if may_write:
+            poll.save(ready, facilities, now)
+        yield ready
+
+
+def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
+    """What is asked for: the unfinished, and what a request would follow, because terminal is not final."""
+    follows = set(item.decision.follows) if isinstance(item.decision, Submit) else set()
+    rows = poll.due_rows(item, facilities, now)
+    asked = {row.pk for row in rows}
+    return rows + [row for row in item.rows if row.pk in follows and row.pk not in asked]
 
 
 def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
@@ -53,18 +67,12 @@ def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> 
         item.decision = decide(item, now)
 
 
-def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime, workers: int, may_write: bool) -> None:
-    """What seems due is read with its whole journal, and what it would follow is asked for once more: terminal is not final."""
-    if not looked:
-        return
-    read.read_requests(looked)
-    _decide(looked, facilities, now)
-    again = []
-    for item in looked:
-        follows = item.decision.follows if isinstance(item.decision, Submit) else ()
-        again.append((item, [row for row in item.rows if row.pk in follows and row.pk not in item.polled]))
-    poll.poll([(item, rows) for item, rows in again if rows], facilities, workers, may_write=may_write)
-    _decide([item for item, rows in again if rows], facilities, now)
+def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+    """What seems due is decided again with its whole journal."""
+    closer = [item for item in looked if not item.trouble and not isinstance(item.decision, Wait)]
+    if closer:
+        read.read_requests(closer)
+        _decide(closer, facilities, now)
 
 
 def is_idle(item: Looked) -> bool:

@@ -106,14 +106,16 @@ class Run:
         now = self.clock()
         if not self.dry_run:
             journal.complete(managed)
-        looked = look.look(managed, self.facilities, now, self.workers, may_write=not self.dry_run, strategy=strategy)
-        if self.dry_run:
-            self._tell(looked, now)
-            return
+        for looked in look.look(managed, self.facilities, now, self.workers, may_write=not self.dry_run, strategy=strategy):
+            if self.dry_run:
+                self._tell(looked)
+            else:
+                self._act(looked, now)
+
+    def _act(self, looked: Sequence[Looked], now: datetime) -> None:
         locked_out = self._pause_for_credentials(looked, now)
         remaining = [item for item in looked if id(item) not in locked_out]
-        idle = [item for item in remaining if look.is_idle(item)]
-        self._note(idle, now)
+        self._note([item for item in remaining if look.is_idle(item)], now)
         self.pipeline.run(deque(item for item in remaining if not look.is_idle(item)))
 
     def _note(self, idle: Iterable[Looked], now: datetime) -> None:
@@ -143,7 +145,7 @@ class Run:
                 locked_out.add(id(item))
         return locked_out
 
-    def _tell(self, looked: Iterable[Looked], now: datetime) -> None:
+    def _tell(self, looked: Iterable[Looked]) -> None:
         for item in looked:
             problem = look.credentials_problem(item) or look.unreachable(item)
             decision, reason = look.in_words(item)

@@ -1,0 +1,1 @@
+"""What this TOM adds to the toolkit: its observatory, its targets and the demo."""

@@ -1,0 +1,121 @@
+"""What the demo plays on: a folder made afresh, the simulated observatory as a process, and the environment of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+from django.conf import settings
+
+BASE = Path(settings.BASE_DIR)
+FOLDER = Path(os.environ.get('EXAMPLE_TOM_DEMO_FOLDER') or BASE / 'var' / 'demo')
+INNER = 'EXAMPLE_TOM_DEMO'
+
+
+def make_folder() -> None:
+    """Start from nothing, so that every demo is the same."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+
+
+def environment(observatory_url: str) -> dict[str, str]:
+    """The environment of the demo's TOM: its own database, clock and observatory, whatever the caller's are."""
+    kept = {name: value for name, value in os.environ.items() if name not in ('DATABASE_URL', 'REDIS_URL')}
+    return kept | {
+        INNER: '1',
+        'EXAMPLE_TOM_DATABASE': str(FOLDER / 'db.sqlite3'),
+        'EXAMPLE_TOM_CLOCK': str(FOLDER / 'clock.json'),
+        'EXAMPLE_OBSERVATORY_URL': observatory_url,
+        'EXAMPLE_TOM_LOG_LEVEL': os.environ.get('EXAMPLE_TOM_LOG_LEVEL', 'CRITICAL'),
+        'PYTHONUNBUFFERED': '1',
+    }
+
+
+def manage(*arguments: str, env: dict[str, str] | None = None, quiet: bool = False) -> subprocess.Popen[bytes]:
+    """Start ``manage.py`` as an own process, in the environment ``env`` (default: this process's)."""
+    command = [sys.executable, str(BASE / 'manage.py'), *arguments]
+    return subprocess.Popen(command, cwd=BASE, env=env, stdout=subprocess.DEVNULL if quiet else None)
+
+
+def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int | None:
+    """The exit status of a process of ours; None if we were interrupted or told to stop, and took it with us."""
+    try:
+        return process.wait(timeout)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        process.terminate()
+        process.wait()
+        return None
+
+
+def stop_like_interrupted() -> None:
+    """Let a polite kill do what Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def port_answers(port: int) -> bool:
+    """Whether something listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(('127.0.0.1', port)) == 0
+
+
+@contextmanager
+def observatory(seed: int) -> Iterator[str]:
+    """Run the simulated observatory; its URL. It ends with this block, and with this process whatever happens."""
+    script = BASE / 'simulators' / 'observatory.py'
+    command = [sys.executable, str(script), '--port', '0', '--seed', str(seed), '--storage', str(FOLDER), '--attached']
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101
+        try:
+            yield json.loads(process.stdout.readline())['url']
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+class Control:
+    """The observatory as its operators see it: clock, weather, faults and its own log."""
+
+    def __init__(self, url: str) -> None:
+        """Speak to the observatory at ``url``."""
+        self.url = url
+
+    def tell(self, name: str, **said: Any) -> Any:
+        """Tell the observatory something."""
+        return self._json(requests.post(f'{self.url}/control/{name}', json=said, timeout=10))
+
+    def ask(self, name: str, **query: Any) -> Any:
+        """Ask the observatory something."""
+        return self._json(requests.get(f'{self.url}/control/{name}', params=query, timeout=10))
+
+    @staticmethod
+    def _json(response: requests.Response) -> Any:
+        response.raise_for_status()
+        return response.json()
+
+    def set_now(self, instant: datetime) -> None:
+        """Set the observatory's clock."""
+        self.tell('clock', now=instant.isoformat())
+
+    def log(self, since: int = 0) -> list[dict[str, Any]]:
+        """What it accepted after the booking ``since``."""
+        log: list[dict[str, Any]] = self.ask('log', since=since)
+        return log

@@ -1,0 +1,216 @@
+"""The ten nights: observations started in the TOM's own web form, cron four times a day, and what goes wrong meanwhile."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from tom_targets.models import Target
+
+from custom_code import clock
+from custom_code.demo.stage import Control, manage
+from custom_code.demo.table import Row
+from custom_code.observatory import SimulatedObservatoryFacility
+from tom_cadence.models import CadenceRun, ManagedCadence
+
+FACILITY = SimulatedObservatoryFacility.name
+NIGHTS = 10
+CRON = (6, 12, 18, 24)  # hours after noon
+LOST_REPLY, CRASH = 3, 6  # the nights from which they happen
+RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the astronomer fills into the form for one target; the window begins so many hours after noon."""
+
+    target: str
+    strategy: str
+    every: float
+    window: tuple[float, float]
+    filter: str
+    exposures: tuple[float, int]
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+PLANS = (
+    Plan('SN 2023ixf', RESUME, 24, (8, 16), 'r', (60, 3)),
+    Plan('SN 2011fe', RESUME, 48, (8, 18), 'i', (300, 2)),
+    Plan('T CrB', RESUME, 24, (9, 13), 'V', (5, 10), {'max_observations': 6}),
+    Plan('AT 2018cow', RETRY, 12, (8, 14), 'g', (120, 2)),
+    Plan('M31N 2008-12a', RETRY, 24, (8, 16), 'r', (90, 1), {'max_consecutive_failures': 3}),
+)
+UNLUCKY = {'AT 2018cow': ['WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED'], 'M31N 2008-12a': ['FAILURE_LIMIT_REACHED'] * 9}
+
+
+class Story:
+    """Ten nights, ending now; ``rows()`` plays them and yields the table."""
+
+    def __init__(self, control: Control, user: User, password: str, seed: int) -> None:
+        """Set both clocks to noon ten days ago and let the seed choose the cloudy nights."""
+        self.control, self.user, self.password = control, user, password
+        self.noon = (timezone.now() - timedelta(days=NIGHTS)).replace(hour=12, minute=0, second=0, microsecond=0)
+        if self.noon > timezone.now() - timedelta(days=NIGHTS):
+            self.noon -= timedelta(days=1)
+        weather = random.Random(seed)
+        self.cloudy = {weather.choice(pair) for pair in ((2, 3), (5, 6), (8, 9))}
+        self.seen_run = 0
+        self.seen_booking = 0
+        self.crashed = self.lost = False
+        self.unlucky = {target: list(fates) for target, fates in UNLUCKY.items()}
+        self._set_now(self.noon)
+        nights = {self._noon(night).date().isoformat(): 'cloudy' if night in self.cloudy else 'clear' for night in NIGHTLY}
+        control.tell('sky', nights=nights, failures=0.1)
+
+    def _noon(self, night: int) -> datetime:
+        return self.noon + timedelta(days=night - 1)
+
+    def _set_now(self, instant: datetime) -> None:
+        self.control.set_now(instant)
+        clock.set_now(instant)
+
+    def rows(self) -> Iterator[Row]:
+        """Play; a row for everything that was decided or booked."""
+        yield from self._start()
+        for night in NIGHTLY:
+            yield f'{night}', f'{self._noon(night):%m-%d}', '', self._weather(night), ''
+            for hours in CRON:
+                self._set_now(self._noon(night) + timedelta(hours=hours))
+                yield from self._cron(night)
+        self._set_now(timezone.now())
+        if not (self.crashed and self.lost):
+            raise RuntimeError('This seed leaves no occasion for the crash or the lost reply: choose another.')
+
+    def _weather(self, night: int) -> str:
+        return '~ a cloudy night' if night in self.cloudy else '~ a clear night'
+
+    def _start(self) -> Iterator[Row]:
+        client = Client(headers={'host': '127.0.0.1'})
+        if not client.login(username=self.user.username, password=self.password):
+            raise RuntimeError('The astronomer cannot log in.')
+        for plan in PLANS:
+            self._send_form(client, plan)
+            what = 'Resume' if plan.strategy == RESUME else 'Retry'
+            decided = f'{self.user.username} starts "{what}" every {plan.every:g} h in the web form'
+            yield 'start', f'{self.noon:%m-%d %H:%M}', plan.target, decided, self._booked(plan.target)
+
+    def _send_form(self, client: Client, plan: Plan) -> None:
+        target = Target.objects.get(name=plan.target)
+        start, end = (self.noon + timedelta(hours=hours) for hours in plan.window)
+        url = reverse('tom_observations:create', args=[FACILITY])
+        query = {'target_id': target.pk, 'cadence_strategy': plan.strategy}
+        form = {
+            'facility': FACILITY,
+            'target_id': target.pk,
+            'observation_type': 'IMAGING',
+            'name': f'{plan.target} follow-up',
+            'start': start.strftime('%Y-%m-%dT%H:%M'),
+            'end': end.strftime('%Y-%m-%dT%H:%M'),
+            'filter': plan.filter,
+            'exposure_time': plan.exposures[0],
+            'exposure_count': plan.exposures[1],
+            'cadence_strategy': plan.strategy,
+            'cadence_frequency': plan.every,
+            **plan.limits,
+        }
+        reply = client.post(url, form, query_params=query)
+        if reply.status_code != 302:
+            raise RuntimeError(f'The form for {plan.target} was not accepted: HTTP {reply.status_code}.')
+
+    def _cron(self, night: int) -> Iterator[Row]:
+        """One turn of cron: usually ``runcadencestrategies`` here, once as a process that is killed."""
+        if night >= LOST_REPLY and not self.lost:
+            self.control.tell('fault', verb='submit', kind='500-after')
+            self.lost = True
+        if night >= CRASH and not self.crashed and self._is_due():
+            yield from self._crash()
+            return
+        self._run()
+        yield from self._news()
+
+    def _run(self, *arguments: str) -> dict[str, Any]:
+        """The command itself; exit status 1 (a cadence needs attention) is part of the story."""
+        out = io.StringIO()
+        with suppress(SystemExit):
+            call_command('runcadencestrategies', '--json', *arguments, stdout=out)
+        report: dict[str, Any] = json.loads(out.getvalue())
+        return report
+
+    def _is_due(self) -> bool:
+        return any(line['decision'] == 'submit' for line in self._run('--dry-run')['cadences'])
+
+    def _crash(self) -> Iterator[Row]:
+        process = manage('runcadencestrategies', env=os.environ | {'EXAMPLE_TOM_CRASH_AT': 'replied'})
+        self.crashed = process.wait() == -signal.SIGKILL
+        if not self.crashed:
+            raise RuntimeError(f'The process that was to be killed ended with {process.returncode}.')
+        for entry in self._new_bookings():
+            killed = '! KILLED: kill -9 after the observatory had booked, before the TOM had written it down'
+            yield self._row(clock.now(), entry['target'], killed, self._describe(entry))
+        self._wait_for_claims()
+
+    def _wait_for_claims(self) -> None:
+        """The dead process's claim runs out by the real clock, in seconds (see the settings)."""
+        newest = ManagedCadence.objects.exclude(claim_expires=None).order_by('-claim_expires').first()
+        if newest is not None and newest.claim_expires is not None:
+            time.sleep(max(0.0, (newest.claim_expires - timezone.now()).total_seconds()) + 0.1)
+
+    def _news(self) -> Iterator[Row]:
+        """What the journal says was decided since the last time, and what the observatory has booked for it."""
+        runs = CadenceRun.objects.filter(pk__gt=self.seen_run).order_by('pk').select_related('managed', 'submission')
+        news = list(runs)
+        self.seen_run = max((run.pk for run in news), default=self.seen_run)
+        entries = {str(entry['id']): entry for entry in self._new_bookings()}
+        for run in news:
+            if run.decision == CadenceRun.Decision.WAIT:
+                continue
+            booked = [entries.pop(key) for key in self._ids(run) if key in entries]
+            lost = [key for key, entry in entries.items() if entry['lost'] and entry['target'] == run.managed.target_name]
+            booked += [entries.pop(key) for key in lost]
+            text = f'{run.get_decision_display()}: {run.reason}'
+            yield self._row(run.last, run.managed.target_name, text, '; '.join(map(self._describe, booked)))
+        for entry in entries.values():
+            yield self._row(clock.now(), entry['target'], '! NOT in the journal', self._describe(entry))
+
+    @staticmethod
+    def _ids(run: CadenceRun) -> list[str]:
+        return [str(key) for key in run.submission.observation_ids] if run.submission else []
+
+    def _new_bookings(self) -> list[dict[str, Any]]:
+        entries = self.control.log(self.seen_booking)
+        for entry in entries:
+            self.seen_booking = entry['id']
+            fates = self.unlucky.get(entry['target'])
+            if fates:
+                self.control.tell('plan', id=entry['id'], state=fates.pop(0))
+        return entries
+
+    def _booked(self, target: str) -> str:
+        return '; '.join(self._describe(entry) for entry in self._new_bookings() if entry['target'] == target)
+
+    @staticmethod
+    def _describe(entry: dict[str, Any]) -> str:
+        start, end = (datetime.fromisoformat(entry[name].replace('Z', '+00:00')) for name in ('start', 'end'))
+        lost = ', reply lost' if entry['lost'] else ''
+        return f'#{entry["id"]} {start:%m-%d %H:%M} to {end:%H:%M}{lost}'
+
+    @staticmethod
+    def _row(instant: datetime, target: str, decided: str, booked: str) -> Row:
+        return '', f'{instant:%m-%d %H:%M}', target, decided, booked
+
+
+NIGHTLY = range(1, NIGHTS + 1)

@@ -1,0 +1,151 @@
+"""Asking facilities for states: in threads, many at once where a facility can, each observation once.
+
+A facility that does not answer holds up its own cadences only: the others are handed on as soon as nothing moves any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+from tom_observations.models import ObservationRecord
+
+from tom_cadence import conf
+from tom_cadence.exceptions import Credentials, Temporary
+from tom_cadence.facilities import Calls, Facilities, Gateway, Status
+from tom_cadence.facilities.calls import Call
+from tom_cadence.facilities.ocs import is_ocs
+from tom_cadence.history import Outcome
+from tom_cadence.runner.read import Looked, Row
+
+Key = tuple[Any, tuple[str, ...]]
+LIST_CHUNK = 100
+OCS_LIST_FROM = 10
+PATIENCE = 1.0
+
+
+@dataclass
+class Asked:
+    """One facility and owner, and whose states are wanted: {observation id: [(cadence, row)]}."""
+
+    gateway: Gateway
+    wanted: dict[str, list[tuple[Looked, Row]]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Polling:
+    """The questions of one batch of cadences."""
+
+    def __init__(self, facilities: Facilities, workers: int, *, may_write: bool) -> None:
+        """``workers`` questions at a time go to one facility; a facility that saves states itself is asked only if it may."""
+        self._facilities, self._may_write = facilities, may_write
+        self._calls = Calls(at_once=4 * workers, per_lane=workers, breaker=facilities.breaker)
+        self._asked: dict[Any, Asked] = {}
+        self._open: Counter[int] = Counter()
+
+    def start(self, wanted: Iterable[tuple[Looked, Sequence[Row]]]) -> None:
+        """Ask for these observations; the answers, or the errors, are put into ``Looked.polled``."""
+        for item, rows in wanted:
+            for row in rows:
+                gateway = self._facilities.gateway(row.facility, item.managed.owner)
+                key = (gateway.name, getattr(gateway.owner, 'pk', None))
+                self._asked.setdefault(key, Asked(gateway)).wanted[row.observation_id].append((item, row))
+        for key, asked in self._asked.items():
+            if asked.gateway.updates_itself:
+                _update_itself(asked, self._may_write)
+            elif asked.gateway.can_poll:
+                self._start(key, asked)
+
+    def ready(self, looked: Sequence[Looked]) -> Iterator[list[Looked]]:
+        """The cadences whose questions are all answered: most of them together, those at a slow facility later."""
+        left = list(looked)
+        while len(self._calls):
+            call = self._calls.next_within(PATIENCE)
+            if call is not None:
+                self._end(call)
+                continue
+            done = [item for item in left if not self._open[id(item)]]
+            if done:
+                left = [item for item in left if self._open[id(item)]]
+                yield done
+        if left:
+            yield left
+
+    def _start(self, key: Any, asked: Asked) -> None:
+        ids = list(asked.wanted)
+        least = OCS_LIST_FROM if is_ocs(asked.gateway.facility) else 2
+        if asked.gateway.many_at_once and len(ids) >= least:
+            oldest = min(row.created for pairs in asked.wanted.values() for _, row in pairs)
+            for first in range(0, len(ids), LIST_CHUNK):
+                chunk = tuple(ids[first : first + LIST_CHUNK])
+                self._call(key, asked, chunk, _many(asked.gateway, chunk, oldest))
+        else:
+            for observation_id in ids:
+                self._call(key, asked, (observation_id,), _single(asked.gateway, observation_id))
+
+    def _call(self, key: Any, asked: Asked, ids: tuple[str, ...], function: Callable[[], Any]) -> None:
+        for observation_id in ids:
+            self._open.update(id(item) for item, _ in asked.wanted[observation_id])
+        self._calls.start((key, ids), key[0], function, conf.get('FACILITY_TIMEOUT'))
+
+    def _end(self, call: Call) -> None:
+        if call.late:
+            return
+        if call.error is not None and not isinstance(call.error, Exception):
+            raise call.error
+        key, ids = cast(Key, call.key)
+        asked = self._asked[key]
+        for observation_id in ids:
+            again = _take(asked, observation_id, call)
+            for item, _ in asked.wanted[observation_id]:
+                self._open[id(item)] -= 1
+            if again and len(ids) > 1:
+                self._call(key, asked, (observation_id,), _single(asked.gateway, observation_id))
+
+
+def _take(asked: Asked, observation_id: str, call: Call) -> bool:
+    """Hand an answer to the cadences that wait for it; True where it has to be asked for singly."""
+    answer: Any = call.error or (call.result.get(observation_id) if isinstance(call.result, dict) else call.result)
+    if answer is None:
+        return True
+    if isinstance(answer, Exception) and not isinstance(answer, (Temporary, Credentials)):
+        answer = Temporary(f'{asked.gateway.name} did not answer: {answer}')
+    for item, row in asked.wanted[observation_id]:
+        item.polled[row.pk] = answer
+    return isinstance(answer, Status) and not answer.has_schedule and _finished_now(asked, observation_id, answer)
+
+
+def _finished_now(asked: Asked, observation_id: str, status: Status) -> bool:
+    """Whether a list said that this one has just finished: its real times are then asked for singly."""
+    _, row = asked.wanted[observation_id][0]
+    return status.state != row.status and asked.gateway.outcome(status.state) is Outcome.SUCCEEDED
+
+
+def _single(gateway: Gateway, observation_id: str) -> Callable[[], Status]:
+    return lambda: gateway.status(observation_id)
+
+
+def _many(gateway: Gateway, ids: tuple[str, ...], oldest: datetime) -> Callable[[], dict[str, Status]]:
+    return lambda: gateway.statuses(ids, oldest)
+
+
+def _update_itself(asked: Asked, may_write: bool) -> None:
+    """The class saves states in its own way: let it, in this thread, and read what it saved."""
+    if not may_write:
+        return
+    for observation_id, pairs in asked.wanted.items():
+        try:
+            asked.gateway.update_itself(observation_id)
+            error: Exception | None = None
+        except Exception as problem:  # the facility class is the site's code; the gateway has classified it
+            error = problem
+        for item, row in pairs:
+            item.polled[row.pk] = error or _saved(row)
+
+
+def _saved(row: Row) -> Status:
+    saved = ObservationRecord.objects.filter(pk=row.pk).values_list('status', 'scheduled_start', 'scheduled_end').first()
+    state, start, end = saved or (row.status, row.scheduled_start, row.scheduled_end)
+    return Status(state=state, scheduled_start=start, scheduled_end=end)
