@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tom_cadence.decisions import Decision, Stop, Submit, Wait
@@ -30,32 +31,14 @@ def enforce(
     """
     if not isinstance(decision, Submit):
         return decision
-    ended = _ended(parameters, history, now, decision.window, exposure, next_exposure)
-    if ended is not None:
-        return ended
-    paused = _paused(history, now, last_refusal)
-    if paused is not None:
-        return paused
     window = decision.window.not_before(now + start_lead)
-    if window is decision.window:
-        return decision
-    return Submit(
-        reason=decision.reason,
-        window=window,
-        like=decision.like,
-        follows=decision.follows,
-        cause=decision.cause,
-        changes=decision.changes,
-    )
+    stop = _ended(parameters, history, window, exposure, next_exposure)
+    kept = decision if window is decision.window else replace(decision, window=window)
+    return stop or _paused(history, now, last_refusal) or kept
 
 
 def _ended(
-    parameters: Parameters,
-    history: History,
-    now: datetime,
-    window: Window,
-    exposure: float | None,
-    next_exposure: float | None,
+    parameters: Parameters, history: History, window: Window, exposure: float | None, next_exposure: float | None
 ) -> Stop | None:
     failures = history.consecutive_failures
     if failures >= parameters.max_consecutive_failures:
@@ -63,7 +46,7 @@ def _ended(
             reason=f'{failures} observations in a row failed or were refused; the limit is {parameters.max_consecutive_failures}.',
             kind='attention',
         )
-    if parameters.end_date is not None and max(window.start, now) >= parameters.end_date:
+    if parameters.end_date is not None and window.start >= parameters.end_date:
         return Stop(reason=f'The next window would start after the end date, {show(parameters.end_date)}.')
     if parameters.max_observations is not None and _spent(history) >= parameters.max_observations:
         return Stop(reason=f'All {parameters.max_observations} observations of this cadence are done.')

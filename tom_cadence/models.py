@@ -132,15 +132,23 @@ class Submission(models.Model):
 
 
 class Booking(models.Model):
-    """Which observation request a record came from."""
+    """An observation at a facility, and the request it came from (none for those made by hand or by the toolkit).
+
+    The host's records are not unique by facility and id; these are, so that one observation is never taken for two.
+    """
 
     record = models.OneToOneField(
         'tom_observations.ObservationRecord', primary_key=True, on_delete=models.CASCADE, related_name='booking'
     )
-    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name='bookings')
+    submission = models.ForeignKey(Submission, null=True, on_delete=models.CASCADE, related_name='bookings')
+    facility = models.CharField(max_length=50)
+    observation_id = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['facility', 'observation_id'], name='cadence_one_booking_an_id'),)
 
     def __str__(self) -> str:
-        return f'Record {self.record_id} of {self.submission_id}'
+        return f'{self.facility} {self.observation_id}'
 
 
 class CadenceRun(models.Model):

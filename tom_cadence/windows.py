@@ -111,7 +111,7 @@ def write_instant(instant: datetime, like: Any) -> str:
     """
     sample = like.strip() if isinstance(like, str) else ''
     if _DATE_ONLY.match(sample):
-        return instant.astimezone(UTC).date().isoformat()
+        return _ceil(instant.astimezone(UTC), timedelta(days=1)).date().isoformat()
     clock = _CLOCK.search(sample)
     step = timedelta(minutes=1) if clock and not clock['seconds'] else timedelta(seconds=1)
     rounded = _ceil(instant.astimezone(UTC), step)

@@ -55,8 +55,9 @@ TEMPLATES = [
     {
         'BACKEND': 'django.template.backends.django.DjangoTemplates',
         'DIRS': [BASE_DIR / 'templates'],
-        'APP_DIRS': True,
         'OPTIONS': {
+            # Instead of APP_DIRS: the same, but for Alpine, which comes from a Python package instead of the internet.
+            'loaders': ['django.template.loaders.filesystem.Loader', 'mytom.loaders.LocalAlpineLoader'],
             'context_processors': [
                 'django.template.context_processors.debug',
                 'django.template.context_processors.request',

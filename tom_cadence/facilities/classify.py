@@ -18,8 +18,10 @@ from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Re
 from tom_cadence.facilities.calls import NotAsked, Overdue
 
 SECRET = re.compile(
-    r'(?i)\b(token|api[-_]?key|authorization|password)\b(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
+    r'(?i)([\w-]*(?:token|api[-_]?key|authorization|password|passwd|secret))\b'
+    r'(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
 )
+URL_PASSWORD = re.compile(r'(?<=://)[^/\s:@]*:[^/\s@]+(?=@)')
 
 
 class Stage(str, Enum):
@@ -102,4 +104,4 @@ def readable(error: BaseException) -> str:
 
 def redact(text: str) -> str:
     """The text with what looks like a key, token or password taken out."""
-    return SECRET.sub(r'\1\2…', text)
+    return SECRET.sub(r'\1\2…', URL_PASSWORD.sub('…', text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,8 @@ from tom_cadence.facilities.deadlines import deadline
 from tom_cadence.history import Outcome
 from tom_cadence.windows import UTC, Window, read_instant, read_window
 
+CLOCK_SKEW = timedelta(hours=1)
+"""How far a facility's clock may be behind ours; a token is unique, so asking for more than needed does no harm."""
 FAILED_WORDS = frozenset(
     ['FAILED', 'FAILURE', 'EXPIRED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'NOT_ATTEMPTED', 'ABORTED', 'REJECTED', 'ERROR']
 )
@@ -116,7 +118,7 @@ class Gateway:
         try:
             if hasattr(facility, 'get_observation_statuses'):
                 return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
-            found = ocs.states(facility, ids, created_after)
+            found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
             return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
         except Exception as error:
             raise classify(error, Stage.STATUS, self.facility) from error
@@ -196,6 +198,7 @@ class Gateway:
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""
+        created_after -= CLOCK_SKEW
         try:
             with deadline(conf.get('FACILITY_TIMEOUT')):
                 if hasattr(self.facility, 'find_observations'):
@@ -214,8 +217,8 @@ class Gateway:
         try:
             with deadline(conf.get('FACILITY_TIMEOUT')):
                 if hasattr(self.facility, 'list_observations'):
-                    return list(self.facility.list_observations(created_after))
-                return ocs.listing(self.facility, created_after)
+                    return list(self.facility.list_observations(created_after - CLOCK_SKEW))
+                return ocs.listing(self.facility, created_after - CLOCK_SKEW)
         except Exception as error:
             raise classify(error, Stage.LOOK_UP, self.facility) from error
 

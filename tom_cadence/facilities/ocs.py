@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -18,7 +18,6 @@ from tom_cadence.windows import UTC, Window, read_instant
 NAME_LENGTH = 50
 PAGE = 200
 MOST_PAGES = 20
-CLOCK_SKEW = timedelta(hours=1)
 
 
 def is_ocs(facility: Any) -> bool:
@@ -63,7 +62,7 @@ def mark(payload: Any, token: str) -> Any:
 
 def find(facility: Any, token: str, created_after: datetime) -> list[str]:
     """Ids of the requests in request groups whose name carries the token."""
-    groups = _request_groups(facility, {'name': token, 'created_after': _iso(created_after - CLOCK_SKEW)})
+    groups = _request_groups(facility, {'name': token, 'created_after': _iso(created_after)})
     return [str(request['id']) for group in groups if token in str(group.get('name')) for request in group['requests']]
 
 
@@ -71,7 +70,7 @@ def states(facility: Any, ids: Iterable[str], created_after: datetime) -> dict[s
     """States of many requests from the portal's list of request groups; ids it does not list are left out."""
     wanted = set(ids)
     found: dict[str, str] = {}
-    for group in _request_groups(facility, {'created_after': _iso(created_after - CLOCK_SKEW)}):
+    for group in _request_groups(facility, {'created_after': _iso(created_after)}):
         found.update((str(r['id']), r['state']) for r in group['requests'] if str(r['id']) in wanted)
         if len(found) == len(wanted):
             break
@@ -87,7 +86,7 @@ def listing(facility: Any, created_after: datetime) -> list[dict[str, Any]]:
             'state': request['state'],
             'created': read_instant(group['created']),
         }
-        for group in _request_groups(facility, {'created_after': _iso(created_after - CLOCK_SKEW)})
+        for group in _request_groups(facility, {'created_after': _iso(created_after)})
         for request in group['requests']
     ]
 

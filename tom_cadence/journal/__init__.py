@@ -8,10 +8,12 @@ from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, co
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
 from tom_cadence.journal.notes import Checked, note, note_checked
 from tom_cadence.journal.requests import (
+    Accepted,
     Intent,
     accept,
     adopt_records,
     discard,
+    know,
     mark_uncertain,
     note_refused,
     open_request,
@@ -29,6 +31,7 @@ from tom_cadence.journal.states import (
 )
 
 __all__ = [
+    'Accepted',
     'Checked',
     'Claim',
     'Intent',
@@ -41,6 +44,7 @@ __all__ = [
     'complete',
     'discard',
     'expire_claims',
+    'know',
     'mark_uncertain',
     'note',
     'note_checked',

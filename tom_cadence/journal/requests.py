@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -101,51 +101,57 @@ def _what(intent: Intent) -> str:
     return f'observation record {intent.follows[0]}' if intent.follows else repr(intent.cause)
 
 
-def accept(
-    submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime
-) -> list[ObservationRecord]:
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What was recorded, and which ids of the reply this TOM had recorded before (of another request)."""
+
+    records: list[ObservationRecord] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+
+def accept(submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime) -> Accepted:
     """Record what the facility booked: records, group, owner, permissions, in one transaction. Never gives up on a busy database.
 
     ``known`` are the ids already recorded in the group. A claim that was lost meanwhile does not matter: what was
     booked is recorded. A hook or signal of the site that raises does not undo it.
     """
     try:
-        records = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=False))
+        accepted = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=False))
     except Exception:
         logger.exception(
-            'Recording again without the hooks of this site',
-            extra={'event': 'accept_plainly', 'request': submission.pk},
+            'Recording again without the hooks of this site', extra={'event': 'accept_plainly', 'request': submission.pk}
         )
-        records = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=True))
+        taken = Booking.objects.filter(facility=submission.facility, observation_id__in=ids)
+        known |= frozenset(taken.exclude(submission=submission).values_list('observation_id', flat=True))
+        accepted = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=True))
     reach(Point.ACCEPTED)
-    return records
+    return accepted
 
 
 def _accept(
     submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime, *, plainly: bool
-) -> list[ObservationRecord]:
+) -> Accepted:
     with transaction.atomic():
         reach(Point.ACCEPT_OPEN)
-        double = _mark_accepted(submission, ids, now)
-        if double is None:
-            return []
+        if not _mark_accepted(submission, ids, now):
+            return Accepted()
         records = _make_records(submission, [found for found in ids if found not in known], plainly)
         _link(submission, records, plainly)
         reach(Point.RECORDS_WRITTEN)
         run = note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
         _settle(submission, run, reason, now)
-    return records
+    return Accepted(records=records, again=[found for found in ids if found in known])
 
 
-def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool | None:
-    """None where this reply was recorded before; True where the request had been given up, so that it is booked twice."""
+def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
+    """Close the request; False where this reply was recorded before."""
     values = {'state': State.ACCEPTED, 'observation_ids': list(ids), 'closed': now, 'message': ''}
     if Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**values):
         submission.state = State.ACCEPTED
-        return False
+        return True
     current = Submission.objects.get(pk=submission.pk)
     if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
-        return None
+        return False
     Submission.objects.filter(pk=submission.pk).update(**{**values, 'cause': f'{submission.cause}:late:{submission.pk}'})
     logger.error('A request that had been given up was booked after all', extra={'event': 'late_reply', 'request': submission.pk})
     note(
@@ -197,9 +203,23 @@ def _link(submission: Submission, records: Sequence[ObservationRecord], plainly:
             [through(observationgroup_id=group, observationrecord_id=record.pk) for record in records],
             ignore_conflicts=True,
         )
-    Booking.objects.bulk_create([Booking(record=record, submission=submission) for record in records], ignore_conflicts=True)
+    Booking.objects.bulk_create(_bookings(records, submission))
     if not settings.TARGET_PERMISSIONS_ONLY and not plainly:
         _copy_permissions(submission, records)
+
+
+def _bookings(records: Sequence[ObservationRecord], submission: Submission) -> list[Booking]:
+    return [
+        Booking(record=record, submission=submission, facility=record.facility, observation_id=record.observation_id)
+        for record in records
+    ]
+
+
+def know(rows: Iterable[tuple[int, str, str]]) -> None:
+    """Note observations that were not requested here: (record, facility, id)."""
+    bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in rows]
+    if bookings:
+        Booking.objects.bulk_create(bookings, ignore_conflicts=True)
 
 
 def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:
@@ -287,9 +307,7 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
         with transaction.atomic():
             pks = [record.pk for record in records]
             ObservationRecord.objects.filter(pk__in=pks, user=None).update(user=owner)
-            Booking.objects.bulk_create(
-                [Booking(record=record, submission=submission) for record in records], ignore_conflicts=True
-            )
+            Booking.objects.bulk_create(_bookings(records, submission))
             ids = [record.observation_id for record in records]
             Submission.objects.filter(pk=submission.pk).update(state=State.ACCEPTED, observation_ids=ids, closed=now)
             note(

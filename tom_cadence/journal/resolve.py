@@ -33,7 +33,7 @@ def say_booked(managed: ManagedCadence, ids: Sequence[str], by: str, now: dateti
         adopt_records(request, records, managed.owner, now)
     else:
         known = frozenset(group.observation_records.values_list('observation_id', flat=True))
-        records = accept(request, list(dict.fromkeys(ids)), known, f'{by} found it at {request.facility}.', now)
+        records = accept(request, list(dict.fromkeys(ids)), known, f'{by} found it at {request.facility}.', now).records
     resume(managed, now, f'{by} said that it is booked: {", ".join(ids)}.')
     return records
 

@@ -15,6 +15,7 @@ from tom_cadence import conf, journal
 from tom_cadence.decisions import Decision, Submit, Wait
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Facilities, Gateway, Prepared
+from tom_cadence.facilities.calls import NotAsked
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.points import Point, reach
@@ -80,8 +81,9 @@ def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[De
     reach(Point.LOOKED_UP)
     if found:
         reason = f'The reply was lost; found at {request.facility}.'
-        records = journal.accept(request, found, _known(item), reason, now)
-        return Wait(reason=reason), records
+        accepted = journal.accept(request, found, _known(item), reason, now)
+        _complain_about_known_ids(request.facility, accepted.again)
+        return Wait(reason=reason), accepted.records
     if now < _settled(request):
         text = f'A request to {request.facility} got no reply and is not there yet: it is looked up again before any other is sent.'
         return Wait(reason=text), []
@@ -121,6 +123,8 @@ def prepare(
     like = next(row for row in item.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
     permissions.check(item.managed.owner, like.target)
+    if facilities.breaker.open(gateway.name):
+        raise Temporary(f'{gateway.name} did not answer before; nothing was sent, and it is asked again in the next run.')
     prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
     _check_window(prepared, now)
     reach(Point.PREPARED)
@@ -180,9 +184,11 @@ def settle(
     if error is not None and not isinstance(error, Exception):
         raise error
     if error is None:
-        records = journal.accept(submission, result, _known(item), sending.reason, now)
-        _complain_about_known_ids(sending, result, records)
-        return Wait(reason=sending.reason), records
+        accepted = journal.accept(submission, result, _known(item), sending.reason, now)
+        _complain_about_known_ids(submission.facility, accepted.again)
+        return Wait(reason=sending.reason), accepted.records
+    if isinstance(error, NotAsked):
+        error = Temporary(str(error))
     if isinstance(error, (Temporary, Refused, Credentials)):
         journal.refuse(submission, str(error), now, counts=isinstance(error, Refused))
         raise error
@@ -194,10 +200,6 @@ def settle(
     return decision or Wait(reason=text), records
 
 
-def _complain_about_known_ids(sending: Sending, ids: list[str], records: list[ObservationRecord]) -> None:
-    if len(records) < len(ids):
-        again = sorted(set(ids) - {record.observation_id for record in records})
-        if again:
-            raise NeedsAttention(
-                f'{sending.submission.facility} answered with an observation that is already in this group: {", ".join(again)}.'
-            )
+def _complain_about_known_ids(facility: str, again: list[str]) -> None:
+    if again:
+        raise NeedsAttention(f'{facility} answered with an observation that is already recorded in this TOM: {", ".join(again)}.')

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from tom_cadence import journal
 from tom_cadence.decisions import Stop, Submit, Wait
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
@@ -34,6 +35,8 @@ def look(
     """
     looked = [read.prepare(row, strategy) for row in managed]
     read.read_rows(looked, full=False)
+    if may_write:
+        journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
     whole = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
     read.read_open_requests([item for item in looked if item not in whole])
     if whole:

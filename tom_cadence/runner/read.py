@@ -39,6 +39,7 @@ class Row:
     end: Any
     submission: int | None
     target: int = 0
+    noted: bool = True
     parameters: Mapping[str, Any] | None = None
     attempt: Attempt | None = None
     polled: Any = None
@@ -86,7 +87,7 @@ def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
         item.rows = []
         by_group[item.managed.host.observation_group_id].append(item)
     found = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by()
-    fields = ['observationgroup', 'pk', 'target', 'booking__submission', *_FIELDS]
+    fields = ['observationgroup', 'pk', 'target', 'booking', 'booking__submission', *_FIELDS]
     if full:
         _spread_full(found.values_list(*fields, 'parameters'), by_group)
     else:
@@ -110,9 +111,11 @@ def _spread_light(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) ->
 
 
 def _add_row(known: Sequence[Any], start: Any, end: Any, parameters: Any, by_group: Mapping[int, list[Looked]]) -> None:
-    group, pk, target, submission, *rest = known
+    group, pk, target, booking, submission, *rest = known
     named = dict(zip(_FIELDS, rest, strict=True))
-    row = Row(pk=pk, target=target, submission=submission, start=start, end=end, parameters=parameters, **named)
+    row = Row(
+        pk=pk, target=target, noted=booking is not None, submission=submission, start=start, end=end, parameters=parameters, **named
+    )
     for item in by_group[group]:
         item.rows.append(row)
 
