@@ -197,9 +197,10 @@ def owner() -> Any:
 def seed(
     observatory: Any, number: int, state: str = 'COMPLETED', strategy: str = RESUME, facility: str = SIMULATED, name: str = 'SN'
 ) -> list[Any]:
-    """Cadences, each with a target of its own and one observation that the observatory is done with."""
+    """Cadences begun at NIGHT, each with a target of its own and one observation that the observatory is done with."""
     from tom_targets.models import Target
 
+    observatory.set_clock(NIGHT)
     made = []
     for _ in range(number):
         target = Target.objects.create(
@@ -219,10 +220,10 @@ def expire_claims() -> int:
 
 
 def open_requests() -> int:
-    """How many requests nobody knows the fate of."""
+    """How many requests of active cadences nobody knows the fate of."""
     from tom_cadence.models import Submission
 
-    return Submission.objects.filter(state__in=Submission.OPEN).count()
+    return Submission.objects.filter(state__in=Submission.OPEN, managed__cadence__active=True).count()
 
 
 def check_booked_once(observatory: Any, cadences: list[Any], before: int) -> int:

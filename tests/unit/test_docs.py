@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tom_cadence import checks, conf
 from tom_cadence.parameters import OWN_FIELDS
 

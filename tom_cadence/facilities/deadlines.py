@@ -17,6 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar('tom_cadence_deadline', default=None)
+_parts: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar('tom_cadence_parts', default=None)
 _hooked = '_tom_cadence_deadline_hook'
 
 
@@ -42,6 +43,28 @@ def remaining() -> float | None:
     return None if end is None else end - time.monotonic()
 
 
+@contextmanager
+def accepted_parts() -> Iterator[list[str]]:
+    """The requests inside the block that changed something at the facility, as far as its answers say.
+
+    A facility class may send several requests to book one observation: where a later one is refused, or does not arrive,
+    the earlier ones are booked all the same.
+    """
+    parts: list[str] = []
+    token = _parts.set(parts)
+    try:
+        yield parts
+    finally:
+        _parts.reset(token)
+
+
+def _noted(request: requests.PreparedRequest, response: requests.Response) -> requests.Response:
+    parts = _parts.get()
+    if parts is not None and request.method not in ('GET', 'HEAD', 'OPTIONS') and response.status_code < 400:
+        parts.append(str(request.method))
+    return response
+
+
 def install_transport_hook() -> None:
     """Make the transport of ``requests`` honour the deadline; a second call does nothing."""
     original = HTTPAdapter.send
@@ -51,7 +74,7 @@ def install_transport_hook() -> None:
     def send(self: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
         left = remaining()
         if left is None:
-            return original(self, request, *args, **kwargs)
+            return _noted(request, original(self, request, *args, **kwargs))
         if left <= 0:
             raise DeadlineExceeded('The time for this call was over before the request was sent.', request=request)
         arguments = list(args)
@@ -59,7 +82,7 @@ def install_transport_hook() -> None:
             arguments[1] = _shorter(arguments[1], left)
         else:
             kwargs['timeout'] = _shorter(kwargs.get('timeout'), left)
-        return original(self, request, *arguments, **kwargs)
+        return _noted(request, original(self, request, *arguments, **kwargs))
 
     setattr(send, _hooked, True)
     HTTPAdapter.send = send  # type: ignore[method-assign]

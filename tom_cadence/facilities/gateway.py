@@ -13,11 +13,11 @@ from django.utils import timezone
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
 
 from tom_cadence import conf
-from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.calls import Breaker
-from tom_cadence.facilities.classify import Stage, classify
-from tom_cadence.facilities.deadlines import deadline
+from tom_cadence.facilities.classify import Stage, classify, readable
+from tom_cadence.facilities.deadlines import accepted_parts, deadline
 from tom_cadence.history import Outcome
 from tom_cadence.windows import UTC, Window, read_instant, read_window
 
@@ -153,7 +153,12 @@ class Gateway:
             raise classify(error, Stage.PREPARE, self.facility) from error
 
     def _hooked(self, hook: Callable[[dict[str, Any]], dict[str, Any]], data: dict[str, Any]) -> dict[str, Any]:
-        changed = hook(data)
+        try:
+            changed = hook(data)
+        except CadenceError:
+            raise
+        except Exception as error:  # the strategy is the site's code
+            raise NeedsAttention(f'update_observation_payload failed: {type(error).__name__}: {readable(error)}') from error
         if not isinstance(changed, Mapping):
             raise NeedsAttention(f'update_observation_payload returned {changed!r} in place of the parameters.')
         return dict(changed)
@@ -191,10 +196,14 @@ class Gateway:
 
     def submit(self, payload: Any) -> list[str]:
         """Send it, and return the ids of what was booked, each once. Uncertain unless the error proves otherwise."""
-        try:
-            return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
-        except Exception as error:
-            raise classify(error, Stage.SEND, self.facility) from error
+        with accepted_parts() as parts:
+            try:
+                return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
+            except Exception as error:
+                found = classify(error, Stage.SEND, self.facility)
+                if parts and not isinstance(found, Uncertain):
+                    found = Uncertain(f'{self.name} had accepted a part before: {found}')
+                raise found from error
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""

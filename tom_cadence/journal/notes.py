@@ -34,12 +34,15 @@ def note_checked(checked: Sequence[Checked], now: datetime) -> None:
         return
     same = [item for item in checked if item.managed.last_run and item.managed.last_reason == item.reason]
     news = [item for item in checked if not (item.managed.last_run and item.managed.last_reason == item.reason)]
+    pks = [item.managed.pk for item in checked]
     with transaction.atomic():
+        # All processes lock the rows in one order, so that two that note the same cadences do not wait for each other.
+        list(ManagedCadence.objects.select_for_update().filter(pk__in=pks).order_by('pk').values_list('pk', flat=True))
         if same:
             CadenceRun.objects.filter(pk__in=[item.managed.last_run for item in same]).update(count=F('count') + 1, last=now)
         _write_news(news, now)
         _write_changes(checked)
-        ManagedCadence.objects.filter(pk__in=[item.managed.pk for item in checked]).update(last_check=now)
+        ManagedCadence.objects.filter(pk__in=pks).update(last_check=now)
 
 
 def _write_news(news: Sequence[Checked], now: datetime) -> None:

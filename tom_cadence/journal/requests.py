@@ -217,9 +217,9 @@ def _bookings(records: Sequence[ObservationRecord], submission: Submission) -> l
 
 def know(rows: Iterable[tuple[int, str, str]]) -> None:
     """Note observations that were not requested here: (record, facility, id)."""
-    bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in rows]
+    bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in sorted(rows)]
     if bookings:
-        Booking.objects.bulk_create(bookings, ignore_conflicts=True)
+        until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True))
 
 
 def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:

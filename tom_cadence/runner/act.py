@@ -130,8 +130,9 @@ def prepare(
     reach(Point.PREPARED)
     intent = _intent(item, decision, gateway, prepared)
     payload = gateway.mark(prepared.payload, intent.token)
+    last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
     submission = journal.open_request(item.managed, claimed, intent, now)
-    return Sending(item, claimed, submission, decision.reason, _send(gateway, payload))
+    return Sending(item, claimed, submission, decision.reason, _send(gateway, payload, last))
 
 
 def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
@@ -161,9 +162,8 @@ def _check_window(prepared: Prepared, now: datetime) -> None:
         raise Refused('The observation form moved the window into the past.')
 
 
-def _send(gateway: Gateway, payload: Any) -> Callable[[], list[str]]:
+def _send(gateway: Gateway, payload: Any, last: float) -> Callable[[], list[str]]:
     """The call itself. A process that slept too long after its intent sends nothing: others may have judged the request since."""
-    last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
 
     def send() -> list[str]:
         if time.time() > last:

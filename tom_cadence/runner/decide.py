@@ -12,12 +12,15 @@ from tom_cadence.facilities.exposure import exposure_seconds
 from tom_cadence.history import Attempt, Outcome
 from tom_cadence.limits import enforce
 from tom_cadence.models import Submission
+from tom_cadence.runner.nonsense import nonsense
 from tom_cadence.runner.read import Looked, last_refusal
 from tom_cadence.strategies.base import CadenceStrategy
 
 
 def runs_itself(strategy: Any) -> bool:
     """Whether this strategy overrides ``run`` as the toolkit's tutorial does, so that it calls the facility itself."""
+    if strategy is None:
+        return False
     return not isinstance(strategy, CadenceStrategy) or type(strategy).run is not CadenceStrategy.run
 
 
@@ -29,10 +32,7 @@ def decide(item: Looked, now: datetime) -> Decision:
     if runs_itself(item.strategy):
         return Wait(reason='The strategy decides in its own run().')
     decision = _ask(item, now)
-    problem = _unanswered(item, decision)
-    if problem is not None:
-        return problem
-    return _limited(item, decision, now)
+    return _unanswered(item, decision) or _limited(item, decision, now)
 
 
 def _before_the_strategy(item: Looked, now: datetime) -> Decision | None:
@@ -88,13 +88,8 @@ def _ask(item: Looked, now: datetime) -> Decision:
         return Stop(reason=str(error), kind='attention')
     except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
         return Stop(reason=f'The strategy {name} failed: {type(error).__name__}: {error}', kind='attention')
-    if not isinstance(decision, (Wait, Submit, Stop)):
-        return Stop(reason=f'The strategy {name} returned {decision!r}; Wait, Submit or Stop is expected.', kind='attention')
-    if isinstance(decision, Submit) and decision.like not in {attempt.record for attempt in item.history.attempts}:
-        return Stop(reason=f'The strategy {name} copies record {decision.like}, which is not in the group.', kind='attention')
-    if isinstance(decision, Submit) and not decision.follows and not decision.cause:
-        return Stop(reason=f'The strategy {name} does not say what the new observation follows, or its cause.', kind='attention')
-    return decision
+    problem = nonsense(decision, {attempt.record for attempt in item.history.attempts})
+    return Stop(reason=f'The strategy {name} {problem}', kind='attention') if problem else decision
 
 
 def _unanswered(item: Looked, decision: Decision) -> Decision | None:

@@ -15,7 +15,7 @@ from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.journal import Checked
 from tom_cadence.models import ManagedCadence
-from tom_cadence.runner import look
+from tom_cadence.runner import leftovers, look
 from tom_cadence.runner.pipeline import Pipeline
 from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Report
@@ -43,6 +43,7 @@ def run_cadences(
     if not dry_run:
         journal.adopt_missing(run.clock())
         journal.reconcile(run.clock())
+        run.settle_leftovers()
     for batch in _batches(pks, facilities):
         run.batch(batch)
         if progress is not None:
@@ -100,6 +101,11 @@ class Run:
         self.report = Report(dry_run=dry_run)
         calls = Calls(at_once=2 * self.workers, per_lane=self.workers, breaker=self.facilities.breaker)
         self.pipeline = Pipeline(self.facilities, clock, self.report, calls)
+
+    def settle_leftovers(self) -> None:
+        """Look up what cadences that are switched off have left open."""
+        for item in leftovers.settle_leftovers(self.facilities, self.clock):
+            self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
 
     def batch(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> None:
         """Look at these cadences; note those that wait, act on the others."""

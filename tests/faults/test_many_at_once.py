@@ -1,0 +1,70 @@
+"""Eight real processes at once, as when cron starts a run before the last one has ended."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from tests.conftest import at
+from tests.support.processes import Tom, check_booked_once, open_requests, seed
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+PROCESSES, CADENCES = 8, 50
+
+
+def test_eight_processes_at_once_book_each_of_fifty_cadences_once(tom_on_both: Tom) -> None:
+    from tom_observations.models import ObservationRecord
+
+    from tom_cadence.models import ManagedCadence, Submission
+
+    tom = tom_on_both
+    cadences = seed(tom.observatory, CADENCES)
+    ManagedCadence.objects.all().delete()  # as in a TOM that had them before: the eight take them over at the same time
+    tom.set_now(at(3))
+
+    ended = [process.wait() for process in [tom.start() for _ in range(PROCESSES)]]
+    assert [finished.output for finished in ended if finished.status] == []
+    assert check_booked_once(tom.observatory, cadences, CADENCES) == CADENCES
+    assert ObservationRecord.objects.count() == 2 * CADENCES
+    assert ManagedCadence.objects.filter(cadence__active=True, claim_holder='', claim_expires=None).count() == CADENCES
+    assert Submission.objects.count() == CADENCES
+    assert sum(finished.output.count(': submit -> ') for finished in ended) == CADENCES
+
+    ended = [process.wait() for process in [tom.start() for _ in range(PROCESSES)]]
+    assert [finished.output for finished in ended if finished.status] == []
+    assert all('50 cadences: 0 observations booked, 50 wait' in finished.output for finished in ended)
+    assert len(tom.observatory.log()) == 2 * CADENCES
+    assert tom.observatory.counts()['requests']['submit'] == CADENCES
+    assert not open_requests()
+
+
+def test_runs_that_note_the_same_idle_cadences_at_once_do_not_lock_each_other_out(tom_on_both: Tom) -> None:
+    """Each run looks at other ones of them, as with --cadence and --facility."""
+    from django.db import connections
+
+    from tom_cadence.models import CadenceRun, ManagedCadence
+    from tom_cadence.runner import run_cadences
+
+    number, threads, runs = 60, 6, 20
+    pks = [cadence.pk for cadence in seed(tom_on_both.observatory, number, state='PENDING')]
+    failed: list[Exception] = []
+
+    def work(draw: random.Random) -> None:
+        try:
+            for _ in range(runs):
+                run_cadences(draw.sample(pks, number * 2 // 3), now=at(1))
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    working = [threading.Thread(target=work, args=[random.Random(which)]) for which in range(threads)]
+    for thread in working:
+        thread.start()
+    for thread in working:
+        thread.join()
+    assert failed == []
+    assert ManagedCadence.objects.filter(last_check=at(1), cadence__active=True).count() == number
+    assert CadenceRun.objects.filter(decision='wait', count__gt=1).count() >= number

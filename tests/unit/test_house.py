@@ -1,0 +1,57 @@
+"""House rules that a linter does not hold: short files, short functions, aware times, no print, no bare except."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.sources import calls, files, read
+
+LINES, FUNCTION = 400, 60
+
+
+def complaints(source: str) -> Iterator[str]:
+    if source.count('\n') >= LINES:
+        yield f'{source.count(chr(10))} lines'
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is None:
+            yield f'line {node.lineno}: bare except'
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length >= FUNCTION:
+                yield f'line {node.lineno}: {node.name} has {length} lines'
+    for call, receiver, name in calls(tree):
+        if name == 'print' and not receiver:
+            yield f'line {call.lineno}: print'
+        naive = name == 'now' and not call.args and not call.keywords and receiver.endswith('datetime')
+        if naive or name in ('utcnow', 'utcfromtimestamp') or (name == 'today' and receiver.endswith(('date', 'datetime'))):
+            yield f'line {call.lineno}: {receiver}.{name}() has no time zone'
+
+
+@pytest.mark.parametrize('name', files())
+def test_the_house_rules_are_kept(name: str) -> None:
+    assert list(complaints(read(name))) == []
+
+
+@pytest.mark.parametrize(
+    'planted',
+    [
+        'print("x")',
+        'from datetime import datetime\ndatetime.now()',
+        'import datetime\ndatetime.datetime.utcnow()',
+        'from datetime import date\ndate.today()',
+        'try:\n    pass\nexcept:\n    pass',
+        'def long():\n' + '    pass\n' * FUNCTION,
+        'x = 1\n' * LINES,
+    ],
+    ids=['print', 'now', 'utcnow', 'today', 'bare except', 'long function', 'long file'],
+)
+def test_a_planted_breach_is_found(planted: str) -> None:
+    assert list(complaints(planted)) != []
+
+
+def test_an_aware_now_is_fine() -> None:
+    assert list(complaints('from datetime import datetime, timezone\ndatetime.now(timezone.utc)\ntimezone.now()')) == []
