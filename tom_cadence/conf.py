@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,13 +23,16 @@ class Setting:
     default: Any
     text: str
     unit: str = ''
+    least: float = 0
 
     def accepts(self, value: Any) -> bool:
-        """Whether ``value`` has the right type; numbers must not be negative."""
+        """Whether ``value`` has the right type, and a number is finite and not below the least that makes sense."""
         kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
         if isinstance(value, bool):
             return bool in kinds
-        return isinstance(value, kinds) and not (isinstance(value, (int, float)) and value < 0)
+        if not isinstance(value, kinds):
+            return False
+        return not isinstance(value, (int, float)) or (math.isfinite(value) and value >= self.least)
 
 
 SECONDS = (int, float)
@@ -45,12 +49,12 @@ SETTINGS: dict[str, Setting] = {
     'EXPECTED_INTERVAL': Setting(
         SECONDS, 900, 'How often cron is expected to run; a cadence unchecked for three times as long is silent.', 's'
     ),
-    'FACILITY_TIMEOUT': Setting(SECONDS, 30, 'How long one call to a facility may take.', 's'),
+    'FACILITY_TIMEOUT': Setting(SECONDS, 30, 'How long one call to a facility may take.', 's', 0.1),
     'SETTLE_TIME': Setting(SECONDS, 600, 'How long after a lost reply "not found" at the facility is not yet believed.', 's'),
     'CLAIM_TIME': Setting(SECONDS, 120, 'How long a process holds a cadence without renewing its claim.', 's'),
     'START_LEAD': Setting(SECONDS, 0, 'The earliest start of a new window, counted from now.', 's'),
-    'FACILITY_CALLS': Setting(int, 8, 'The most calls at the same time to one facility.'),
-    'BATCH_SIZE': Setting(int, 250, 'How many cadences are read, polled and saved at once.'),
+    'FACILITY_CALLS': Setting(int, 8, 'The most calls at the same time to one facility.', '', 1),
+    'BATCH_SIZE': Setting(int, 250, 'How many cadences are read, polled and saved at once.', '', 1),
     'EMPTY_GROUP_GRACE': Setting(
         SECONDS, 600, 'How long a cadence may have no observation (the REST API makes the cadence first).', 's'
     ),

@@ -12,6 +12,7 @@ from tom_cadence.windows import Window, show
 
 REFUSED_PAUSE = timedelta(minutes=10)
 LONGEST_PAUSE = timedelta(hours=6)
+INSTANT = timedelta(seconds=1)
 
 
 def enforce(
@@ -35,6 +36,11 @@ def enforce(
     stop = _ended(parameters, history, window, exposure, next_exposure)
     kept = decision if window is decision.window else replace(decision, window=window)
     return stop or _paused(history, now, last_refusal) or kept
+
+
+def over(parameters: Parameters, history: History, now: datetime) -> Stop | None:
+    """Whether a cadence has come to its end, before its strategy is even asked; the total exposure time is not judged."""
+    return _ended(replace(parameters, max_exposure_time=None), history, Window(start=now, end=now + INSTANT), None, None)
 
 
 def _ended(

@@ -34,6 +34,9 @@ def configured() -> Sequence[str]:
     paths = getattr(settings, SETTING, DEFAULT)
     if isinstance(paths, str) or not isinstance(paths, Sequence):
         raise ImproperlyConfigured(f'{SETTING} is {paths!r}; a list of dotted paths is expected.')
+    for path in paths:
+        if not isinstance(path, str) or '.' not in path.strip('.'):
+            raise ImproperlyConfigured(f'{SETTING} names {path!r}; the dotted path of a class is expected.')
     return paths
 
 
@@ -91,9 +94,10 @@ def validate_paths() -> None:
     The toolkit's template module is imported first, because a strategy module that imports it would otherwise be loaded by
     it half-way (tom_observations/observation_template.py 43 of tomtoolkit 3.1.0 lists the strategies while it is imported).
     """
+    configured()
     try:
         import_module('tom_observations.observation_template')
-    except ImportError as error:
+    except Exception as error:  # whatever a site's module raises while it is imported
         strategies.cache_clear()
         strategies()
         raise ImproperlyConfigured(f'{SETTING}: {error}') from error

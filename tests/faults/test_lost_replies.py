@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.conftest import NIGHT, at
+from tests.conftest import at
 from tests.support.cadences import PLAIN, SIMULATED
 from tests.support.processes import check_booked_once, open_requests, seed
 
@@ -162,7 +164,7 @@ def test_a_facility_that_cannot_be_asked_waits_for_a_person_and_is_never_sent_it
     state, reason = state_of(cadence)
     assert state == 'attention'
     assert 'It is not known whether Plain observatory booked the request' in reason
-    assert [mail.subject for mail in mailoutbox] == ['Cadence 1 (SN 1) needs attention'.replace('1', str(cadence.pk), 1)]
+    assert [mail.subject for mail in mailoutbox] == [f'Cadence {cadence.pk} (SN 1) needs attention']
     for hours in (DUE + 1, DUE + 24):
         assert turn(observatory, hours) == []
     cadence.active = True  # somebody only switches it on again, without a word about the request
@@ -301,15 +303,9 @@ def test_what_was_not_sent_because_the_facility_did_not_answer_before_is_sent_in
     assert check_booked_once(observatory, cadences[3:], 4) == 1
 
 
-def _until(holds: Any, seconds: float = 20) -> None:
+def _until(holds: Callable[[], bool], seconds: float = 20) -> None:
     """Wait until something holds that another thread brings about."""
-    import threading
-    import time
-
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, 'it never came'
         threading.Event().wait(0.01)
-
-
-assert NIGHT  # the clock of the ``observatory`` fixture

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import requests
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from tom_common.exceptions import ImproperCredentialsException
 from tom_observations.cadence import BaseCadenceForm, CadenceForm
@@ -198,7 +197,6 @@ def nobody_listens(facility: Any) -> None:
 
 
 def refused(facility: Any) -> None:
-    requests.get(f'{settings.FACILITIES[facility.name]["portal_url"]}/api/observations/', timeout=5)
     raise ValidationError('no arc lamps')
 
 

@@ -1,4 +1,4 @@
-"""Strategies with a run() of their own, as the toolkit's tutorial shows: they work, and where they die or raise a person is asked."""
+"""Strategies with a run() of their own, as the toolkit shows: they work, and where they die or raise a person is asked."""
 
 from __future__ import annotations
 

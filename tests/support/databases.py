@@ -21,6 +21,8 @@ from tests.conftest import missing
 
 TEMPLATE = 'migrated'
 UNPRIVILEGED = 'nobody'
+#: Waits for the end of its standard input, also where the tests were killed, and then stops the server.
+WATCH = 'cat >/dev/null; "$0" -w -m immediate -D "$1/data" stop >/dev/null 2>&1; rm -rf "$1"/*'
 
 
 class Server:
@@ -48,6 +50,10 @@ class Server:
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+        self._watch = subprocess.Popen(
+            ['/bin/sh', '-c', WATCH, self._programs / 'pg_ctl', self.folder],
+            stdin=subprocess.PIPE, start_new_session=True, cwd='/', env={'PATH': os.defpath}, **self._user,
+        )  # fmt: skip
 
     def _readable(self, programs: Path) -> Path:
         try:
@@ -69,7 +75,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop at once and remove everything."""
-        self._do('pg_ctl', '-w', '-m', 'immediate', '-D', str(self.folder / 'data'), 'stop')
+        self._watch.communicate()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, name: str) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import NIGHT, at
+from tests.conftest import NIGHT
 from tests.support.cadences import SIMULATED, make
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -252,6 +252,3 @@ def check_booked_once(observatory: Any, cadences: list[Any], before: int) -> int
 
 def _target(cadence: Any) -> str:
     return str(cadence.observation_group.observation_records.earliest('pk').target.name)
-
-
-__all__ = ['NIGHT', 'RESUME', 'RETRY', 'Finished', 'Process', 'Tom', 'at', 'check_booked_once', 'expire_claims', 'open_requests']

@@ -93,8 +93,8 @@ def test_no_more_calls_at_once_than_allowed_to_one_facility(gate: threading.Even
     for _ in range(3):
         assert entered.acquire(timeout=10)
     assert len(running) == 3
-    assert not calls.has_room('a')
-    assert calls.has_room('c') is (len(calls) < 8)
+    assert not calls.room('a')
+    assert bool(calls.room('c')) is (len(calls) < 8)
     gate.set()
     assert len(run(calls)) == 6
 
@@ -107,7 +107,7 @@ def test_no_more_calls_at_once_than_allowed_in_all(gate: threading.Event) -> Non
     assert entered.acquire(timeout=10)
     assert entered.acquire(timeout=10)
     assert not entered.acquire(blocking=False)
-    assert not calls.has_room('d')
+    assert not calls.room('d')
     gate.set()
     assert len(run(calls)) == 3
 

@@ -87,9 +87,9 @@ class Calls:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._running)
 
-    def has_room(self, lane: str) -> bool:
-        """Whether a call to this facility would start at once."""
-        return len(self) < self._at_once and self._in_lane[lane] < self._per_lane
+    def room(self, lane: str) -> int:
+        """How many calls to this facility would start at once."""
+        return max(0, min(self._at_once - len(self), self._per_lane - self._in_lane[lane]))
 
     def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""

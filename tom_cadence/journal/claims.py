@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Now
 
 from tom_cadence import conf
+from tom_cadence.journal.persist import until_written
 from tom_cadence.models import ManagedCadence
 
 HOLDER = f'{socket.gethostname()[:60]}:{os.getpid()}:'
@@ -25,20 +27,22 @@ class Claim:
     holder: str
 
 
-def claim(managed: int) -> Claim | None:
-    """Take a cadence for this process; None where another one holds it.
+def claim(managed: Sequence[int]) -> str:
+    """Take these cadences for this process, but for those that another one holds; the name under which they are held.
 
-    Raises the fencing number and the version, so that whatever was read before has to be read again.
+    Raises the fencing number and the version, so that whatever was read before has to be read again: what was taken are
+    the rows with this holder.
     """
-    mine = Claim(managed, HOLDER + secrets.token_hex(6))
+    holder = HOLDER + secrets.token_hex(6)
     free = Q(claim_expires__isnull=True) | Q(claim_expires__lt=Now())
-    taken = ManagedCadence.objects.filter(free, pk=managed).update(
-        claim_holder=mine.holder,
-        claim_expires=expiry(),
-        claim_number=F('claim_number') + 1,
-        version=F('version') + 1,
-    )
-    return mine if taken else None
+    taken = {
+        'claim_holder': holder,
+        'claim_expires': expiry(),
+        'claim_number': F('claim_number') + 1,
+        'version': F('version') + 1,
+    }
+    until_written(lambda: ManagedCadence.objects.filter(free, pk__in=managed).update(**taken))
+    return holder
 
 
 def release(claimed: Claim) -> None:

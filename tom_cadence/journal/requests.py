@@ -307,6 +307,10 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
         with transaction.atomic():
             pks = [record.pk for record in records]
             ObservationRecord.objects.filter(pk__in=pks, user=None).update(user=owner)
+            if not settings.TARGET_PERMISSIONS_ONLY:
+                for record in records:
+                    for permission in PERMISSIONS:
+                        assign_perm(f'tom_observations.{permission}', owner, record)
             Booking.objects.bulk_create(_bookings(records, submission))
             ids = [record.observation_id for record in records]
             Submission.objects.filter(pk=submission.pk).update(state=State.ACCEPTED, observation_ids=ids, closed=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,25 +38,26 @@ class Sending:
     function: Callable[[], list[str]]
 
 
-def take(looked: Looked) -> tuple[Claim, Looked] | None:
-    """Claim a cadence and read it again, whole; None where another process holds it, or it is no longer to be run."""
-    claimed = journal.claim(looked.managed.pk)
-    if claimed is None:
-        return None
+def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
+    """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out."""
+    holder = journal.claim([item.managed.pk for item in looked])
     reach(Point.CLAIMED)
-    managed = (
-        ManagedCadence.objects.select_related('cadence', 'owner')
-        .filter(pk=looked.managed.pk, claim_holder=claimed.holder, cadence__active=True)
-        .first()
-    )
-    if managed is None:
-        journal.release(claimed)
-        return None
-    item = read.prepare(managed, looked.handed_in)
-    item.polled = looked.polled
-    read.read_rows([item], full=True)
-    read.read_requests([item])
-    return claimed, item
+    before = {item.managed.pk: item for item in looked}
+    rows = ManagedCadence.objects.select_related('cadence', 'owner').filter(pk__in=before, claim_holder=holder)
+    taken = []
+    for managed in rows:
+        claimed = Claim(managed.pk, holder)
+        if managed.cadence is None or not managed.cadence.active:
+            journal.release(claimed)
+            continue
+        item = read.prepare(managed, before[managed.pk].handed_in)
+        item.polled, item.late_check = before[managed.pk].polled, managed.late_check
+        taken.append((claimed, item))
+    if taken:
+        items = [item for _, item in taken]
+        read.read_rows(items, full=True)
+        read.read_requests(items)
+    return taken
 
 
 def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[Decision | None, list[ObservationRecord]]:
@@ -111,6 +112,8 @@ def _known(item: Looked) -> frozenset[str]:
 def decide_again(item: Looked, facilities: Facilities, now: datetime) -> Decision:
     """The decision under the claim, from what was just read."""
     read.build_history(item, facilities)
+    if item.credentials is not None:
+        raise item.credentials
     decision = decide(item, now)
     reach(Point.DECIDED)
     return decision

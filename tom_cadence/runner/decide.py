@@ -77,7 +77,7 @@ def unreachable(item: Looked) -> str:
 
 def credentials_problem(item: Looked) -> Credentials | None:
     """The facility's refusal of the owner's credentials, where it said so in this run."""
-    return next((answer for answer in item.polled.values() if isinstance(answer, Credentials)), None)
+    return item.credentials or next((answer for answer in item.polled.values() if isinstance(answer, Credentials)), None)
 
 
 def _ask(item: Looked, now: datetime) -> Decision:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.decisions import Decision, Wait
+from tom_cadence.decisions import Decision, Stop, Wait
 from tom_cadence.exceptions import NeedsAttention, Temporary
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.classify import never_arrived, readable
-from tom_cadence.facilities.deadlines import deadline
+from tom_cadence.facilities.deadlines import accepted_parts, deadline
 from tom_cadence.journal import Claim, Intent
+from tom_cadence.limits import over
 from tom_cadence.models import Submission
+from tom_cadence.runner import read
+from tom_cadence.runner.decide import decide
 from tom_cadence.runner.read import Looked
 
 
@@ -26,19 +30,23 @@ def run(
     item: Looked, claimed: Claim, facilities: Facilities, clock: Callable[[], datetime]
 ) -> tuple[Decision, list[ObservationRecord]]:
     """Run it, and take over the records it made."""
+    stop = _stop(item, facilities, clock())
+    if stop is not None:
+        return stop, []
     before = {row.pk for row in item.rows}
     mark = journal.open_request(item.managed, claimed, _intent(item), clock())
     error: Exception | None = None
-    try:
-        with deadline(conf.get('FACILITY_TIMEOUT')):
-            item.strategy.run()
-    except Exception as problem:  # the site's own code
-        error = problem
-    made = _made(item, before)
+    returned: Any = None
+    with deadline(conf.get('FACILITY_TIMEOUT')), accepted_parts() as parts:
+        try:
+            returned = item.strategy.run()
+        except Exception as problem:  # the site's own code
+            error = problem
+    made = _made(item, before, returned)
     if made:
         journal.adopt_records(mark, made, item.managed.owner, clock())
     if error is not None:
-        _explain(mark, error, bool(made), clock())
+        _explain(mark, error, bool(made), bool(parts), clock())
     if not made:
         journal.discard(mark)
         return Wait(reason='The strategy asked for nothing.'), []
@@ -59,14 +67,29 @@ def _intent(item: Looked) -> Intent:
     )
 
 
-def _made(item: Looked, before: set[int]) -> list[ObservationRecord]:
+def _stop(item: Looked, facilities: Facilities, now: datetime) -> Decision | None:
+    """What ends a cadence before its strategy is asked: trouble, an owner that is missing, its limits."""
+    read.build_history(item, facilities)
+    if item.credentials is not None:
+        raise item.credentials
+    early = decide(item, now)
+    return early if isinstance(early, Stop) else over(item.parameters, item.history, now)
+
+
+def _made(item: Looked, before: set[int], returned: Any) -> list[ObservationRecord]:
+    """New records of the group, and those that run() returned without putting them there."""
     group = item.managed.host.observation_group
-    return list(group.observation_records.exclude(pk__in=before).order_by('pk'))
+    rows = group.observation_records.exclude(pk__in=before)
+    given = returned if isinstance(returned, (list, tuple, set)) else []
+    stray = [record for record in given if isinstance(record, ObservationRecord) and record.pk and record.pk not in before]
+    missing = {record.pk for record in stray} - set(rows.values_list('pk', flat=True))
+    group.observation_records.add(*missing)
+    return list(rows.order_by('pk'))
 
 
-def _explain(mark: Submission, error: Exception, made: bool, now: datetime) -> None:
+def _explain(mark: Submission, error: Exception, made: bool, sent: bool, now: datetime) -> None:
     text = f'The strategy failed in its own run(): {type(error).__name__}: {readable(error)}'
-    if never_arrived(error) and not made:
+    if never_arrived(error) and not made and not sent:
         journal.refuse(mark, text, now, counts=False)
         raise Temporary(text) from error
     if made:

@@ -21,10 +21,10 @@ def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> l
     rows = ManagedCadence.objects.filter(submissions__state__in=Submission.OPEN, submissions__kind=Submission.Kind.ENGINE)
     found = []
     for managed in rows.exclude(cadence__active=True).select_related('cadence', 'owner').distinct():
-        claimed = journal.claim(managed.pk)
-        if claimed is None:
+        claimed = journal.Claim(managed.pk, journal.claim([managed.pk]))
+        managed.refresh_from_db(fields=['claim_holder', 'claim_number', 'version'])
+        if managed.claim_holder != claimed.holder:
             continue
-        managed.refresh_from_db(fields=['claim_number', 'version'])
         item = Looked(managed=managed)
         try:
             if _settle(item, facilities, clock()):

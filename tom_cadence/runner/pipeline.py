@@ -29,6 +29,7 @@ from tom_cadence.runner.report import Line, Report
 logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 MOST_IN_A_RUN = 20
+MOST_IN_A_CHUNK = 32
 
 
 @dataclass(eq=False)
@@ -55,28 +56,38 @@ class Pipeline:
         """Act on all of them, and wait until every call has ended or is overdue."""
         self.permissions.preload(due)
         while due or len(self.calls):
-            looked = self._next(due)
-            if looked is not None:
-                self._begin(looked)
+            chunk = self._next(due)
+            if chunk:
+                self._take(chunk)
             else:
                 self._end(self.calls.next())
             due.extend(self._again)
             self._again.clear()
 
-    def _next(self, due: deque[Looked]) -> Looked | None:
-        """The first cadence whose facility has room for another call; nobody waits behind a facility that does not answer."""
+    def _next(self, due: deque[Looked]) -> list[Looked]:
+        """As many cadences as can be sent for at once; nobody waits behind a facility that does not answer."""
+        room: dict[str, int] = {}
+        chunk: list[Looked] = []
         for looked in due:
-            if self.calls.has_room(looked.managed.facility):
-                due.remove(looked)
-                return looked
-        return None
+            lane = looked.managed.facility
+            left = room.setdefault(lane, self.calls.room(lane))
+            if left and len(chunk) < MOST_IN_A_CHUNK:
+                room[lane] = left - 1
+                chunk.append(looked)
+        for looked in chunk:
+            due.remove(looked)
+        return chunk
 
-    def _begin(self, looked: Looked) -> None:
-        taken = act.take(looked)
-        if taken is None:
-            self.add_line(looked, 'busy', 'Another process is working on it.')
-            return
-        claimed, item = taken
+    def _take(self, chunk: Sequence[Looked]) -> None:
+        taken = act.take(chunk)
+        ours = {item.managed.pk for _, item in taken}
+        for looked in chunk:
+            if looked.managed.pk not in ours:
+                self.add_line(looked, 'busy', 'Another process is working on it, or it was paused.')
+        for claimed, item in taken:
+            self._begin(claimed, item)
+
+    def _begin(self, claimed: Claim, item: Looked) -> None:
         decision: Decision | None = None
         try:
             decision, records = act.settle_open(item, self.facilities, self.clock())
@@ -151,7 +162,7 @@ class Pipeline:
             journal.note_checked([checked], now)
             if item.managed.pk not in self._sent:
                 self.add_line(item, 'wait', decision.reason)
-        if not records:
+        if not records or runs_itself(item.strategy):
             journal.release(claimed)
         reach(Point.RELEASED)
 

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, registry
-from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention
+from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention
 from tom_cadence.facilities import Facilities, Gateway, Status
 from tom_cadence.facilities.ocs import many_in_one_call
 from tom_cadence.history import Attempt, History
@@ -54,6 +54,7 @@ class Looked:
     parameters: Parameters = field(default_factory=Parameters)
     handed_in: Any = None
     trouble: str = ''
+    credentials: Credentials | None = None
     rows: list[Row] = field(default_factory=list)
     polled: dict[int, Status | Exception] = field(default_factory=dict)
     requests: list[Submission] = field(default_factory=list)
@@ -157,6 +158,9 @@ def build_history(item: Looked, facilities: Facilities) -> None:
     owner = item.managed.owner
     try:
         attempts = [_attempt(row, facilities.gateway(row.facility, owner), item.polled.get(row.pk)) for row in item.rows]
+    except Credentials as error:
+        item.credentials, item.trouble = error, str(error)
+        return
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
         item.trouble = str(error) if isinstance(error, CadenceError) else f'{type(error).__name__}: {error}'
         return
