@@ -87,6 +87,11 @@ class Calls:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._running)
 
+    @property
+    def half(self) -> int:
+        """Half of what one facility may be asked at a time, at least one."""
+        return max(1, self._per_lane // 2)
+
     def room(self, lane: str) -> int:
         """How many calls to this facility would start at once."""
         return max(0, min(self._at_once - len(self), self._per_lane - self._in_lane[lane]))

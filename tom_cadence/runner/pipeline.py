@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,14 +65,18 @@ class Pipeline:
             self._again.clear()
 
     def _next(self, due: deque[Looked]) -> list[Looked]:
-        """As many cadences as can be sent for at once; nobody waits behind a facility that does not answer."""
-        room: dict[str, int] = {}
+        """As many cadences as can be sent for at once; nobody waits behind a facility that does not answer.
+
+        A facility gets its next ones when half of its places are free, so that they are claimed and read together.
+        """
+        lanes = Counter(looked.managed.facility for looked in due)
+        room = {lane: self.calls.room(lane) for lane in lanes}
+        room = {lane: left if left >= min(self.calls.half, lanes[lane]) else 0 for lane, left in room.items()}
         chunk: list[Looked] = []
         for looked in due:
             lane = looked.managed.facility
-            left = room.setdefault(lane, self.calls.room(lane))
-            if left and len(chunk) < MOST_IN_A_CHUNK:
-                room[lane] = left - 1
+            if room[lane] and len(chunk) < MOST_IN_A_CHUNK:
+                room[lane] -= 1
                 chunk.append(looked)
         for looked in chunk:
             due.remove(looked)

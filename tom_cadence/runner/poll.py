@@ -35,9 +35,13 @@ def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
 
 
 def late_check_due(item: Looked, now: datetime) -> bool:
-    """Whether it is time to ask for finished observations again: terminal is not final at real portals."""
+    """Whether it is time to ask for finished observations again: terminal is not final at real portals.
+
+    Cadences that were made together drift apart, so that no run has to ask for all of them.
+    """
     last = item.managed.late_check
-    return last is None or now >= last + conf.seconds('LATE_CHANGE_INTERVAL')
+    spread = 0.75 + (item.managed.pk % 50) / 100
+    return last is None or now >= last + spread * conf.seconds('LATE_CHANGE_INTERVAL')
 
 
 def save(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
