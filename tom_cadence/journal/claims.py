@@ -16,6 +16,7 @@ from tom_cadence import conf
 from tom_cadence.journal.persist import until_written
 from tom_cadence.models import ManagedCadence
 
+FEW = 5
 HOLDER = f'{socket.gethostname()[:60]}:{os.getpid()}:'
 
 
@@ -41,7 +42,7 @@ def claim(managed: Sequence[int]) -> str:
         'claim_number': F('claim_number') + 1,
         'version': F('version') + 1,
     }
-    until_written(lambda: ManagedCadence.objects.filter(free, pk__in=managed).update(**taken))
+    until_written(lambda: ManagedCadence.objects.filter(free, pk__in=managed).update(**taken), most=FEW)
     return holder
 
 

@@ -15,14 +15,18 @@ LONGEST_PAUSE = 5.0
 pause = time.sleep
 
 
-def until_written(write: Callable[[], Result]) -> Result:
-    """Run ``write`` (one transaction) again as long as the database is only busy; other errors come through."""
-    wait = 0.05
+def until_written(write: Callable[[], Result], most: int | None = None) -> Result:
+    """Run ``write`` (one transaction) again as long as the database is only busy, ``most`` times at the most where that is given.
+
+    Other errors come through.
+    """
+    wait, tries = 0.05, 0
     while True:
         try:
             return write()
         except OperationalError as error:
-            if not _busy(error):
+            tries += 1
+            if not _busy(error) or tries == most:
                 raise
             logger.warning('The database is busy; writing again in %.2f s', wait, extra={'event': 'database_busy'})
             pause(wait)

@@ -15,7 +15,7 @@ from guardian.shortcuts import assign_perm, get_groups_with_perms
 from tom_observations.models import ObservationGroup, ObservationRecord
 
 from tom_cadence.exceptions import LostClaim, NeedsAttention
-from tom_cadence.journal.claims import Claim, expiry
+from tom_cadence.journal.claims import FEW, Claim, expiry
 from tom_cadence.journal.notes import note
 from tom_cadence.journal.persist import until_written
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission, make_token
@@ -219,7 +219,7 @@ def know(rows: Iterable[tuple[int, str, str]]) -> None:
     """Note observations that were not requested here: (record, facility, id)."""
     bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in sorted(rows)]
     if bookings:
-        until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True))
+        until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True), most=FEW)
 
 
 def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:
