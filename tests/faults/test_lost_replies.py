@@ -219,12 +219,12 @@ def test_the_id_of_an_observation_already_in_the_group_needs_attention(observato
 def test_the_id_of_another_cadences_observation_needs_attention(observatory: Any, astronomer: Any) -> None:
     from tom_observations.models import ObservationRecord
 
-    first, second = seed(observatory, 2)
-    observatory.fault('submit', 'same-id', match='SN 1')  # the newest booking is SN 2's
+    [first], [second] = seed(observatory, 1), seed(observatory, 1, state='PENDING')
+    observatory.fault('submit', 'same-id')  # the newest booking is SN 2's
     turn(observatory, DUE)
     state, reason = state_of(first)
     assert state == 'attention'
-    assert '2' in reason
+    assert 'already recorded in this TOM: 2' in reason
     assert ObservationRecord.objects.filter(observation_id='2').count() == 1, 'two records of one observation'
     assert state_of(second) == ('active', '')
 

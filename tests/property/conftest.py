@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.conftest import CI
 from tests.property.machine import Nights
@@ -19,6 +19,7 @@ from tests.support.databases import connected, migrated_sqlite, sqlite_url  # no
 ALWAYS = {'deadline': None, 'suppress_health_check': list(HealthCheck), 'stateful_step_count': 12, 'print_blob': True}
 settings.register_profile('ci', max_examples=500, **ALWAYS)
 settings.register_profile('user', max_examples=25, **ALWAYS)
+settings.register_profile('search', max_examples=2000, **{**ALWAYS, 'phases': [Phase.reuse, Phase.generate]})
 
 
 @pytest.fixture(scope='session')

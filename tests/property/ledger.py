@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from simulators.sky import read_instant
 from tom_observations.models import DynamicCadence, ObservationRecord
 
+from simulators.sky import read_instant
 from tests.property.processes import Time
 from tests.property.world import RESUME, TERMINAL, Kept, World
 from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.runner import Report
 
 State = ManagedCadence.State
 OUR_FAULT = ('An error nobody foresaw', 'Another request already follows')
@@ -74,15 +75,19 @@ class Ledger:
     def _bookings(self, kept: Kept, booked: set[int]) -> None:
         """Every booking is an accepted request's, or one request that is still open accounts for it."""
         requests = self.requests.get(kept.pk, [])
-        accepted = {int(number) for request in requests if request.state == Submission.State.ACCEPTED for number in request.observation_ids}
-        lied = self.world.observatory.faults.committed['submit same-id']
-        assert lied or accepted <= booked, f'{kept.target}: accepted {accepted - booked}, which the observatory does not have'
+        accepted = {
+            int(number) for request in requests if request.state == Submission.State.ACCEPTED for number in request.observation_ids
+        }
+        assert self.world.lied or accepted <= booked, (
+            f'{kept.target}: accepted {accepted - booked}, which the observatory does not have'
+        )
         unexplained = booked - kept.initial - accepted
         doubtful = sum(request.state in Submission.OPEN for request in requests)
         assert len(unexplained) <= doubtful, f'{kept.target}: {unexplained} booked, {doubtful} requests open'
 
-    def check_run(self, begun: datetime, faultless: bool) -> None:
+    def check_run(self, begun: datetime, faultless: bool, report: Report) -> None:
         """What holds after a run to which nothing happened: no cadence is silent, and none waits for nothing."""
+        moved = {line.cadence for line in report.lines if line.changed}
         active = dict(DynamicCadence.objects.values_list('pk', 'active'))
         for managed in ManagedCadence.objects.all():
             kept = next(each for each in self.world.kept if each.pk == managed.host_cadence_id)
@@ -91,7 +96,8 @@ class Ledger:
                 assert managed.last_check is not None, f'{kept.target}: never checked'
                 assert begun <= managed.last_check <= Time.now, f'{kept.target}: not checked since {managed.last_check}'
                 assert not managed.claim_holder, f'{kept.target}: still claimed after the run'
-                assert not faultless or self._waits_for_something(kept), f'{kept.target}: waits for nothing: {managed.last_reason}'
+                waits = not faultless or kept.pk in moved or self._waits_for_something(kept)
+                assert waits, f'{kept.target}: waits for nothing: {managed.last_reason}'
             else:
                 assert managed.state != State.ACTIVE, f'{kept.target}: off without a state'
                 assert managed.reason.strip(), f'{kept.target}: {managed.state} without a reason'

@@ -73,11 +73,6 @@ class Nights(RuleBasedStateMachine):
     def _kept(self, which: int) -> Kept:
         return self.world.kept[which % len(self.world.kept)]
 
-    def _check(self, run: bool = False) -> None:
-        self.ledger.check(self.begun)
-        if run:
-            self.ledger.check_run(self.begun, self.faultless)
-
     def _start(self) -> None:
         self.begun = Time.now
         self.faultless = not any(self.world.observatory.faults.as_json()['queued'].values())
@@ -113,7 +108,7 @@ class Nights(RuleBasedStateMachine):
         self.world.pass_time(timedelta(minutes=minutes))
         self._start()
         self.world.disturbed(point, passes, kind, self._kept(which), parameters)
-        self._check()
+        self.ledger.check(self.begun)
 
     @rule(minutes=st.sampled_from([1, 12, 240, 1500]))
     def cron(self, minutes: int) -> None:
@@ -124,8 +119,10 @@ class Nights(RuleBasedStateMachine):
     def run(self) -> None:
         """One run to which nothing happens."""
         self._start()
-        assert self.world.run() is not None
-        self._check(run=True)
+        report = self.world.run()
+        assert report is not None
+        self.ledger.check(self.begun)
+        self.ledger.check_run(self.begun, self.faultless, report)
 
     @rule(clouds=st.sampled_from([0.0, 0.4, 1.0]), failures=st.sampled_from([0.0, 0.3, 1.0]))
     def weather(self, clouds: float, failures: float) -> None:
@@ -135,7 +132,7 @@ class Nights(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(SUBMIT_FAULTS), count=st.sampled_from([1, 1, 2, 6]))
     def bad_reply(self, kind: str, count: int) -> None:
         """The next requests are refused, or their replies lost."""
-        self.world.observatory.fault('submit', kind, count)
+        self.world.bad_reply(kind, count)
 
     @rule(verb=st.sampled_from(['status', 'list']), kind=st.sampled_from(ASK_FAULTS), count=st.sampled_from([1, 3]))
     def bad_answer(self, verb: str, kind: str, count: int) -> None:

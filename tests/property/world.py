@@ -49,15 +49,26 @@ class World:
     kept: list[Kept] = field(default_factory=list)
     workers: int = 1
     froze: bool = False
+    lied: bool = False
     problems: list[BaseException] = field(default_factory=list)
 
     def begin(self, seed: int, workers: int) -> None:
         """An empty TOM and an observatory that forgot everything, at NIGHT."""
-        for model in (CadenceRun, Booking, Submission, ManagedCadence, DynamicCadence, THROUGH, ObservationGroup, ObservationRecord):
+        for model in (
+            CadenceRun,
+            Booking,
+            Submission,
+            ManagedCadence,
+            DynamicCadence,
+            THROUGH,
+            ObservationGroup,
+            ObservationRecord,
+        ):
             model._default_manager.all()._raw_delete('default')
         self.observatory.reset()
         self.observatory.sky.seed = seed
         self.kept, self.workers, self.problems = [], workers, []
+        self.lied = False
         Time.now, Time.frozen = NIGHT, 0.0
         self.show_clock()
 
@@ -70,7 +81,14 @@ class World:
         target = self.targets[len(self.kept)]
         before = len(self.observatory.log())
         cadence = make(
-            self.owner, target, strategy=strategy, facility=facility, book=self.observatory, hours=hours, start=Time.now, **parameters
+            self.owner,
+            target,
+            strategy=strategy,
+            facility=facility,
+            book=self.observatory,
+            hours=hours,
+            start=Time.now,
+            **parameters,
         )
         initial = frozenset(entry['id'] for entry in self.observatory.log(before))
         self.kept.append(Kept(cadence.pk, target.name, strategy, facility, initial))
@@ -78,6 +96,11 @@ class World:
     def bookings(self, kept: Kept) -> list[dict[str, Any]]:
         """What the observatory accepted for a cadence."""
         return [entry for entry in self.observatory.log() if entry['target'] == kept.target]
+
+    def bad_reply(self, kind: str, count: int) -> None:
+        """Let the observatory answer the next requests badly; 'same-id' is a lie about what it booked."""
+        self.lied = self.lied or kind == 'same-id'
+        self.observatory.fault('submit', kind, count)
 
     def pass_time(self, delta: timedelta) -> None:
         """Let time pass for everybody."""

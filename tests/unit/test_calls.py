@@ -72,9 +72,12 @@ def test_a_late_reply_comes_back_after_all(gate: threading.Event) -> None:
         pass
     assert first.key == 'late'
     gate.set()
-    calls.start('last', 'c', threading.Event().wait, 0.5)
+    last = threading.Event()
+    calls.start('last', 'c', last.wait, LONG)
     late = calls.next()
+    last.set()
     assert (late.key, late.late, late.result) == ('late', True, 'booked')
+    assert set(run(calls)) == {'last'}
 
 
 def test_no_more_calls_at_once_than_allowed_to_one_facility(gate: threading.Event) -> None:
