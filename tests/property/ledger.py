@@ -56,10 +56,10 @@ class Ledger:
 
     def _records(self, log: list[dict[str, Any]]) -> None:
         """Each observation is recorded once at most, and none that the observatory does not have."""
-        recorded = Counter(ObservationRecord.objects.values_list('observation_id', flat=True))
-        twice = [number for number, count in recorded.items() if count > 1]
+        recorded = Counter(ObservationRecord.objects.values_list('facility', 'observation_id'))
+        twice = [pair for pair, count in recorded.items() if count > 1]
         assert not twice, f'recorded twice: {twice}'
-        unknown = set(recorded) - {str(entry['id']) for entry in log}
+        unknown = {number for _, number in recorded} - {str(entry['id']) for entry in log}
         assert not unknown, f'recorded without a booking: {unknown}'
 
     def _causes(self) -> None:

@@ -23,6 +23,7 @@ from tests.support.cadences import SIMULATED, make
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = ROOT / 'example_tom' / 'manage.py'
 LONGEST = 150
+LONG_AGO = datetime(2020, 1, 1, tzinfo=NIGHT.tzinfo)
 OURS = ('DATABASE_URL', 'REDIS_URL', 'EXAMPLE_', 'DJANGO_', 'PYTEST_', 'COV_', 'TOM_')
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 PAUSE_AT = """
@@ -216,7 +217,7 @@ def expire_claims() -> int:
     """Let the time of every claim pass, as it does after its holder's death; how many there were."""
     from tom_cadence.models import ManagedCadence
 
-    return ManagedCadence.objects.exclude(claim_expires=None).update(claim_expires=datetime(2020, 1, 1, tzinfo=NIGHT.tzinfo))
+    return ManagedCadence.objects.exclude(claim_expires=None).update(claim_expires=LONG_AGO)
 
 
 def open_requests() -> int:

@@ -13,10 +13,11 @@ from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
 from tom_cadence.decisions import Decision, Submit, Wait
-from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
 from tom_cadence.journal import Claim, Intent
+from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.points import Point, reach
 from tom_cadence.runner import read
@@ -40,6 +41,7 @@ class Sending:
 
 def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
     """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out."""
+    taken_at = time.time()
     holder = journal.claim([item.managed.pk for item in looked])
     reach(Point.CLAIMED)
     before = {item.managed.pk: item for item in looked}
@@ -51,7 +53,7 @@ def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
             journal.release(claimed)
             continue
         item = read.prepare(managed, before[managed.pk].handed_in)
-        item.polled, item.late_check = before[managed.pk].polled, managed.late_check
+        item.polled, item.late_check, item.taken_at = before[managed.pk].polled, managed.late_check, taken_at
         taken.append((claimed, item))
     if taken:
         items = [item for _, item in taken]
@@ -133,6 +135,8 @@ def prepare(
     reach(Point.PREPARED)
     intent = _intent(item, decision, gateway, prepared)
     payload = gateway.mark(prepared.payload, intent.token)
+    if time.time() > item.taken_at + claim_time().total_seconds():
+        raise LostClaim('This process was held up, so it leaves the cadence to the next run.')
     last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
     submission = journal.open_request(item.managed, claimed, intent, now)
     return Sending(item, claimed, submission, decision.reason, _send(gateway, payload, last))

@@ -60,6 +60,7 @@ class Looked:
     requests: list[Submission] = field(default_factory=list)
     history: History = field(default_factory=History)
     late_check: datetime | None = None
+    taken_at: float = 0.0
     decision: Any = None
 
     @property
