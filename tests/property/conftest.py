@@ -17,7 +17,9 @@ from tests.property.world import World, people
 from tests.support.databases import connected, migrated_sqlite, sqlite_url  # noqa: F401
 
 ALWAYS = {'deadline': None, 'suppress_health_check': list(HealthCheck), 'stateful_step_count': 12, 'print_blob': True}
-settings.register_profile('ci', max_examples=500, **ALWAYS)
+# The same 500 in every run of CI, so that a change is judged by itself; HYPOTHESIS_PROFILE=explore draws new ones.
+settings.register_profile('ci', max_examples=500, derandomize=True, **ALWAYS)
+settings.register_profile('explore', max_examples=500, **ALWAYS)
 settings.register_profile('user', max_examples=25, **ALWAYS)
 settings.register_profile('search', max_examples=2000, **{**ALWAYS, 'phases': [Phase.reuse, Phase.generate]})
 
