@@ -1,28 +1,74 @@
-"""The machine is worth its time only if it finds a bug that is there: the intent dropped, so that a lost reply is forgotten."""
+"""The same machine finds bugs that are planted: without that, a machine that finds nothing proves nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tom_cadence import journal
-from tom_cadence.models import Submission
+from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.facilities import Gateway
+from tom_cadence.journal import Claim
+from tom_cadence.models import ManagedCadence, Submission
 
 pytestmark = pytest.mark.slow
+EXAMPLES = 2000
+MEANT = 'twice|two bookings|booked|beside|already follows|past'
 
 
-def test_the_machine_finds_an_intent_that_is_dropped(machine: Any, profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = journal.open_request
+def plant_intent_dropped(monkeypatch: Any) -> None:
+    """The intent is not written before the call, only with what came of it."""
 
-    def forgetful(*given: Any) -> Submission:
-        submission = real(*given)
-        Submission.objects.filter(pk=submission.pk).delete()
-        return submission
+    def open_request(managed: Any, claimed: Any, intent: Any, now: Any) -> Submission:
+        request = original(managed, claimed, intent, now)
+        Submission.objects.filter(pk=request.pk).delete()
+        return request
 
-    monkeypatch.setattr(journal, 'open_request', forgetful)
-    short = settings(profile, phases=[Phase.generate], report_multiple_bugs=False, max_examples=50)
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=short)
+    original = journal.open_request
+    monkeypatch.setattr(journal, 'open_request', open_request)
+    for name in ('accept', 'refuse', 'mark_uncertain'):
+        monkeypatch.setattr(journal, name, _written_first(getattr(journal, name)))
+
+
+def _written_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    def late(request: Submission, *arguments: Any, **more: Any) -> Any:
+        if not Submission.objects.filter(pk=request.pk).exists():
+            request.save(force_insert=True)
+        return function(request, *arguments, **more)
+
+    return late
+
+
+def plant_claims_ignored(monkeypatch: Any) -> None:
+    """Everybody gets every claim, and the request asks neither for the claim nor for what changed meanwhile."""
+
+    def claim(managed: int) -> Claim:
+        ManagedCadence.objects.filter(pk=managed).update(claim_holder='everybody')
+        return Claim(managed, 'everybody')
+
+    def open_request(managed: Any, claimed: Any, intent: Any, now: Any) -> Submission:
+        try:
+            return journal.requests._insert(managed, intent, now)
+        except IntegrityError as error:
+            raise NeedsAttention('Another request already follows it.') from error
+
+    monkeypatch.setattr(journal, 'claim', claim)
+    monkeypatch.setattr(journal, 'open_request', open_request)
+
+
+def plant_sent_again_blindly(monkeypatch: Any) -> None:
+    """A request whose reply was lost is looked up, but never found."""
+    monkeypatch.setattr(Gateway, 'find', lambda self, token, created_after: [])
+
+
+@pytest.mark.parametrize('plant', [plant_intent_dropped, plant_claims_ignored, plant_sent_again_blindly])
+def test_a_planted_bug_is_found(plant: Callable[[Any], None], machine: Any, profile: Any, monkeypatch: Any) -> None:
+    plant(monkeypatch)
+    search = settings(profile, max_examples=EXAMPLES, phases=[Phase.generate], database=None, report_multiple_bugs=False)
+    with pytest.raises(AssertionError, match=MEANT):
+        run_state_machine_as_test(machine, settings=search)
