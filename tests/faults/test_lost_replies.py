@@ -229,6 +229,18 @@ def test_the_id_of_another_cadences_observation_needs_attention(observatory: Any
     assert state_of(second) == ('active', '')
 
 
+def test_the_id_of_a_paused_cadences_observation_needs_attention(observatory: Any, astronomer: Any) -> None:
+    from tom_observations.models import ObservationRecord
+
+    first, second = seed(observatory, 2)
+    second.active = False
+    second.save()
+    observatory.fault('submit', 'same-id')
+    turn(observatory, DUE)
+    assert state_of(first)[0] == 'attention'
+    assert ObservationRecord.objects.filter(observation_id='2').count() == 1, 'two records of one observation'
+
+
 def test_an_observation_that_is_refused_with_errors_is_tried_less_and_less_often_and_after_five_times_a_person_is_asked(
     observatory: Any, astronomer: Any
 ) -> None:

@@ -13,6 +13,7 @@ from tom_observations.models import DynamicCadence, ObservationRecord
 from tom_cadence import notices
 from tom_cadence.journal import states
 from tom_cadence.journal.notes import note
+from tom_cadence.journal.requests import know_groups
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 State = ManagedCadence.State
@@ -43,6 +44,8 @@ def adopt(cadences: Iterable[Any], now: datetime) -> None:
         for cadence in cadences
     ]
     ManagedCadence.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
+    if rows:
+        know_groups(pk__in=[row.host_cadence_id for row in rows])
 
 
 def _with_newest(cadences: Any) -> Any:

@@ -222,6 +222,13 @@ def know(rows: Iterable[tuple[int, str, str]]) -> None:
         until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True), most=FEW)
 
 
+def know_groups(**which: Any) -> None:
+    """Note the observations in the groups of these cadences (a filter of DynamicCadence), also of those that are switched off."""
+    named = {f'observationgroup__dynamiccadence__{name}': value for name, value in which.items()}
+    rows = ObservationRecord.objects.filter(booking=None, **named).order_by().distinct()
+    know(rows.values_list('pk', 'facility', 'observation_id'))
+
+
 def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:
     before = ObservationRecord.objects.filter(pk=submission.like).first()
     groups = get_groups_with_perms(before, attach_perms=True) if before else {}
