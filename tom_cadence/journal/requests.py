@@ -318,7 +318,11 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
                 for record in records:
                     for permission in PERMISSIONS:
                         assign_perm(f'tom_observations.{permission}', owner, record)
-            Booking.objects.bulk_create(_bookings(records, submission))
+            # Those that run() put into the group were noted there already, without a request.
+            Booking.objects.filter(record__in=pks).update(submission=submission)
+            noted = set(Booking.objects.filter(record__in=pks).values_list('record_id', flat=True))
+            unknown = [record for record in records if record.pk not in noted]
+            Booking.objects.bulk_create(_bookings(unknown, submission))
             ids = [record.observation_id for record in records]
             Submission.objects.filter(pk=submission.pk).update(state=State.ACCEPTED, observation_ids=ids, closed=now)
             note(
