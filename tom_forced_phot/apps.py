@@ -1,4 +1,6 @@
-"""Registers the app with Django."""
+"""The app, as the TOM Toolkit finds it."""
+
+from __future__ import annotations
 
 from django.apps import AppConfig
 
@@ -9,3 +11,12 @@ class TomForcedPhotConfig(AppConfig):
     name = 'tom_forced_phot'
     verbose_name = 'Forced photometry'
     default_auto_field = 'django.db.models.BigAutoField'
+
+    def ready(self) -> None:
+        """Connect the signals and checks, and let the host's own page ask through the engine."""
+        from tom_forced_phot import checks, hosted, signals
+        from tom_forced_phot.services import base
+
+        signals.connect()
+        checks.register_all()
+        base.ask = hosted.ask

@@ -1,0 +1,87 @@
+"""Every setting of ``TOM_FORCED_PHOT``: name, type, default and what it is for; read each time, so that tests can override."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+NAME = 'TOM_FORCED_PHOT'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of the dictionary ``TOM_FORCED_PHOT``."""
+
+    kind: type | tuple[type, ...]
+    default: Any
+    text: str
+    unit: str = ''
+    least: float = 0
+
+    def accepts(self, value: Any) -> bool:
+        """Whether ``value`` has the right type, and a number is finite and not below the least that makes sense."""
+        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+        if isinstance(value, bool):
+            return bool in kinds
+        if not isinstance(value, kinds):
+            return False
+        return not isinstance(value, (int, float)) or (math.isfinite(value) and value >= self.least)
+
+
+SECONDS = (int, float)
+SETTINGS: dict[str, Setting] = {
+    'CONNECT_TIMEOUT': Setting(SECONDS, 10, 'How long to wait for a connection to a service.', 's', 0.1),
+    'READ_TIMEOUT': Setting(SECONDS, 60, 'How long a service may stay silent in the middle of a reply.', 's', 0.1),
+    'CALL_TIMEOUT': Setting(SECONDS, 300, 'How long one call to a service may take in all.', 's', 0.1),
+    'RESULT_LIMIT': Setting(int, 200_000_000, 'The largest result that is read; a larger one is refused.', 'bytes', 1000),
+    'CLAIM_TIME': Setting(SECONDS, 900, 'How long a process holds a query or a job before another may take it over.', 's', 1),
+    'SYNCHRONOUS_TIME': Setting(
+        SECONDS, 30, 'How long a web request drives a query itself where django_dramatiq is not installed.', 's'
+    ),
+    'DEADLINE_HOURS': Setting(
+        SECONDS, 0, 'How long a query may stay open before it fails; 0 for what each service says (see its page).', 'h'
+    ),
+    'REFUSED_TRIES': Setting(int, 3, 'How often a step is tried whose reply makes no sense, before the query fails.', '', 1),
+    'SWEEP': Setting(int, 20, 'How many overdue queries a worker wakes beside its own.', '', 0),
+    'EXPECTED_INTERVAL': Setting(
+        SECONDS, 900, 'How often runforcedphotometry, or a worker, is expected to be at work; three times as long is silence.', 's'
+    ),
+    'OVERLAP_DAYS': Setting(
+        SECONDS, 14, 'How far behind the last point a subscription asks again: late nights and re-reductions.', 'days'
+    ),
+    'FULL_DAYS': Setting(SECONDS, 90, 'How often a subscription asks for everything again.', 'days', 1),
+    'SUBSCRIPTION_FAILURES': Setting(int, 3, 'After how many failed rounds in a row a subscription pauses itself.', '', 1),
+    'CLOCK': Setting(
+        str,
+        'django.utils.timezone.now',
+        'Dotted path of a callable that returns aware UTC now; for rehearsals and training.',
+    ),
+}
+
+
+def get(name: str) -> Any:
+    """The value of one setting, or its default; KeyError for a name that does not exist."""
+    given = getattr(settings, NAME, {})
+    default = SETTINGS[name].default
+    return given.get(name, default) if isinstance(given, Mapping) else default
+
+
+def seconds(name: str) -> timedelta:
+    """A setting in seconds as a timedelta."""
+    return timedelta(seconds=get(name))
+
+
+def utc_now() -> datetime:
+    """The present, from the clock in ``TOM_FORCED_PHOT['CLOCK']``; ImproperlyConfigured for a clock without a time zone."""
+    clock: Callable[[], datetime] = import_string(get('CLOCK'))
+    now = clock()
+    if now.tzinfo is None:
+        raise ImproperlyConfigured(f"{NAME}['CLOCK'] = {get('CLOCK')!r} returned a time without a time zone.")
+    return now

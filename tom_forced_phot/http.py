@@ -1,0 +1,212 @@
+"""The only place that talks to services over HTTP: bounded in time and size, within one origin, without showing a secret.
+
+What goes wrong comes out as an error whose class says what to do: a request that cannot have arrived is ``Temporary``; one that
+may have, and changes something there, is ``Uncertain``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from tom_forced_phot import conf
+from tom_forced_phot.exceptions import Refused, Temporary, Uncertain, UnexpectedReply
+from tom_forced_phot.services.protocol import Reply, Request, Secrets
+
+logger = logging.getLogger(__name__)
+AGENT = 'tom-followup (https://pypi.org/project/tom-followup)'
+CHUNK = 65_536
+REDIRECTS = 5
+_local = threading.local()
+
+
+class NoNetrc(requests.auth.AuthBase):
+    """Adds nothing; keeps ``requests`` from putting a password of ~/.netrc in the place of our own header."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Leave it as it is."""
+        return request
+
+
+def session() -> requests.Session:
+    """One session a thread: they are not made to be shared."""
+    if not hasattr(_local, 'session'):
+        made = requests.Session()
+        made.headers.update({'User-Agent': AGENT, 'Accept': 'application/json, text/*;q=0.9, */*;q=0.5'})
+        for scheme in ('http://', 'https://'):
+            made.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0))
+        _local.session = made
+    return _local.session
+
+
+def send(request: Request, base: str, secrets: Secrets) -> Reply:
+    """Send it to the service at ``base``, and give back the whole reply, whatever its status."""
+    try:
+        return _send(request, base, secrets)
+    except (Temporary, Uncertain, Refused, UnexpectedReply) as error:
+        raise type(error)(redacted(str(error), secrets)) from None
+
+
+def redacted(text: str, secrets: Secrets) -> str:
+    """``text`` without any secret."""
+    for secret in secrets.texts():
+        text = text.replace(secret, '***')
+    return text
+
+
+def origin(address: str) -> tuple[str, str, int]:
+    """Scheme, host and port; UnexpectedReply for an address that has none of them."""
+    try:
+        split = urlsplit(address)
+        port = split.port or {'https': 443, 'http': 80}.get(split.scheme, 0)
+    except ValueError:
+        raise UnexpectedReply(f'{address[:200]!r} is no address.') from None
+    return split.scheme, (split.hostname or '').lower(), port
+
+
+def address_of(path: str, base: str) -> str:
+    """The whole address of ``path`` below ``base``; UnexpectedReply where it leads to another origin."""
+    if not base:
+        raise Refused("No address is configured for this service: set its 'url'.")
+    found = path if '://' in path else urljoin(base.rstrip('/') + '/', path)
+    if origin(found) != origin(base):
+        raise UnexpectedReply(f'The service names the address {found[:200]!r}, which is not at {base}: it is not fetched.')
+    if '@' in urlsplit(found).netloc:
+        raise UnexpectedReply('The service names an address with a user name in it: it is not fetched.')
+    return found
+
+
+def _send(request: Request, base: str, secrets: Secrets) -> Reply:
+    end = time.monotonic() + conf.get('CALL_TIMEOUT')
+    address, method = address_of(request.path, base), request.method
+    query, form = list(request.query), list(request.form)
+    if request.signed:
+        (form if method == 'POST' else query).extend(secrets.parameters.items())
+    for _ in range(REDIRECTS + 1):
+        try:
+            reply = _exchange(method, address, query, form, secrets, end)
+        except requests.exceptions.RequestException as error:
+            raise _failure(error, request, base) from None
+        target = reply.headers.get('location')
+        if reply.status not in (301, 302, 303, 307, 308) or not target or request.changes:
+            return _not_moved(reply, request, base)
+        address, query = address_of(urljoin(address, target), base), []
+    raise UnexpectedReply(f'{_host(base)} redirects more than {REDIRECTS} times.')
+
+
+def _not_moved(reply: Reply, request: Request, base: str) -> Reply:
+    """A change that is answered by a redirect was not made: the address in the settings is not the right one."""
+    if request.changes and 300 <= reply.status < 400:
+        where = reply.headers.get('location', 'nowhere')[:200]
+        raise Refused(f'{_host(base)} wants to be asked at {where!r}: correct the address in the settings.')
+    return reply
+
+
+def _exchange(
+    method: str,
+    address: str,
+    query: list[tuple[str, str]],
+    form: list[tuple[str, str]],
+    secrets: Secrets,
+    end: float,
+) -> Reply:
+    left = max(0.05, end - time.monotonic())
+    timeouts = (min(conf.get('CONNECT_TIMEOUT'), left), min(conf.get('READ_TIMEOUT'), left))
+    with session().request(
+        method,
+        address,
+        params=query or None,
+        data=form or None,
+        headers=dict(secrets.headers),
+        auth=secrets.basic or NoNetrc(),
+        timeout=timeouts,
+        allow_redirects=False,
+        stream=True,
+    ) as response:
+        content = _read(response, end)
+        _local.session.cookies.clear()  # a login of one user must not stick to the next request
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, content, headers, address)
+
+
+def _read(response: requests.Response, end: float) -> bytes:
+    limit, parts, size = conf.get('RESULT_LIMIT'), [], 0
+    for chunk in _chunks(response):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise UnexpectedReply(f'{_host(response.url)} sent more than {limit} bytes: it is not read further.')
+        if time.monotonic() > end:
+            raise requests.exceptions.ReadTimeout('the whole reply took too long')
+    return b''.join(parts)
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """What has arrived, as it arrives: a server that sends a byte a second must not hold us past the deadline."""
+    if not hasattr(response.raw, 'read1'):  # urllib3 before 2.1
+        yield from response.iter_content(256)
+        return
+    try:
+        while chunk := response.raw.read1(CHUNK, decode_content=True):
+            yield chunk
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ConnectionError(error) from None
+
+
+def _failure(error: requests.exceptions.RequestException, request: Request, base: str) -> Exception:
+    host = _host(base)
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)):
+        return Refused(f'{base!r} is no address: correct it in the settings.')
+    if _never_sent(error):
+        return Temporary(f'{host} cannot be reached: {_reason(error)}.')
+    if isinstance(error, requests.exceptions.Timeout):
+        what = f'{host} did not answer in time'
+    else:
+        what = f'{host} broke off the connection ({_reason(error)})'
+    if request.changes:
+        return Uncertain(f'{what}; it may have accepted the request all the same.')
+    return Temporary(f'{what}.')
+
+
+def _never_sent(error: requests.exceptions.RequestException) -> bool:
+    """DNS, refused connections, TLS: nothing of the request arrived."""
+    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)):
+        return True
+    text = repr(error)
+    return any(name in text for name in ('NewConnectionError', 'NameResolutionError', 'ConnectionRefusedError'))
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, in its own words."""
+    while (inner := error.__cause__ or error.__context__ or _reason_attribute(error)) is not None and inner is not error:
+        error = inner
+    return str(error).rpartition(': ')[2] or type(error).__name__
+
+
+def _reason_attribute(error: BaseException) -> BaseException | None:
+    inner = getattr(error, 'reason', None)
+    return inner if isinstance(inner, BaseException) else None
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or address
+
+
+def log_call(service: str, request: Request, reply: Reply, ids: Mapping[str, object]) -> None:
+    """One line a call, without parameters."""
+    logger.info(
+        '%s %s: %s',
+        service,
+        request.method,
+        reply.status,
+        extra={'event': 'service_call', 'status': reply.status, **ids},
+    )

@@ -1,0 +1,102 @@
+"""Which points are new, which stand there already, and what of those is different now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_forced_phot.ingest.bulk import Stored
+from tom_forced_phot.ingest.rows import FIELDS, Column, Integers, Points, finite, take
+from tom_forced_phot.photometry import Floats, Measurements
+
+NOWHERE = -1
+SAME_MAGNITUDE, SIGMAS, SAME_LIMIT = 0.05, 3.0, 0.5
+
+
+def match(points: Points, stored: Stored) -> Integers:
+    """For each point the index of the stored one of the same reduction and exposure, or -1.
+
+    Where nothing changed the texts of ``value`` are equal, and the exposure is in them; only the others are parsed.
+    """
+    found = np.full(len(points), NOWHERE, dtype=np.int64)
+    if not len(stored):
+        return found
+    reductions, values = points.columns['reduction_version'], points.columns['value']
+    by_text = {key: number for number, key in enumerate(_keys(stored.columns['reduction_version'], stored.columns['value']))}
+    found[:] = [by_text.get(key, NOWHERE) for key in _keys(reductions, values)]
+    missing = np.flatnonzero(found == NOWHERE)
+    if len(missing):
+        known = identities(stored, skip=set(found.tolist()))
+        wanted = _keys(take(reductions, missing), take(points.exposure, missing))
+        found[missing] = [known.get(key, NOWHERE) for key in wanted]
+    return found
+
+
+def identities(stored: Stored, skip: set[int] | None = None) -> dict[tuple[str, str], int]:
+    """(reduction, exposure) of the stored points -> their indices."""
+    skip = skip or set()
+    found = {}
+    for number, (reduction, text) in enumerate(_keys(stored.columns['reduction_version'], stored.columns['value'])):
+        if number not in skip:
+            exposure = exposure_of(text)
+            if exposure is not None:
+                found[reduction, exposure] = number
+    return found
+
+
+def exposure_of(text: str) -> str | None:
+    """The exposure that a point's ``value`` names, if it is one of ours."""
+    value = json.loads(text)
+    found = value.get('exposure') if isinstance(value, dict) and 'flux' in value else None
+    return found if isinstance(found, str) else None
+
+
+def changes(points: Points, rows: Integers, stored: Stored, at: Integers) -> dict[str, NDArray[np.bool_]]:
+    """For each field, which of the points ``rows`` differ from the stored ones ``at``."""
+    return {
+        name: _different(name, take(points.columns[name], rows), take(stored.columns[name], at))
+        for name in FIELDS
+    }  # fmt: skip
+
+
+def _different(name: str, ours: Column, theirs: Column) -> NDArray[np.bool_]:
+    if isinstance(ours, list):
+        unequal = [left != right for left, right in zip(ours, theirs, strict=True)]
+        if name == 'value' and any(unequal):
+            pairs = zip(unequal, ours, theirs, strict=True)
+            unequal = [texts_differ and not same_meaning(left, right) for texts_differ, left, right in pairs]
+        return np.array(unequal, dtype=np.bool_)
+    theirs = np.asarray(theirs)
+    if ours.dtype.kind == 'f':
+        return ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    return np.asarray(ours != theirs)
+
+
+def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers) -> tuple[int, int]:
+    """Of the exposures ``rows``: how many agree with a stored point ``at``, and how many say something that can be compared.
+
+    Magnitudes agree within 0.05 or three of the larger error (a re-reduction moves them by so much), limits within 0.5.
+    """
+
+    def theirs(name: str) -> Floats:
+        return finite(np.asarray(take(stored.columns[name], at)))
+
+    magnitude, limit = table.magnitude[rows], table.limit[rows]
+    error = np.fmax(np.nan_to_num(table.magnitude_error[rows]), np.nan_to_num(theirs('brightness_error')))
+    agree = np.abs(magnitude - theirs('brightness')) <= np.maximum(SAME_MAGNITUDE, SIGMAS * error)
+    agree |= np.abs(limit - theirs('limit')) <= SAME_LIMIT
+    says = (np.isfinite(magnitude) | np.isfinite(limit)) & (np.isfinite(theirs('brightness')) | np.isfinite(theirs('limit')))
+    return len(set(rows[agree & says].tolist())), len(set(rows[says].tolist()))
+
+
+def same_meaning(left: str, right: str) -> bool:
+    """Whether two JSON texts say the same; databases print numbers in their own ways."""
+    return bool(json.loads(left) == json.loads(right))
+
+
+def _keys(first: Sequence[Any] | Column, second: Sequence[Any] | Column) -> Any:
+    return zip(first, second, strict=True)

@@ -1,0 +1,154 @@
+"""Files that are read by us: uploaded ones, and stored ones that are read again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+import numpy as np
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from tom_dataproducts.exceptions import InvalidFileFormatException
+from tom_dataproducts.models import DataProduct
+
+from tom_forced_phot import conf, readers, registry
+from tom_forced_phot.exceptions import BadFile, Refused
+from tom_forced_phot.ingest import bulk, compare
+from tom_forced_phot.ingest.busy import until_written
+from tom_forced_phot.ingest.permissions import Watchers
+from tom_forced_phot.ingest.rows import MARGIN, kinds, microseconds
+from tom_forced_phot.ingest.store import Counts, ingest, take_turn
+from tom_forced_phot.models import IngestedFile, PhotometryQuery
+from tom_forced_phot.photometry import Measurements
+
+logger = logging.getLogger(__name__)
+Read = Callable[[bytes], Measurements]
+ATLAS = 'ATLAS'
+DIFFERENCE, REDUCED = 'difference', 'reduced'
+READERS = {ATLAS: 'read_atlas', 'PANSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
+REDUCTIONS = {ATLAS: DIFFERENCE, 'ZTF': DIFFERENCE}
+
+
+def process(product: DataProduct, service: str) -> Counts:
+    """Read the product's stored file, whoever stored it, and ingest it as the answer of ``service`` in a transaction of its own.
+
+    The host's InvalidFileFormatException, with a sentence for a person, where it is not such a file.
+    """
+    query = PhotometryQuery.objects.filter(data_product=product).order_by('-pk').first()
+    service = query.service if query else service
+    try:
+        table = read(product, service)
+    except BadFile as error:
+        raise InvalidFileFormatException(str(error)) from error
+
+    def write() -> Counts:
+        with transaction.atomic():
+            take_turn(product.target_id, service)
+            reduction, note = _reduction(product, service, table, query)
+            return ingest(
+                product, table, service=service, reduction=reduction, now=conf.utc_now(), watchers=_askers(query), note=note
+            )
+
+    return until_written(write)
+
+
+def read(product: DataProduct, service: str) -> Measurements:
+    """The measurements in the product's stored file; BadFile where it is not readable."""
+    limit = conf.get('RESULT_LIMIT')
+    name = product.data.name
+    try:
+        with product.data.storage.open(name, 'rb') as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise BadFile(f'The file {name} cannot be read: {error.strerror or error}.') from error
+    if len(content) > limit:
+        raise BadFile(f'The file {name} is larger than {limit:,} bytes (TOM_FORCED_PHOT["RESULT_LIMIT"]).')
+    return reader(service)(content)
+
+
+def read_again(file: IngestedFile) -> Measurements | None:
+    """The measurements of a file that was ingested before; None where it can be read no more."""
+    try:
+        return read(file.data_product, file.light_curve.service)
+    except (BadFile, Refused, ImproperlyConfigured) as error:
+        logger.warning('Data product %s cannot be read again: %s', file.data_product_id, error)
+        return None
+
+
+def reader(service: str) -> Read:
+    """What reads the service's files: its own ``read`` where it is configured; Refused for a service that nobody knows."""
+    try:
+        return registry.service(service).read
+    except (Refused, ImproperlyConfigured):
+        # a file that lies here needs no setting to be read
+        if service not in READERS:
+            raise
+    found: Read = getattr(readers, READERS[service])
+    return found
+
+
+def points_of(file: IngestedFile) -> list[int]:
+    """The ids of the points that the file names, whichever product brought them."""
+    table = read_again(file)
+    if table is None or not len(table):
+        return []
+    times, versions = microseconds(table.mjd), kinds(table, file.reduction)
+    curve = file.light_curve
+    stored = bulk.stored(curve.target_id, curve.service, versions, int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+    known = compare.identities(stored)
+    return [int(stored.ids[known[key]]) for key in identities(table, file.reduction) if key in known]
+
+
+def identities(table: Measurements, reduction: str) -> list[tuple[str, str]]:
+    """(reduction, exposure) of each row."""
+    return list(zip(kinds(table, reduction), map(str, table.exposure.tolist()), strict=True))
+
+
+def _askers(query: PhotometryQuery | None) -> Watchers:
+    if query is None:
+        return Watchers()
+    return Watchers(users=[*filter(None, [query.asked_by]), *query.followers.all()])
+
+
+def _reduction(product: DataProduct, service: str, table: Measurements, query: PhotometryQuery | None) -> tuple[str, str]:
+    """Which kind of photometry the file holds, and how we know where that is not certain."""
+    if query is not None and query.parameters.get('reduction') is not None:
+        return str(query.parameters['reduction']), ''
+    before = IngestedFile.objects.filter(data_product=product).first()
+    if before is not None:
+        return before.reduction, ''
+    if service != ATLAS:
+        return REDUCTIONS.get(service, ''), ''
+    return _guess(product, table)
+
+
+def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
+    """ATLAS files do not say on which images they were measured."""
+    shares = {kind: _agreeing(product, table, kind) for kind in (DIFFERENCE, REDUCED)}
+    likely = max(shares, key=lambda kind: shares[kind] or 0)
+    if (shares[likely] or 0) > 0.5:
+        return likely, f'taken as {likely} photometry, because most points agree with those stored as such'
+    name = os.path.basename(product.data.name)
+    if REDUCED in name.lower():
+        return REDUCED, f'taken as {REDUCED} photometry, because of the file name'
+    known = [kind for kind, share in shares.items() if share is not None]
+    if known == [DIFFERENCE]:
+        # never over points that say something else
+        return REDUCED, f'taken as {REDUCED} photometry, because most points disagree with those stored as {DIFFERENCE}'
+    return DIFFERENCE, f'taken as {DIFFERENCE} photometry'
+
+
+def _agreeing(product: DataProduct, table: Measurements, reduction: str) -> float | None:
+    """The share of the table's exposures whose stored point of that kind agrees; None where none can be compared."""
+    if not len(table):
+        return None
+    times = microseconds(table.mjd)
+    stored = bulk.stored(product.target_id, ATLAS, [reduction], int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+    known = compare.identities(stored)
+    pairs = [(row, known[key]) for row, key in enumerate(identities(table, reduction)) if key in known]
+    if not pairs:
+        return None
+    rows, at = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
+    agreeing, judged = compare.agreement(table, rows, stored, at)
+    return agreeing / judged if judged else None

@@ -1,0 +1,96 @@
+"""A data product goes: the points that another file of the light curve still names stay.
+
+The host deletes a product's points with it (CASCADE; its own page even before it). So the points are moved to another product
+that names them, before; and what was deleted before we heard of it is stored again from the remaining files, afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.fields.json import KeyTextTransform
+from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
+from tom_targets.base_models import BaseTarget
+
+from tom_forced_phot.ingest import bulk
+from tom_forced_phot.ingest.busy import until_written
+from tom_forced_phot.ingest.files import identities, read_again
+from tom_forced_phot.ingest.store import count_again, fill, take_turn
+from tom_forced_phot.models import IngestedFile, LightCurve
+
+logger = logging.getLogger(__name__)
+
+
+def before_deletion(product: DataProduct, origin: Any) -> None:
+    """Move the product's points that another file names; ``origin`` is what Django was told to delete."""
+    if _whole_target(origin):
+        return
+    file = IngestedFile.objects.filter(data_product_id=product.pk).select_related('light_curve').first()
+    if file is None:
+        return
+    curve = take_turn(file.light_curve.target_id, file.light_curve.service)
+    going = {product.pk, *_products(origin)}
+    left = _points(product)
+    for other in _files(curve):
+        if left and other.data_product_id not in going:
+            table = read_again(other)
+            named = identities(table, other.reduction) if table is not None else []
+            bulk.move([left.pop(key) for key in named if key in left], other.data_product_id)
+    # what is to be true once they are gone; if it is not, more was deleted than we saw
+    LightCurve.objects.filter(pk=curve.pk).update(points=F('points') - min(len(left), curve.points))
+    settle = Settle(curve.pk)
+    if not any(callback == settle for _, callback, *_ in connection.run_on_commit):
+        transaction.on_commit(settle, robust=True)
+
+
+@dataclass(frozen=True)
+class Settle:
+    """What remains to be done after the deletion; equal for one light curve, so that it is done once."""
+
+    curve: int
+
+    def __call__(self) -> None:
+        """Store what is missing, and count."""
+        until_written(self._settle)
+
+    def _settle(self) -> None:
+        with transaction.atomic():
+            found = LightCurve.objects.filter(pk=self.curve).first()
+            if found is None:
+                return
+            curve = take_turn(found.target_id, found.service)
+            if count_again(curve)['points'] < curve.points:
+                for file in _files(curve):
+                    table = read_again(file)
+                    if table is not None:
+                        fill(file.data_product, table, curve.service, file.reduction)
+            LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))
+
+
+def _files(curve: LightCurve) -> Iterator[IngestedFile]:
+    """The files of a light curve, newest first."""
+    return curve.files.select_related('data_product', 'light_curve').order_by('-ingested', '-pk').iterator()
+
+
+def _points(product: DataProduct) -> dict[tuple[str, str], int]:
+    """(reduction, exposure) -> id of the points that the product brought."""
+    mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk).exclude(reduction_version='')
+    found = mine.values_list('reduction_version', KeyTextTransform('exposure', 'value'), 'pk')
+    return {(reduction, exposure): pk for reduction, exposure, pk in found if exposure is not None}
+
+
+def _whole_target(origin: Any) -> bool:
+    kind = origin.model if isinstance(origin, QuerySet) else type(origin)
+    return issubclass(kind, BaseTarget)
+
+
+def _products(origin: Any) -> set[int]:
+    """The products that go together with this one."""
+    if isinstance(origin, QuerySet) and origin.model is DataProduct:
+        return {product.pk for product in origin}
+    return set()

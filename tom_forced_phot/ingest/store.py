@@ -1,0 +1,219 @@
+"""A table of measurements into a light curve: new points inserted, changed ones updated in place, equal ones left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Count, F, Max, QuerySet
+from numpy.typing import NDArray
+from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
+
+from tom_forced_phot.ingest import bulk, compare, legacy, permissions, share
+from tom_forced_phot.ingest.legacy import Legacy
+from tom_forced_phot.ingest.permissions import Watchers
+from tom_forced_phot.ingest.rows import FIELDS, MARGIN, Integers, Points, kinds, points
+from tom_forced_phot.models import IngestedFile, LightCurve
+from tom_forced_phot.photometry import Measurements, Rejections
+from tom_forced_phot.points import Point, reach
+
+#: Rows handled at a time, so that memory stays bounded.
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the rows of a file.
+
+    ``merged``: points of the toolkit that were removed because another point holds their exposure. ``held``: rows left out, or
+    not updated, because a point of another source stands in their place (the host's unique constraints).
+    """
+
+    rows: int = 0
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    merged: int = 0
+    held: int = 0
+    message: str = ''
+
+    @property
+    def changed(self) -> bool:
+        """Whether the light curve is another one now."""
+        return bool(self.new or self.updated or self.merged)
+
+
+@dataclass
+class Tally:
+    """Counts in the making, and the points that the file names."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    merged: int = 0
+    held: int = 0
+    seen: list[Integers] = field(default_factory=list)
+
+
+def ingest(
+    product: DataProduct,
+    table: Measurements,
+    *,
+    service: str,
+    reduction: str,
+    now: datetime,
+    watchers: Watchers = Watchers(),  # noqa: B008 - it cannot be changed
+    note: str = '',
+) -> Counts:
+    """Store what the table holds as points of the product's target; ``note`` goes into the message.
+
+    TransactionManagementError outside a transaction: points, file and account of it belong together.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError('ingest() must run inside a transaction.')
+    curve = take_turn(product.target_id, service)
+    table = sound(table, reduction)
+    newest = _newest_point()
+    found = legacy.find(table, product.target_id, service, reduction)
+    tally = _write(product, table, service, reduction, found)
+    reach(Point.POINTS_WRITTEN)
+    permissions.grant(product, _made(product, newest), tally.seen, watchers)
+    counts = _counts(table, tally, '; '.join(filter(None, (note, found.note))))
+    _keep_account(curve, product, reduction, counts, now)
+    if tally.new:
+        share.after_commit(product, newest)
+    return counts
+
+
+def fill(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
+    """Store those points of the table that are missing, and leave the others as they are. In the caller's turn."""
+    newest = _newest_point()
+    _write(product, sound(table, reduction), service, reduction, None)
+    permissions.grant(product, _made(product, newest), (), Watchers())
+
+
+def take_turn(target: int, service: str) -> LightCurve:
+    """The light curve's row, locked until the transaction ends: it is written before anything is read."""
+    mine = LightCurve.objects.filter(target_id=target, service=service)
+    if not mine.update(version=F('version')):
+        LightCurve.objects.bulk_create([LightCurve(target_id=target, service=service)], ignore_conflicts=True)
+        mine.update(version=F('version'))
+    return mine.get()
+
+
+def sound(table: Measurements, reduction: str) -> Measurements:
+    """The table as a reader should give it: every row with a time, every exposure once (the last one stays)."""
+    lines = np.arange(1, len(table) + 1)
+    table, lines = table.rejecting(~np.isfinite(table.mjd), 'no time', lines)
+    last = {key: row for row, key in enumerate(zip(kinds(table, reduction), table.exposure.tolist(), strict=True))}
+    if len(last) == len(table):
+        return table
+    repeated = np.ones(len(table), dtype=np.bool_)
+    repeated[list(last.values())] = False
+    return table.rejecting(repeated, 'a later row holds the same exposure', lines)[0]
+
+
+def count_again(curve: LightCurve) -> dict[str, Any]:
+    """What is true of the light curve: how many points, and the newest."""
+    mine = PhotometryReducedDatum.objects.filter(target_id=curve.target_id, source_name=curve.service)
+    return mine.exclude(reduction_version='').aggregate(points=Count('pk'), last_point=Max('timestamp'))
+
+
+def _write(product: DataProduct, table: Measurements, service: str, reduction: str, found: Legacy | None) -> Tally:
+    """``found``: the toolkit's points; None where stored points are not to be changed at all."""
+    tally = Tally()
+    order = np.argsort(table.mjd, kind='stable')
+    for start in range(0, len(order), CHUNK):
+        rows = order[start : start + CHUNK]
+        old = found.among(rows) if found else {}
+        _write_some(product, points(table.only(rows), reduction), service, old, tally, found is not None)
+    return tally
+
+
+def _write_some(product: DataProduct, some: Points, service: str, old: dict[int, list[int]], tally: Tally, replacing: bool) -> None:
+    times = np.asarray(some.columns['timestamp'])
+    reductions = [str(name) for name in some.columns['reduction_version']]
+    stored = bulk.stored(product.target_id, service, reductions, int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+    at = compare.match(some, stored)
+    there = np.flatnonzero(at != compare.NOWHERE)
+    if replacing:
+        tally.seen.append(stored.ids[at[there]])
+        _update(some, there, stored, at[there], tally)
+        _upgrade(some, old, set(there.tolist()), tally)
+    absent = np.array([row for row in np.flatnonzero(at == compare.NOWHERE).tolist() if row not in old], dtype=np.int64)
+    inserted = bulk.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=service)
+    tally.new += inserted
+    tally.held += len(absent) - inserted
+
+
+def _update(some: Points, rows: Integers, stored: bulk.Stored, at: Integers, tally: Tally) -> None:
+    """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
+    differs = compare.changes(some, rows, stored, at)
+    changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))
+    fields = tuple(name for name, where in differs.items() if where.any())
+    updated = bulk.update(stored.ids[at[changed]], some.chosen(rows[changed], fields))
+    tally.updated += updated
+    tally.held += int(changed.sum()) - updated
+    tally.unchanged += int((~changed).sum())
+
+
+def _upgrade(some: Points, old: dict[int, list[int]], there: set[int], tally: Tally) -> None:
+    """Let the toolkit's point of an exposure become ours; remove those that are one too many."""
+    rows = [row for row in old if row not in there]
+    ids = np.array([old[row][0] for row in rows], dtype=np.int64)
+    gone = [pk for row, pks in old.items() for pk in (pks if row in there else pks[1:])]
+    tally.merged += bulk.delete(gone)
+    updated = bulk.update(ids, some.chosen(np.array(rows, dtype=np.int64), FIELDS))
+    tally.updated += updated
+    tally.held += len(ids) - updated
+    tally.seen.append(ids)
+
+
+def _made(product: DataProduct, newest: int) -> QuerySet[Any]:
+    """The points that were inserted after ``newest`` was the newest."""
+    return PhotometryReducedDatum.objects.filter(data_product_id=product.pk, pk__gt=newest)
+
+
+def _newest_point() -> int:
+    return PhotometryReducedDatum.objects.aggregate(newest=Max('pk'))['newest'] or 0
+
+
+def _counts(table: Measurements, tally: Tally, note: str) -> Counts:
+    rejected = len(table.rejected)
+    counts = Counts(
+        rows=max(table.rows, len(table) + rejected),
+        new=tally.new,
+        updated=tally.updated,
+        unchanged=tally.unchanged,
+        rejected=rejected,
+        merged=tally.merged,
+        held=tally.held,
+    )
+    return replace(counts, message=sentence(counts, table.rejected, note))
+
+
+def sentence(counts: Counts, rejected: Rejections, note: str) -> str:
+    """One sentence that a person reads."""
+    parts = [f'{counts.rows:,} {"row" if counts.rows == 1 else "rows"}: {counts.new:,} new']
+    parts += [f'{getattr(counts, name):,} {name}' for name in ('updated', 'unchanged') if getattr(counts, name)]
+    text = ', '.join(parts)
+    if counts.merged:
+        text += f'; {counts.merged:,} stored twice by the toolkit removed'
+    if counts.held:
+        text += f'; {counts.held:,} not stored, because an equal point of another source is there'
+    if rejected:
+        text += f'; left out: {rejected.sentence()}'
+    return f'{text}; {note}.' if note else f'{text}.'
+
+
+def _keep_account(curve: LightCurve, product: DataProduct, reduction: str, counts: Counts, now: datetime) -> None:
+    kept = {name: getattr(counts, name) for name in ('rows', 'new', 'updated', 'unchanged', 'rejected', 'message')}
+    IngestedFile.objects.update_or_create(
+        data_product=product, defaults={**kept, 'light_curve': curve, 'reduction': reduction, 'ingested': now}
+    )
+    if counts.changed:
+        LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))

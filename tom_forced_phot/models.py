@@ -1,0 +1,179 @@
+"""What this app keeps: questions, jobs at services, light curves, standing orders. Only ``queries`` and ``ingest`` write."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from tom_forced_phot.states import JobState, QueryState
+
+
+def _choices(states: type[QueryState] | type[JobState]) -> list[tuple[str, str]]:
+    return [(state.value, state.words) for state in states]
+
+
+class LightCurve(models.Model):
+    """The points of one service on one target; its row makes ingestion take turns."""
+
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=models.CASCADE, related_name='+')
+    service = models.CharField(max_length=50)
+    version = models.PositiveIntegerField(default=0, help_text='Raised at each ingestion that changed anything.')
+    points = models.PositiveIntegerField(default=0)
+    last_point = models.DateTimeField(null=True, help_text='Mid-exposure of the newest point, UTC.')
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['target', 'service'], name='forced_phot_one_light_curve'),)
+
+    def __str__(self) -> str:
+        return f'{self.service} light curve of target {self.target_id}'
+
+
+class IngestedFile(models.Model):
+    """A data product whose points are, or were, in a light curve; what it brought."""
+
+    light_curve = models.ForeignKey(LightCurve, on_delete=models.CASCADE, related_name='files')
+    data_product = models.OneToOneField('tom_dataproducts.DataProduct', on_delete=models.CASCADE, related_name='+')
+    reduction = models.CharField(max_length=50, blank=True)
+    rows = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True)
+    ingested = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f'{self.data_product_id} in {self.light_curve_id}'
+
+
+class PhotometrySubscription(models.Model):
+    """A standing order: ask a service again and again for a target, or for all targets of a list."""
+
+    service = models.CharField(max_length=50)
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
+    target_list = models.ForeignKey('tom_targets.TargetList', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
+    parameters = models.JSONField(default=dict, blank=True)
+    interval_hours = models.FloatField(default=24)
+    until = models.DateTimeField(null=True, blank=True)
+    active = models.BooleanField(default=True)
+    reason = models.TextField(blank=True, help_text='Why it is paused.')
+    failures = models.PositiveSmallIntegerField(default=0, help_text='How many rounds in a row brought nothing but failures.')
+    next_round = models.DateTimeField(null=True, db_index=True)
+    last_round = models.DateTimeField(null=True)
+    last_judged = models.DateTimeField(null=True, help_text='When the outcome of a round was last counted.')
+    last_full = models.DateTimeField(null=True, help_text='When everything was last asked for, not only the newest part.')
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(target=None) ^ Q(target_list=None), name='forced_phot_subscription_target_or_list'),
+        )
+
+    def __str__(self) -> str:
+        return f'{self.service} every {self.interval_hours:g} h'
+
+
+class RemoteJob(models.Model):
+    """What is sent to a service in one request; the row is committed before the request goes out."""
+
+    service = models.CharField(max_length=50)
+    mark = models.CharField(max_length=40, unique=True, help_text='By it a job is found again whose reply was lost.')
+    credential = models.CharField(max_length=50, default='site')
+    positions = models.JSONField(default=list, help_text='What was asked, in order: the index names the query.')
+    parameters = models.JSONField(default=dict)
+    state = models.CharField(max_length=12, choices=_choices(JobState), default=JobState.SUBMITTING)
+    remote = models.JSONField(default=dict, blank=True, help_text='What the service said about it.')
+    attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
+    sent = models.PositiveSmallIntegerField(default=0, help_text='How often the request went out.')
+    last_sent = models.DateTimeField(null=True)
+    call_over = models.BooleanField(default=True, help_text='Whether the call that sent it has returned, by success or error.')
+    next_step = models.DateTimeField(null=True, db_index=True)
+    message = models.TextField(blank=True)
+    claim = models.PositiveIntegerField(default=0, help_text='Raised by who takes it.')
+    claim_until = models.DateTimeField(null=True)
+    created = models.DateTimeField()
+    closed = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (models.Index(fields=['service', 'state'], name='forced_phot_job_open'),)
+
+    def __str__(self) -> str:
+        return f'{self.service} {self.mark} ({self.state})'
+
+
+class PhotometryQuery(models.Model):
+    """One question to one service about one target, and what became of it."""
+
+    service = models.CharField(max_length=50)
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=models.CASCADE, related_name='+')
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
+    followers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name='+', help_text='Who asked the same meanwhile.')
+    subscription = models.ForeignKey(
+        PhotometrySubscription, null=True, on_delete=models.SET_NULL, related_name='queries', editable=False
+    )
+    parameters = models.JSONField(default=dict)
+    question = models.CharField(max_length=64, help_text='Equal for equal questions.')
+    group_key = models.CharField(max_length=64, default='', help_text='Equal for questions that can go out in one request.')
+    state = models.CharField(max_length=12, choices=_choices(QueryState), default=QueryState.QUEUED)
+    job = models.ForeignKey(RemoteJob, null=True, on_delete=models.SET_NULL, related_name='queries')
+    index = models.PositiveIntegerField(default=0)
+    remote = models.JSONField(default=dict, blank=True, help_text='What the service said about this position.')
+    attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
+    next_step = models.DateTimeField(null=True, db_index=True)
+    deadline = models.DateTimeField(null=True)
+    message = models.TextField(blank=True)
+    problem = models.CharField(max_length=24, blank=True, help_text='The class of the error, for programs.')
+    claim = models.PositiveIntegerField(default=0)
+    claim_until = models.DateTimeField(null=True)
+    rows = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    data_product = models.ForeignKey('tom_dataproducts.DataProduct', null=True, on_delete=models.SET_NULL, related_name='+')
+    to_clean = models.BooleanField(default=False, help_text='Whether the finished job is still to be deleted at the service.')
+    created = models.DateTimeField()
+    closed = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ('-pk',)
+        constraints = (
+            models.UniqueConstraint(
+                fields=['question'], condition=Q(state__in=QueryState.open_values()), name='forced_phot_one_open_question'
+            ),
+        )
+        indexes = (
+            models.Index(fields=['state', 'service', 'next_step'], name='forced_phot_query_due'),
+            models.Index(fields=['target', 'service'], name='forced_phot_query_target'),
+        )
+
+    def __str__(self) -> str:
+        return f'{self.service} query {self.pk} ({self.state})'
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the result brought."""
+        return {name: getattr(self, name) for name in ('rows', 'new', 'updated', 'unchanged', 'rejected')}
+
+
+class ServiceBudget(models.Model):
+    """How many requests went to a service in the running minute, and until when it wants to be left alone."""
+
+    service = models.CharField(max_length=50, unique=True)
+    minute = models.DateTimeField(null=True)
+    used = models.PositiveIntegerField(default=0)
+    quiet_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f'{self.service}: {self.used} requests since {self.minute}'
+
+
+class WorkerSign(models.Model):
+    """When something last drove queries: the command, or a worker."""
+
+    kind = models.CharField(max_length=20, unique=True)
+    seen = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f'{self.kind} at {self.seen}'

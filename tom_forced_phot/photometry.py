@@ -1,0 +1,143 @@
+"""What a service measured, as columns: fluxes in microjansky, AB magnitudes, mid-exposure times in UTC.
+
+m(AB) = 23.9 - 2.5 log10(F / uJy)      Oke & Gunn 1983, ApJ 266, 713; 1 Jy = 10^6 uJy
+dm    = 2.5 / ln 10 * dF / F           first order
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Texts = NDArray[Any]
+
+ZERO_POINT = 23.9
+POGSON = 2.5 / np.log(10.0)
+#: A magnitude is given above this ratio of flux to its error, as the ATLAS server and the toolkit do.
+DETECTION = 3.0
+
+
+@dataclass(frozen=True)
+class Rejections:
+    """Rows of a file that are no points: how many for which reason, and the first few line numbers of each."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    lines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def __add__(self, other: Rejections) -> Rejections:
+        counts = Counter(self.counts)
+        counts.update(other.counts)
+        names = list(dict.fromkeys([*self.lines, *other.lines]))
+        lines = {name: (*self.lines.get(name, ()), *other.lines.get(name, ()))[:SHOWN] for name in names}
+        return Rejections(dict(counts), lines)
+
+    @classmethod
+    def of(cls, reason: str, lines: Any) -> Rejections:
+        """All of ``lines`` (their numbers in the file, from 1) for one reason."""
+        numbers = [int(number) for number in lines]
+        return cls({reason: len(numbers)}, {reason: tuple(numbers[:SHOWN])}) if numbers else cls()
+
+    def sentence(self) -> str:
+        """For example ``3 rows: no flux (procstatus 56,57), lines 61, 62, 63``; empty where there are none."""
+        parts = [
+            f'{number} {"row" if number == 1 else "rows"}: {reason}, line{"s" * (number > 1)} '
+            + ', '.join(map(str, self.lines.get(reason, ())))
+            + (' ...' if number > len(self.lines.get(reason, ())) else '')
+            for reason, number in self.counts.items()
+        ]
+        return '; '.join(parts)
+
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Points as columns of equal length n, in the order of the file, with what was left out.
+
+    ``mjd``: mid-exposure, UTC, days. ``flux``, ``flux_error``: microjansky, nan where the service gives none.
+    ``magnitude``, ``magnitude_error``, ``limit``: AB; nan where not given (a point has a magnitude or a limit, or neither where
+    the exposure has no photometric solution). ``exposure``: what tells two measurements of one light curve apart, unique in a
+    table. ``exposure_time``: seconds. ``columns``: the file's own columns of these rows, by their names in the file, untouched.
+    ``constants``: what holds for each row and goes into each point's ``value``. ``rows``: data rows of the file.
+    """
+
+    mjd: Floats
+    band: Texts
+    flux: Floats
+    flux_error: Floats
+    magnitude: Floats
+    magnitude_error: Floats
+    limit: Floats
+    exposure: Texts
+    exposure_time: Floats
+    telescope: str
+    instrument: Texts
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    rejected: Rejections = field(default_factory=Rejections)
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        """ValueError where columns differ in length."""
+        lengths = {name: len(getattr(self, name)) for name in ROW_FIELDS}
+        lengths.update({name: len(column) for name, column in self.columns.items()})
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f'Columns of different length: {lengths}')
+
+    def __len__(self) -> int:
+        return len(self.mjd)
+
+    def only(self, keep: NDArray[Any]) -> Measurements:
+        """The rows that ``keep`` (a mask, or indices) chooses; nothing is counted as rejected for it."""
+        chosen = {name: getattr(self, name)[keep] for name in ROW_FIELDS}
+        return replace(self, **chosen, columns={name: column[keep] for name, column in self.columns.items()})
+
+    def rejecting(self, bad: NDArray[np.bool_], reason: str, lines: NDArray[Any]) -> tuple[Measurements, NDArray[Any]]:
+        """Without the rows that ``bad`` marks, counted under ``reason``; ``lines`` are the rows' numbers in the file."""
+        if not bad.any():
+            return self, lines
+        kept = replace(self.only(~bad), rejected=self.rejected + Rejections.of(reason, lines[bad]))
+        return kept, lines[~bad]
+
+
+ROW_FIELDS = (
+    'mjd', 'band', 'flux', 'flux_error', 'magnitude', 'magnitude_error', 'limit', 'exposure', 'exposure_time', 'instrument',
+)  # fmt: skip
+
+
+def magnitude_of(flux: Floats, zero_point: Floats | float = ZERO_POINT) -> Floats:
+    """AB magnitude of a flux (microjansky with the default zero point); nan where the flux is not positive."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(flux > 0, zero_point - 2.5 * np.log10(flux), np.nan)
+
+
+def magnitude_error_of(flux: Floats, error: Floats) -> Floats:
+    """The first-order error of a magnitude; nan where the flux is not positive."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(flux > 0, POGSON * error / flux, np.nan)
+
+
+def limit_of(error: Floats, sigmas: float, zero_point: Floats | float = ZERO_POINT) -> Floats:
+    """The magnitude of ``sigmas`` times the error of the flux."""
+    return magnitude_of(sigmas * error, zero_point)
+
+
+def is_detection(flux: Floats, error: Floats, threshold: float = DETECTION) -> NDArray[np.bool_]:
+    """Whether the signed ratio of flux to error is above the threshold: a negative flux is never a detection."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.asarray(flux / error > threshold)
+
+
+def microjansky_of(counts: Floats, zero_point: Floats) -> Floats:
+    """Counts of an image with the AB zero point ``zero_point`` in microjansky."""
+    return counts * 10 ** (0.4 * (ZERO_POINT - zero_point))

@@ -1,0 +1,45 @@
+"""The host's DATA_PROCESSORS for our services' files: an uploaded file ends in the same points as a query.
+
+The host inserts what a processor returns, without updating anything; so these do all themselves and return nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tom_dataproducts.data_processor import DataProcessor
+
+from tom_forced_phot import ingest
+
+
+class ForcedPhotometryProcessor(DataProcessor):
+    """Processes the files of one service; a subclass names it."""
+
+    service = ''
+
+    def data_type_override(self) -> str:
+        """The host's type of datum."""
+        return 'photometry'
+
+    def process_data(self, data_product: Any) -> list[Any]:
+        """Ingest the file; the host's InvalidFileFormatException where it is none of this service."""
+        ingest.process(data_product, self.service)
+        return []
+
+
+class AtlasProcessor(ForcedPhotometryProcessor):
+    """Files of the ATLAS forced photometry server."""
+
+    service = 'ATLAS'
+
+
+class PanstarrsProcessor(ForcedPhotometryProcessor):
+    """Catalogue rows of Pan-STARRS DR2 from MAST."""
+
+    service = 'PANSTARRS'
+
+
+class ZtfProcessor(ForcedPhotometryProcessor):
+    """Files of the ZTF forced photometry service."""
+
+    service = 'ZTF'

@@ -1,0 +1,152 @@
+"""``advance``: exactly one step of one query, by whoever calls it; the row is the truth."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tom_forced_phot import conf, http, registry
+from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused, Throttled
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.queries import fetching, own, rows, sending, watching
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.states import JobState, QueryState, Step, next_step, pause
+
+logger = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Next:
+    """Where a query stands after a step, and when it wants to be looked at again (None: never)."""
+
+    state: QueryState
+    again: datetime | None
+    #: Whether anything was done: somebody else may hold it, or it is not due.
+    worked: bool = True
+
+
+def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -> Next:
+    """Do what is due for a query. ``now`` fixes the time of the whole step; PhotometryQuery.DoesNotExist for a wrong id."""
+    if now is not None:
+        instant = now
+        clock = lambda: instant  # noqa: E731
+    query = _get(pk)
+    state = QueryState(query.state)
+    if query.next_step is None or (query.next_step > clock() and not _overdue(query, clock())):
+        return Next(state, query.next_step, worked=False)
+    if not state.is_open and not query.to_clean:
+        return Next(state, None, worked=False)
+    try:
+        service = registry.service(query.service)
+    except Refused as error:
+        return _not_configured(query, str(error), clock())
+    try:
+        again = _step(query, service, clock)
+    except LostClaim:
+        again = clock() + timedelta(seconds=5)
+    except ForcedPhotometryError as error:
+        again = _unforeseen(query, error, clock())
+    except Exception as error:
+        logger.exception('A step of a forced photometry query failed', extra={'event': 'step_failed', 'query': pk})
+        again = _unforeseen(query, error, clock())
+    return _next(pk, again)
+
+
+def _get(pk: int) -> PhotometryQuery:
+    return PhotometryQuery.objects.select_related('job', 'target', 'asked_by').get(pk=pk)
+
+
+def _next(pk: int, again: datetime | None) -> Next:
+    state, due = PhotometryQuery.objects.values_list('state', 'next_step').get(pk=pk)
+    return Next(QueryState(state), due or (again if QueryState(state).is_open else None))
+
+
+def _overdue(query: PhotometryQuery, now: datetime) -> bool:
+    return bool(query.deadline and now >= query.deadline and query.state in (QueryState.SUBMITTED, QueryState.RUNNING))
+
+
+def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime | None:
+    now = clock()
+    if not QueryState(query.state).is_open:
+        claim = rows.claim_query(query, now)
+        return None if claim is None else _released(claim, fetching.clean(query, service, now))
+    job = query.job
+    step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, query.deadline)
+    if service.does_all_itself():
+        claim = rows.claim_query(query, now)
+        return now + timedelta(seconds=30) if claim is None else own.run(query, claim, service, clock)
+    if step is Step.GIVE_UP:
+        return _give_up(query, service, now)
+    if step is Step.FETCH:
+        claim = rows.claim_query(query, now)
+        return now + timedelta(seconds=5) if claim is None else fetching.fetch(query, claim, service, clock)
+    if step is Step.SUBMIT:
+        if job is not None:  # its job was closed under it
+            PhotometryQuery.objects.filter(pk=query.pk, job=job, state=query.state).update(job=None, state=QueryState.QUEUED)
+        return sending.submit(query, service, clock)
+    return now if job is None else _with_job(job, step, service, clock)
+
+
+def _released(claim: rows.Claim, again: datetime | None) -> datetime | None:
+    rows.release_query(claim)
+    return again
+
+
+def _with_job(job: RemoteJob, step: Step, service: ForcedPhotometryService, clock: Clock) -> datetime:
+    now = clock()
+    if job.next_step is not None and job.next_step > now and job.claim_until is None:
+        return job.next_step
+    claim = rows.claim_job(job, now)
+    if claim is None:
+        return now + timedelta(seconds=5)
+    try:
+        if step is Step.LOOK_UP:
+            return sending.look_up(job, claim, service, clock)
+        return watching.poll(job, claim, service, clock)
+    except ForcedPhotometryError as error:
+        rows.release_job(claim)
+        wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(job.attempts + 1)
+        RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
+        rows.wait(job.queries.all(), now + wait, str(error))
+        return now + wait
+
+
+def _give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> None:
+    waited = now - query.created
+    text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
+    if query.message and query.state == QueryState.QUEUED:
+        text += f' Last: {query.message}'
+    mine = PhotometryQuery.objects.filter(pk=query.pk)
+    rows.end(mine, QueryState.FAILED, now, text, 'Deadline', to_clean=bool(query.remote))
+
+
+def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
+    mine = PhotometryQuery.objects.filter(pk=query.pk)
+    if QueryState(query.state).is_open:
+        rows.end(mine, QueryState.FAILED, now, text, 'Refused')
+    mine.update(to_clean=False, next_step=None)
+    return _next(query.pk, None)
+
+
+def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> datetime | None:
+    """An error of ours, or of the database: tried again a few times, then said. Nothing is left claimed."""
+    mine = PhotometryQuery.objects.filter(pk=query.pk)
+    text = (
+        str(error)
+        if isinstance(error, ForcedPhotometryError)
+        else f'An error nobody foresaw: {type(error).__name__}: {str(error)[:200]}'
+    )
+    text = http.redacted(text, registry.service(query.service).secrets())
+    if isinstance(error, Throttled):
+        until = now + timedelta(seconds=error.seconds)
+        rows.wait(mine, until, text)
+        return until
+    if query.attempts + 1 >= 2 * conf.get('REFUSED_TRIES'):
+        rows.end(mine, QueryState.FAILED, now, text, type(error).__name__)
+        return None
+    until = now + pause(query.attempts + 1)
+    rows.wait(mine, until, text, failed=True)
+    return until

@@ -1,0 +1,170 @@
+"""Asking: a question becomes a row. The same question asked twice while one is open is answered by the open one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from tom_targets.models import Target
+
+from tom_forced_phot import conf, registry
+from tom_forced_phot.exceptions import Credentials, Refused
+from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
+from tom_forced_phot.points import Point, reach
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.protocol import Position
+from tom_forced_phot.states import QueryState
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, and whether it is a new one."""
+
+    query: PhotometryQuery
+    created: bool
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A target that cannot be asked about, and why."""
+
+    target: Any
+    reason: str
+
+
+def position_of(target: Target) -> Position:
+    """What a service can be told about a target."""
+    moving = target.type == Target.NON_SIDEREAL
+    if moving:
+        return Position(name=target.name, moving=True, mpc_name=target.name)
+    return Position(
+        name=target.name,
+        ra=None if target.ra is None else float(target.ra) % 360,
+        dec=None if target.dec is None else float(target.dec),
+        pm_ra=target.pm_ra or None,
+        pm_dec=target.pm_dec or None,
+        epoch=target.epoch or None,
+    )
+
+
+def ask(
+    service_name: str,
+    target: Target,
+    cleaned: Mapping[str, Any],
+    user: Any,
+    now: datetime,
+    subscription: PhotometrySubscription | None = None,
+) -> Asked:
+    """Ask a service about a target; ``cleaned`` is the form's cleaned data. Refused or Credentials say why it cannot be asked."""
+    service = registry.service(service_name)
+    return _ask(service, target, _parameters(service, cleaned, now), user, now, subscription)
+
+
+def _ask(
+    service: ForcedPhotometryService,
+    target: Target,
+    parameters: dict[str, Any],
+    user: Any,
+    now: datetime,
+    subscription: PhotometrySubscription | None,
+) -> Asked:
+    position = position_of(target)
+    _check(service, position, parameters, now)
+    question = _digest([service.name, target.pk, parameters])
+    group = None if service.does_all_itself() else service.together(position, parameters)
+    hours = conf.get('DEADLINE_HOURS')
+    query = PhotometryQuery(
+        service=service.name,
+        target_id=target.pk,
+        asked_by=user if user is not None and user.is_authenticated else None,
+        subscription=subscription,
+        parameters=parameters,
+        question=question,
+        group_key='' if group is None else _digest(group),
+        state=QueryState.QUEUED,
+        next_step=now,
+        deadline=now + (timedelta(hours=hours) if hours else timedelta(seconds=service.patience)),
+        message='Queued.',
+        created=now,
+    )
+    asked = _insert(query, user)
+    reach(Point.ASKED)
+    return asked
+
+
+def ask_many(
+    service_name: str,
+    targets: Iterable[Target],
+    cleaned: Mapping[str, Any],
+    user: Any,
+    now: datetime,
+    subscription: PhotometrySubscription | None = None,
+) -> tuple[list[Asked], list[Declined]]:
+    """Ask about many targets; those that cannot be asked about are told apart, and hold up nobody."""
+    asked: list[Asked] = []
+    declined: list[Declined] = []
+    for target in targets:
+        try:
+            asked.append(ask(service_name, target, cleaned, user, now, subscription))
+        except Refused as error:
+            declined.append(Declined(target, str(error)))
+    return asked, declined
+
+
+def ask_again(before: PhotometryQuery, user: Any, now: datetime) -> Asked:
+    """Ask what an earlier query asked."""
+    service = registry.service(before.service)
+    target = Target.objects.get(pk=before.target_id)
+    return _ask(service, target, dict(before.parameters), user, now, before.subscription)
+
+
+def _parameters(service: ForcedPhotometryService, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    if service.does_all_itself():
+        kept = {name: value for name, value in cleaned.items() if name not in ('service', 'target_id')}
+        return dict(json.loads(json.dumps(kept, default=str)))
+    return service.parameters(cleaned, now)
+
+
+def _check(service: ForcedPhotometryService, position: Position, parameters: Mapping[str, Any], now: datetime) -> None:
+    """Everything that is wrong before the service is asked."""
+    known = getattr(settings, 'DATA_PRODUCT_TYPES', {})
+    kind = service.get_data_product_type()
+    if kind not in known and not service.does_all_itself():
+        raise Refused(f'DATA_PRODUCT_TYPES in the settings lacks {kind!r}: the result could not be kept.')
+    missing = service.missing_credentials()
+    if missing:
+        raise Credentials(
+            f'{service.name} needs {" and ".join(missing)}: set it in {registry.SETTING}, or in the environment as '
+            f'{" and ".join(service.credentials[key] for key in missing)}.'
+        )
+    if not service.does_all_itself():
+        reason = service.objection(position, parameters, now)
+        if reason:
+            raise Refused(reason)
+
+
+def _insert(query: PhotometryQuery, user: Any) -> Asked:
+    """The row, or the open one that asks the same."""
+    for _ in range(3):
+        try:
+            with transaction.atomic():
+                query.save(force_insert=True)
+            return Asked(query, True)
+        except IntegrityError:
+            rows = PhotometryQuery.objects.filter(question=query.question, state__in=QueryState.open_values())
+            found = rows.first()
+            if found is not None:
+                if query.asked_by is not None and query.asked_by != found.asked_by:
+                    found.followers.add(query.asked_by)
+                return Asked(found, False)
+    raise Refused('The question could not be stored: somebody else is asking the same, again and again.')
+
+
+def _digest(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,138 @@
+"""Driving queries: what is due now, in a fair order, as the command and the workers do it; and one query for a bounded time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+
+from tom_forced_phot import conf
+from tom_forced_phot.models import PhotometryQuery, WorkerSign
+from tom_forced_phot.queries.advance import Next, advance
+from tom_forced_phot.states import QueryState
+
+ROUNDS = 200
+#: Longer overdue than this, a query has no worker that would come back to it by itself.
+OVERDUE = timedelta(seconds=60)
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    steps: int = 0
+    ended: list[PhotometryQuery] = field(default_factory=list)
+    waiting: int = 0
+
+    @property
+    def failed(self) -> list[PhotometryQuery]:
+        """Queries that newly failed."""
+        return [query for query in self.ended if query.state in (QueryState.FAILED, QueryState.EXPIRED)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            'steps': self.steps,
+            'waiting': self.waiting,
+            'ended': [
+                {
+                    'query': query.pk,
+                    'service': query.service,
+                    'target': query.target.name,
+                    'state': query.state,
+                    'message': query.message,
+                    **query.counts,
+                }
+                for query in self.ended
+            ],
+        }
+
+
+def due(now: datetime, service: str | None = None, pks: Iterable[int] | None = None) -> QuerySet[PhotometryQuery]:
+    """Queries that want a step now, those that wait longest first."""
+    wanted = Q(state__in=QueryState.open_values()) | Q(to_clean=True)
+    free = Q(claim_until=None) | Q(claim_until__lte=now)
+    late = Q(next_step__lte=now) | Q(deadline__lte=now, state__in=QueryState.open_values())
+    rows = PhotometryQuery.objects.filter(wanted, free, late).exclude(next_step=None)
+    if service:
+        rows = rows.filter(service=service)
+    if pks is not None:
+        rows = rows.filter(pk__in=list(pks))
+    return rows.order_by('next_step', 'pk')
+
+
+def run(
+    clock: Callable[[], datetime] = conf.utc_now,
+    service: str | None = None,
+    pks: Iterable[int] | None = None,
+    progress: Callable[[int], Any] = lambda done: None,
+) -> Report:
+    """Do every step that is due, until none is."""
+    report, wanted = Report(), None if pks is None else list(pks)
+    sign('command', clock())
+    for _ in range(ROUNDS):
+        worked = 0
+        for pk in list(due(clock(), service, wanted).values_list('pk', flat=True)[:1000]):
+            worked += _one(pk, clock, report)
+            progress(1)
+        if not worked:
+            break
+    rows = PhotometryQuery.objects.filter(state__in=QueryState.open_values())
+    report.waiting = (rows.filter(service=service) if service else rows).count()
+    return report
+
+
+def _one(pk: int, clock: Callable[[], datetime], report: Report) -> int:
+    before = PhotometryQuery.objects.filter(pk=pk).values_list('state', flat=True).first()
+    if before is None:
+        return 0
+    done = advance(pk, clock=clock)
+    if not done.worked:
+        return 0
+    report.steps += 1
+    if QueryState(before).is_open and not done.state.is_open:
+        report.ended.append(PhotometryQuery.objects.select_related('target').get(pk=pk))
+    return 1
+
+
+def drive(
+    pk: int,
+    seconds: float,
+    clock: Callable[[], datetime] = conf.utc_now,
+    wait: Callable[[float], Any] = lambda seconds: threading.Event().wait(seconds),
+) -> Next:
+    """Drive one query until it has ended, or for so long at the most: for a web request where there is no worker."""
+    began = clock()
+    end = began + timedelta(seconds=seconds)
+    while True:
+        done = advance(pk, clock=clock)
+        now = clock()
+        if done.again is None or not done.state.is_open:
+            return done
+        if now >= end or done.again > end:
+            return done
+        wait(max(0.05, (done.again - now).total_seconds()))
+
+
+def overdue(now: datetime, most: int) -> list[int]:
+    """Queries nobody came back to, each given to one caller only: their time is set anew by a conditional UPDATE."""
+    found = []
+    late = due(now - OVERDUE).filter(next_step__lte=now - OVERDUE).values_list('pk', 'next_step')
+    for pk, before in late[: 2 * most]:
+        rows = PhotometryQuery.objects.filter(pk=pk, next_step=before)
+        if len(found) < most and rows.update(next_step=F('next_step') + (now - before)):
+            found.append(pk)
+    return found
+
+
+def sign(kind: str, now: datetime) -> None:
+    """Note that somebody is at work; at most once a minute."""
+    rows = WorkerSign.objects.filter(kind=kind)
+    if rows.filter(seen__gt=now - timedelta(minutes=1), seen__lte=now).exists():
+        return
+    if not rows.update(seen=now):
+        WorkerSign.objects.get_or_create(kind=kind, defaults={'seen': now})

@@ -1,0 +1,88 @@
+"""Services that do all themselves in ``query_service``, as the toolkit's tutorial shows.
+
+Their state is kept like any other query's; nobody can promise that such a service asks only once where it dies in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from tom_dataproducts.data_processor import run_data_processor
+from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct
+
+from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.queries import rows
+from tom_forced_phot.queries.rows import Claim
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.states import QueryState
+
+TRIES = 2
+
+
+def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
+    """Let the service work, and take over the file it made."""
+    mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
+    now = clock()
+    if query.state == QueryState.RUNNING and query.attempts >= TRIES:
+        text = f'{service.name} was interrupted {TRIES} times in the middle of its work. Ask again.'
+        rows.end(mine, QueryState.FAILED, now, text, 'Interrupted')
+        return None
+    rows.move_query(mine, QueryState.RUNNING, attempts=query.attempts + 1, message=f'{service.name} is at work.')
+    before = set(_products(query, service).values_list('pk', flat=True))
+    try:
+        service.query_service(_cleaned(query, service))
+    except Exception as error:  # the site's own code
+        rows.end(mine, QueryState.FAILED, clock(), f'{service.name}: {error}' if str(error) else repr(error), type(error).__name__)
+        return None
+    made = list(_products(query, service).exclude(pk__in=before).order_by('pk'))
+    with transaction.atomic():
+        if not made:
+            rows.end(mine, QueryState.NO_DATA, clock(), f'{service.name} brought no file.')
+            return None
+        message, points = _ingested(made, service)
+        rows.end(mine, QueryState.DONE, clock(), message, data_product=made[0], rows=points, new=points)
+    return None
+
+
+def _products(query: PhotometryQuery, service: ForcedPhotometryService) -> QuerySet[Any]:
+    kind = service.get_data_product_type()
+    return DataProduct.objects.filter(target_id=query.target_id, data_product_type=kind)
+
+
+def _ingested(made: list[DataProduct], service: ForcedPhotometryService) -> tuple[str, int]:
+    """Points of the files, which are read now unless the service did so itself."""
+    kind, points, notes = service.get_data_product_type(), 0, []
+    for product in made:
+        if _points(product):
+            pass
+        elif kind in getattr(settings, 'DATA_PROCESSORS', {}):
+            notes += _process(product)
+        else:
+            notes.append(f'The file is kept; DATA_PROCESSORS names nothing that reads {kind!r}, so it brought no points.')
+        points += _points(product)
+    return ' '.join([f'{points} points.', *dict.fromkeys(notes)]), points
+
+
+def _points(product: DataProduct) -> int:
+    return sum(model.objects.filter(data_product=product).count() for model in REDUCED_DATUM_MODELS)
+
+
+def _process(product: DataProduct) -> list[str]:
+    try:
+        with transaction.atomic():
+            run_data_processor(product)
+    except Exception as error:  # the site's own processor
+        return [f'The file is kept; its processor could not read it: {error}']
+    return []
+
+
+def _cleaned(query: PhotometryQuery, service: ForcedPhotometryService) -> dict[str, Any]:
+    """What the form gave: rows hold texts and numbers, and such a service may want dates."""
+    asked = {**query.parameters, 'service': service.name, 'target_id': query.target_id}
+    form = service.get_form()(data=asked)
+    return {**asked, **form.cleaned_data} if form.is_valid() else asked

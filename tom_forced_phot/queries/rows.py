@@ -1,0 +1,153 @@
+"""Every write to queries and jobs: conditional UPDATEs along the allowed moves, by who holds the claim."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+
+from tom_forced_phot import conf
+from tom_forced_phot.exceptions import LostClaim
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.services.protocol import Answer, Progress
+from tom_forced_phot.states import ENDS, OPEN, QUERY_MOVES, JobState, QueryState, check_job
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who works on a row: the number it was raised to."""
+
+    pk: int
+    number: int
+
+
+def claim_query(query: PhotometryQuery, now: datetime) -> Claim | None:
+    """Take a query, unless somebody else has it."""
+    return _claim(PhotometryQuery.objects.filter(pk=query.pk, claim=query.claim, state=query.state), query, now)
+
+
+def claim_job(job: RemoteJob, now: datetime) -> Claim | None:
+    """Take a job, unless somebody else has it."""
+    return _claim(RemoteJob.objects.filter(pk=job.pk, claim=job.claim, state=job.state), job, now)
+
+
+def _claim(rows: QuerySet[Any], row: PhotometryQuery | RemoteJob, now: datetime) -> Claim | None:
+    free = rows.filter(Q(claim_until=None) | Q(claim_until__lte=now))
+    until = now + conf.seconds('CLAIM_TIME')
+    return Claim(row.pk, row.claim + 1) if free.update(claim=F('claim') + 1, claim_until=until) else None
+
+
+def release_query(claim: Claim) -> None:
+    """Let it go, if it is still ours."""
+    PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None)
+
+
+def release_job(claim: Claim) -> None:
+    """Let it go, if it is still ours."""
+    RemoteJob.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None)
+
+
+def renew_job(claim: Claim, state: JobState, now: datetime) -> None:
+    """Hold it for longer; LostClaim where we were taken for dead meanwhile, so that nothing must be sent any more."""
+    until = now + conf.seconds('CLAIM_TIME')
+    if not RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=state).update(claim_until=until, next_step=until):
+        raise LostClaim(f'Job {claim.pk} is not ours any more.')
+
+
+def move_job(claim: Claim, before: JobState, after: JobState, **fields: Any) -> None:
+    """Change a job that is ours and let it go; LostClaim where it is not."""
+    check_job(before, after)
+    rows = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=before)
+    if not rows.update(state=after, claim_until=None, **fields):
+        raise LostClaim(f'Job {claim.pk} is not ours any more.')
+
+
+def move_query(which: QuerySet[PhotometryQuery], after: QueryState, /, **fields: Any) -> int:
+    """Move those of ``rows`` that may go there; how many. A closed query is never touched."""
+    before = [state for state in OPEN if after in QUERY_MOVES[state] or state is after]
+    return which.filter(state__in=before).update(state=after, **fields)
+
+
+def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, message: str, problem: str = '', /, **more: Any) -> int:
+    """Close queries."""
+    changed = move_query(
+        which,
+        after,
+        message=message,
+        problem=problem,
+        closed=now,
+        next_step=now if more.get('to_clean') else None,
+        claim_until=None,
+        **more,
+    )
+    if changed:
+        level = logging.WARNING if after in (QueryState.FAILED, QueryState.EXPIRED) else logging.INFO
+        logger.log(level, 'Forced photometry %s: %s', after, message, extra={'event': 'query_closed', 'state': str(after)})
+    return changed
+
+
+def wait(which: QuerySet[PhotometryQuery], until: datetime, message: str, *, failed: bool = False, **more: Any) -> int:
+    """Come back later, in the same state; ``failed`` counts one try more."""
+    tries = {'attempts': F('attempts') + 1} if failed else {}
+    return which.filter(state__in=list(OPEN)).update(next_step=until, message=message, claim_until=None, **tries, **more)
+
+
+def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta) -> datetime:
+    """Write what a service said about the positions of a job; when to look at the job again."""
+    soonest: datetime | None = None
+    plain: dict[tuple[Any, ...], list[int]] = {}
+    for index, progress in answer.parts.items():
+        again = now + (pause if progress.look_again is None else max(pause, timedelta(seconds=progress.look_again)))
+        if progress.state not in ENDS and progress.state is not QueryState.RESULT:
+            soonest = again if soonest is None else min(soonest, again)
+        plain.setdefault(_key(progress), []).append(index)
+    again = soonest or now + pause
+    for key, indexes in plain.items():
+        _apply_one(job, indexes, answer.parts[indexes[0]], now, again)
+        del key
+    return again
+
+
+def _key(progress: Progress) -> tuple[Any, ...]:
+    """Positions with the same progress are written by one UPDATE."""
+    return progress.state, progress.message, repr(sorted(progress.remote.items()))
+
+
+def _apply_one(job: RemoteJob, indexes: Iterable[int], progress: Progress, now: datetime, again: datetime) -> None:
+    rows = PhotometryQuery.objects.filter(job=job, index__in=list(indexes))
+    remote: Mapping[str, Any] = {'remote': dict(progress.remote)} if progress.remote else {}
+    if progress.state in ENDS:
+        problem = {'failed': 'Refused', 'expired': 'Expired'}.get(progress.state, '')
+        clean = progress.state in (QueryState.NO_DATA, QueryState.FAILED) and bool(progress.remote)
+        end(rows, progress.state, now, progress.message, problem, to_clean=clean, **remote)
+    else:
+        due = now if progress.state is QueryState.RESULT else again
+        move_query(rows, progress.state, next_step=due, message=progress.message, problem='', attempts=0, **remote)
+    # cancelled, or given up, while the request was on its way: it is to be stopped at the service as well
+    if progress.remote and progress.state not in (QueryState.EXPIRED,):
+        gone = rows.filter(state__in=[QueryState.CANCELLED, QueryState.FAILED], remote={})
+        gone.update(to_clean=True, next_step=now, **remote)
+
+
+def close_if_done(job: RemoteJob, now: datetime) -> bool:
+    """Close a job of which nothing is waiting or running any more."""
+    waiting = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED, QueryState.RUNNING])
+    if waiting.exists():
+        return False
+    rows = RemoteJob.objects.filter(pk=job.pk, state=JobState.OPEN)
+    return bool(rows.update(state=JobState.CLOSED, closed=now, next_step=None, claim_until=None))
+
+
+def unbind(job: RemoteJob, until: datetime, message: str, *, failed: bool, alone: bool = False) -> int:
+    """Put the queries of a job that will not be sent back into the queue; ``alone``: each goes out by itself."""
+    rows = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
+    more: dict[str, Any] = {'job': None, 'index': 0, 'remote': {}}
+    if alone:
+        more['group_key'] = ''
+    return wait(rows, until, message, failed=failed, state=QueryState.QUEUED, **more)

@@ -1,0 +1,276 @@
+"""Sending: the intent is committed before the request goes out; after a lost reply the job is looked up before another is sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Count, QuerySet
+
+from tom_forced_phot import conf, http
+from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.points import Point, reach
+from tom_forced_phot.queries import budget, rows
+from tom_forced_phot.queries.asking import position_of
+from tom_forced_phot.queries.batches import Waiting, batch, fair_order
+from tom_forced_phot.queries.rows import Claim
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.protocol import Answer, Job, Position, Reply, Request, Split
+from tom_forced_phot.states import JobState, QueryState, pause, poll_pause
+
+Clock = Callable[[], datetime]
+CONSIDERED = 5000
+PAGES = 50
+MOST_SENT = 5
+MARK = 'tf-'
+
+
+def job_of(row: RemoteJob) -> Job:
+    """A job's row as the service sees it."""
+    positions = tuple(Position(**each) for each in row.positions)
+    return Job(row.mark, positions, row.parameters, row.remote, row.last_sent)
+
+
+def submit(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime:
+    """Send whoever's turn it is, perhaps with others in the same request; when to come back for ``query``."""
+    now = clock()
+    try:
+        with transaction.atomic(durable=True):
+            budget.take(service, now, write=True)
+            _check_room(service)
+            job = _open_job(service, now)
+            reach(Point.JOB_OPEN)
+    except Throttled as error:
+        until = now + timedelta(seconds=error.seconds)
+        rows.wait(_only(query), until, str(error))
+        return until
+    if job is None:
+        _only(query).filter(state=QueryState.QUEUED).update(next_step=now + timedelta(seconds=1))
+        return now + timedelta(seconds=1)
+    reach(Point.JOB_COMMITTED)
+    transmit(job, Claim(job.pk, job.claim), service, clock)
+    query.refresh_from_db(fields=['next_step', 'state'])
+    return query.next_step or now
+
+
+def _only(query: PhotometryQuery) -> QuerySet[PhotometryQuery]:
+    return PhotometryQuery.objects.filter(pk=query.pk)
+
+
+def _check_room(service: ForcedPhotometryService) -> None:
+    open_jobs = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
+    waiting = open_jobs.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).count()
+    if waiting >= service.open_jobs:
+        raise Throttled(f'{waiting} of our jobs are waiting at {service.name}; more are sent when some are done.', 30.0)
+
+
+def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | None:
+    """The intent: a job, and the queries that it will bring, bound to it."""
+    chosen = _choose(service, now)
+    if not chosen:
+        return None
+    found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target')
+    by_pk = {query.pk: query for query in found}
+    queries = [by_pk[each.pk] for each in chosen if each.pk in by_pk]
+    if not queries:
+        return None
+    job = RemoteJob.objects.create(
+        service=service.name,
+        mark=MARK + secrets.token_hex(8),
+        positions=[position_of(query.target).as_json() for query in queries],
+        parameters=queries[0].parameters,
+        state=JobState.SUBMITTING,
+        sent=1,
+        last_sent=now,
+        call_over=False,
+        claim=1,
+        claim_until=now + conf.seconds('CLAIM_TIME'),
+        next_step=now + conf.seconds('CLAIM_TIME'),
+        created=now,
+    )
+    for index, query in enumerate(queries):
+        query.job, query.index, query.next_step, query.message = job, index, job.next_step, 'Being sent.'
+    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message'], batch_size=100)
+    return job
+
+
+def _choose(service: ForcedPhotometryService, now: datetime) -> list[Waiting]:
+    queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
+    # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
+    oldest = queued.order_by('pk').select_for_update(skip_locked=True)[:CONSIDERED]
+    waiting = [Waiting(*each) for each in oldest.values_list('pk', 'asked_by', 'group_key')]
+    there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
+    busy = dict(there.order_by().values_list('asked_by').annotate(Count('pk')))
+    return batch(fair_order(waiting, busy), service.batch_size)
+
+
+def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> None:
+    """Send a job whose intent is committed, and write what became of it."""
+    job = job_of(row)
+    request = service.submit(job)
+    rows.renew_job(claim, JobState.SUBMITTING, clock())
+    reach(Point.SENDING)
+    try:
+        reply = _call(service, request, row)
+        reach(Point.REPLIED)
+        answer = service.submitted(job, reply)
+    except ForcedPhotometryError as error:
+        _not_accepted(row, claim, service, error, clock())
+    except Split as error:
+        _split(row, claim, error, clock())
+    else:
+        accept(row, service, answer, clock())
+
+
+def _call(service: ForcedPhotometryService, request: Request, row: RemoteJob) -> Reply:
+    reply = http.send(request, service.url, service.secrets())
+    http.log_call(service.name, request, reply, {'job': row.pk})
+    return reply
+
+
+def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now: datetime) -> None:
+    """Write a reply that says the job is there; also a late one, whoever holds the claim by now: it is never dropped."""
+    least, most = service.look_again
+    with transaction.atomic():
+        fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'call_over': True}
+        open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
+        if not open_rows.update(state=JobState.OPEN, claim_until=None, **fields):
+            return
+        again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most))
+        RemoteJob.objects.filter(pk=row.pk).update(next_step=again)
+        rows.close_if_done(row, now)
+    reach(Point.ACCEPTED)
+
+
+def _not_accepted(
+    row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
+) -> None:
+    text = str(error)
+    if isinstance(error, (Uncertain, UnexpectedReply)) and not service.repeatable:
+        _mark_uncertain(row, claim, service, text, now)
+    elif isinstance(error, Throttled):
+        budget.keep_quiet(service, now, error.seconds, write=True)
+        _put_back(row, claim, now, timedelta(seconds=error.seconds), text, failed=False)
+    elif isinstance(error, (Temporary, Uncertain)):
+        _put_back(row, claim, now, pause(_tries(row) + 1), text, failed=True)
+    elif isinstance(error, (Credentials, UnexpectedReply)) and _tries(row) + 1 < conf.get('REFUSED_TRIES'):
+        _put_back(row, claim, now, pause(_tries(row) + 1, first=30.0), text, failed=True)
+    elif isinstance(error, Refused) and len(row.positions) > 1:
+        _split(row, claim, Split({}, text), now)
+    else:
+        _fail(row, claim, now, text, type(error).__name__)
+
+
+def _tries(row: RemoteJob) -> int:
+    return max(row.queries.values_list('attempts', flat=True), default=0)
+
+
+def _mark_uncertain(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, text: str, now: datetime) -> None:
+    soon = now + timedelta(seconds=min(15.0, service.settle_time))
+    with transaction.atomic():
+        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, message=text, call_over=True, next_step=soon)
+        message = f'{text} It is looked up before it is sent again.'
+        rows.wait(row.queries.all(), soon, message)
+    reach(Point.UNCERTAIN)
+
+
+def _put_back(row: RemoteJob, claim: Claim, now: datetime, wait: timedelta, text: str, *, failed: bool) -> None:
+    with transaction.atomic():
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.unbind(row, now + wait, text, failed=failed)
+
+
+def _split(row: RemoteJob, claim: Claim, error: Split, now: datetime) -> None:
+    """Those that were refused fail; the others go out anew, alone where nobody said which ones are wrong."""
+    with transaction.atomic():
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=str(error), closed=now, call_over=True, next_step=None)
+        for index, reason in error.refused.items():
+            rows.end(row.queries.filter(index=index), QueryState.FAILED, now, reason, 'Refused')
+        rows.unbind(row, now, str(error), failed=False, alone=not error.refused)
+
+
+def _fail(row: RemoteJob, claim: Claim, now: datetime, text: str, problem: str) -> None:
+    with transaction.atomic():
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.end(row.queries.all(), QueryState.FAILED, now, text, problem)
+
+
+def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> datetime:
+    """Find out whether a job whose reply was lost is at the service; send it again only where it certainly is not."""
+    now = clock()
+    if row.state == JobState.SUBMITTING:
+        # its sender is dead: the claim ran out. Until now the call may have been on its way.
+        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, call_over=True, next_step=now)
+        reach(Point.UNCERTAIN)
+        return now
+    answer = Answer()
+    if not service.repeatable:
+        try:
+            answer = _pages(row, service, now)
+        except ForcedPhotometryError as error:
+            return _ask_later(row, claim, service, error, now)
+    reach(Point.LOOKED_UP)
+    if len(answer.parts) == len(row.positions):
+        accept(row, service, answer, clock())
+        return now
+    settled = (row.last_sent or row.created) + timedelta(seconds=service.settle_time)
+    if now < settled and not service.repeatable:
+        return _wait(row, claim, settled, 'The reply was lost; it is not at the service so far.')
+    return _send_again(row, claim, service, clock)
+
+
+def _pages(row: RemoteJob, service: ForcedPhotometryService, now: datetime) -> Answer:
+    job, answer = job_of(row), Answer()
+    request: Request | None = service.look_up(job)
+    for _ in range(PAGES):
+        if request is None:
+            return answer
+        budget.take(service, now, write=False)
+        answer = service.found(job, _call(service, request, row), answer)
+        request = answer.more
+    raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
+
+
+def _ask_later(
+    row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
+) -> datetime:
+    seconds = error.seconds if isinstance(error, Throttled) else pause(row.attempts + 1).total_seconds()
+    return _wait(
+        row, claim, now + timedelta(seconds=seconds), f'The reply was lost, and it could not be looked up: {error}', failed=True
+    )
+
+
+def _wait(row: RemoteJob, claim: Claim, until: datetime, text: str, *, failed: bool = False) -> datetime:
+    with transaction.atomic():
+        attempts = row.attempts + failed
+        rows.move_job(claim, JobState.UNCERTAIN, JobState.UNCERTAIN, message=text, next_step=until, attempts=attempts)
+        rows.wait(row.queries.all(), until, text)
+    return until
+
+
+def _send_again(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> datetime:
+    now = clock()
+    if row.sent >= MOST_SENT:
+        text = f'{service.name} lost the request {row.sent} times: {row.message}'
+        with transaction.atomic():
+            rows.move_job(claim, JobState.UNCERTAIN, JobState.CLOSED, message=text, closed=now, next_step=None)
+            rows.end(row.queries.all(), QueryState.FAILED, now, text, 'Uncertain')
+        return now
+    if not row.queries.filter(state__in=QueryState.open_values()).exists():  # cancelled meanwhile
+        rows.move_job(claim, JobState.UNCERTAIN, JobState.CLOSED, closed=now, next_step=None)
+        return now
+    try:
+        budget.take(service, now, write=True)
+    except Throttled as error:
+        return _wait(row, claim, now + timedelta(seconds=error.seconds), str(error))
+    changed = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=JobState.UNCERTAIN).update(
+        state=JobState.SUBMITTING, sent=row.sent + 1, last_sent=now, call_over=False, next_step=now + conf.seconds('CLAIM_TIME')
+    )
+    if changed:
+        row.refresh_from_db()
+        reach(Point.JOB_COMMITTED)
+        transmit(row, claim, service, clock)
+    return now

@@ -1,0 +1,88 @@
+"""``FORCED_PHOTOMETRY_SERVICES`` -> {name: service class}, with clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from tom_forced_phot import conf
+from tom_forced_phot.exceptions import Refused
+from tom_forced_phot.services.base import ForcedPhotometryService
+
+SETTING = 'FORCED_PHOTOMETRY_SERVICES'
+
+
+def configured() -> Mapping[str, Mapping[str, Any]]:
+    """The setting as the site wrote it; ImproperlyConfigured where its shape is wrong."""
+    given = getattr(settings, SETTING, {})
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured(f"{SETTING} is {type(given).__name__}; {{'ATLAS': {{'class': '...', ...}}}} is expected.")
+    for key, entry in given.items():
+        if not isinstance(entry, Mapping) or not isinstance(entry.get('class'), str):
+            raise ImproperlyConfigured(f"{SETTING}[{key!r}] has no 'class' with the dotted path of a service.")
+    return given
+
+
+def load(key: str, entry: Mapping[str, Any]) -> type[ForcedPhotometryService]:
+    """The class of one entry; ImproperlyConfigured names the key, the path and what is wrong."""
+    path = entry['class']
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{SETTING}[{key!r}]['class'] = {path!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, ForcedPhotometryService)):
+        hint = 'a subclass of tom_forced_phot.services.ForcedPhotometryService'
+        raise ImproperlyConfigured(f"{SETTING}[{key!r}]['class'] = {path!r} is not {hint}.")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> tuple[dict[str, type[ForcedPhotometryService]], dict[str, str]]:
+    """Services by their own name, and what is wrong with the other entries: one bad entry costs no other service."""
+    good: dict[str, type[ForcedPhotometryService]] = {}
+    bad: dict[str, str] = {}
+    for key, entry in configured().items():
+        try:
+            found = load(key, entry)
+            good[found.name] = found
+        except ImproperlyConfigured as error:
+            bad[key] = str(error)
+    return good, bad
+
+
+def services() -> dict[str, type[ForcedPhotometryService]]:
+    """Every service that can be loaded, by its own name (the host knows them by it too)."""
+    return _loaded()[0]
+
+
+def service(name: str) -> ForcedPhotometryService:
+    """One service, with its settings; Refused for a name that is not configured, or whose class cannot be loaded."""
+    good, bad = _loaded()
+    if name in good:
+        return good[name]()
+    if name in bad:
+        raise Refused(bad[name])
+    known = ', '.join(sorted(good)) or 'none'
+    raise Refused(' '.join([f'{name!r} is not in {SETTING} (there: {known}).', *bad.values()]))
+
+
+def config_of(which: type[ForcedPhotometryService]) -> Mapping[str, Any]:
+    """The settings of a service, by its class."""
+    for entry in configured().values():
+        if entry['class'].rpartition('.')[2] == which.__name__ and import_string(entry['class']) is which:
+            return entry
+    return {}
+
+
+def _reset(*, setting: str, **_: Any) -> None:
+    if setting in (SETTING, conf.NAME):
+        _loaded.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid='tom_forced_phot.registry')

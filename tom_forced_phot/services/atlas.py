@@ -1,0 +1,279 @@
+"""The ATLAS forced photometry server, https://fallingstar-data.com/forcedphot.
+
+Wire facts: lukeshingles/atlasserver at 5cc8859 (2026-08): the server's own source, a Django REST Framework application.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from crispy_forms.layout import Column, Layout, Row
+from django import forms
+
+from tom_forced_phot.exceptions import Refused, UnexpectedReply
+from tom_forced_phot.photometry import Measurements
+from tom_forced_phot.readers import read_atlas
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.forms import DatesForm
+from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, Split
+from tom_forced_phot.services.replies import check, json_of, sentence
+from tom_forced_phot.states import QueryState
+
+NO_DATA = 'No data returned'
+#: Degrees; the server gives back what it was given, so this is rounding only.
+SAME = 1e-4
+PAGE = 100
+
+
+class AtlasForm(DatesForm):
+    """Dates, and which images."""
+
+    use_reduced = forms.BooleanField(
+        required=False,
+        label='Reduced images',
+        help_text='Measure on the reduced images instead of the difference images (no template is subtracted).',
+    )
+
+    def layout(self) -> Any:
+        """Dates side by side."""
+        return Layout(Row(Column('min_date'), Column('max_date')), 'use_reduced')
+
+
+class AtlasForcedPhotometryService(ForcedPhotometryService):
+    """Forced photometry at any position of the sky, on difference or reduced images, since 2015."""
+
+    name = 'ATLAS'
+    info_url = 'https://fallingstar-data.com/forcedphot/apiguide/'
+    service_notes = 'Without a first date the server measures the last 30 days.'
+    default_url = 'https://fallingstar-data.com/forcedphot'
+    credentials = {'api_key': 'ATLAS_FORCED_PHOTOMETRY_API_KEY'}
+    reduction = 'difference'
+    batch_size = 100  # lines of radeclist
+    moving_targets = True
+    earliest = 57200.0  # mid 2015: ATLAS' first light
+    has_reader = True
+    open_jobs = 400  # the server refuses more than 500 tasks of a user that have not begun
+    writes_a_minute = 50  # the server allows 60 a user
+    reads_a_minute = 300  # and, since 2026-08, 600
+    look_again = (15.0, 600.0)
+    patience = 7 * 86400.0
+
+    def get_form(self) -> type[DatesForm]:
+        """Dates, and which images."""
+        return AtlasForm
+
+    def get_data_product_type(self) -> str:
+        """As the toolkit's own service."""
+        return 'atlas_photometry'
+
+    def secrets(self) -> Secrets:
+        """The token."""
+        token = self.credential('api_key')
+        return Secrets(headers={'Authorization': f'Token {token}'} if token else {})
+
+    def parameters(self, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """Dates, and the kind of image as what the points are called."""
+        found = super().parameters(cleaned, now)
+        if cleaned.get('use_reduced'):
+            found['reduction'] = 'reduced'
+        return found
+
+    def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
+        """Fixed positions with the same dates and images: radeclist has no room for a motion of its own."""
+        if position.moving or position.proper_motion:
+            return None
+        return sorted(parameters.items())
+
+    def submit(self, job: Job) -> Request:
+        """One position, or a list of them."""
+        fields: dict[str, Any] = {'send_email': 'False', 'comment': job.mark}
+        fields['use_reduced'] = str(job.parameters.get('reduction') == 'reduced')
+        for key in ('mjd_min', 'mjd_max'):
+            if job.parameters.get(key) is not None:
+                fields[key] = f'{job.parameters[key]:.5f}'
+        if len(job.positions) > 1:
+            fields['radeclist'] = '\n'.join(f'{each.ra:.7f},{each.dec:.7f}' for each in job.positions)
+        else:
+            fields |= _one(job.positions[0])
+        return Request('POST', 'queue/', form=tuple(fields.items()), changes=True)
+
+    def submitted(self, job: Job, reply: Reply) -> Answer:
+        """The tasks, in the order of the positions."""
+        if reply.status == 400 and len(job.positions) > 1:
+            raise _split(reply, len(job.positions))
+        request = self.submit(job)
+        body = json_of(check(reply, request, self.name), self.name)
+        tasks = body if isinstance(body, list) else [body]
+        if len(tasks) != len(job.positions):
+            raise UnexpectedReply(f'ATLAS made {len(tasks)} tasks of {len(job.positions)} positions.')
+        return Answer({index: _accepted(task, job.positions[index]) for index, task in enumerate(tasks)})
+
+    def look_up(self, job: Job) -> Request:
+        """The user's tasks, a page at a time; our mark is in their comment."""
+        return Request('GET', 'queue/', query=(('pagesize', str(PAGE)),))
+
+    def found(self, job: Job, reply: Reply, answer: Answer) -> Answer:
+        """Tasks that carry our mark, by their position."""
+        body = _page(check(reply, self.look_up(job), self.name), self.name)
+        tasks = body['results']
+        parts = dict(answer.parts)
+        for task in tasks:
+            if task.get('comment') == job.mark:
+                index = _index_of(task, job, parts)
+                if index is not None:
+                    parts[index] = _accepted(task, job.positions[index])
+        older = job.last_sent is not None and bool(tasks) and all(_before(task, job.last_sent) for task in tasks)
+        complete = len(parts) == len(job.positions)
+        return Answer(parts, more=None if complete or older else _next(body))
+
+    def status(self, job: Job, parts: Sequence[Part]) -> Request:
+        """One task, or the list of the user's tasks."""
+        if len(parts) == 1:
+            return Request('GET', f'queue/{_id(parts[0])}/')
+        return Request('GET', 'queue/', query=(('pagesize', str(PAGE)),))
+
+    def progress(self, job: Job, parts: Sequence[Part], reply: Reply, answer: Answer) -> Answer:
+        """How the tasks are."""
+        request = self.status(job, parts)
+        if len(parts) == 1:
+            if reply.status == 404:
+                return Answer({parts[0].index: _gone()})
+            return Answer({parts[0].index: _progress(json_of(check(reply, request, self.name), self.name))})
+        body = _page(check(reply, request, self.name), self.name)
+        wanted = {_id(part): part.index for part in parts}
+        seen = dict(answer.parts)
+        for task in body['results']:
+            if task.get('id') in wanted:
+                seen[wanted[task['id']]] = _progress(task)
+        more = _next(body) if len(seen) < len(parts) else None
+        if more is None:
+            seen |= {part.index: _gone() for part in parts if part.index not in seen}
+        return Answer(seen, more=more)
+
+    def results(self, job: Job, part: Part) -> Sequence[Request]:
+        """The result file, at the address the task named."""
+        return [Request('GET', str(part.remote['result_url']))]
+
+    def read(self, content: bytes) -> Measurements:
+        """The result file."""
+        return read_atlas(content)
+
+    def clean_up(self, job: Job, part: Part) -> Request | None:
+        """The server asks its users to delete finished tasks."""
+        if self.config.get('delete_finished', True) is False:
+            return None
+        return Request('DELETE', f'queue/{_id(part)}/')
+
+    def cancel(self, job: Job, part: Part) -> Request | None:
+        """Deleting a task stops it."""
+        return Request('DELETE', f'queue/{_id(part)}/')
+
+
+def _one(position: Position) -> dict[str, str]:
+    if position.moving:
+        return {'mpc_name': position.mpc_name}
+    fields = {'ra': f'{position.ra:.7f}', 'dec': f'{position.dec:.7f}'}
+    if position.proper_motion:
+        fields['propermotion_ra'] = f'{position.pm_ra or 0.0:g}'
+        fields['propermotion_dec'] = f'{position.pm_dec or 0.0:g}'
+        fields['radec_epoch_year'] = f'{position.epoch or 2000.0:.1f}'
+    return fields
+
+
+def _split(reply: Reply, number: int) -> Exception:
+    """A list answers a list: an entry for each position, empty for those that are right; otherwise nobody knows which."""
+    try:
+        body = reply.json()
+    except ValueError:
+        body = None
+    if isinstance(body, list) and len(body) == number:
+        bad = {index: sentence(Reply(400, _dumped(each))) for index, each in enumerate(body) if each}
+        if bad:
+            return Split(bad, 'ATLAS refused some positions.')
+    text = f'ATLAS refused it (400): {sentence(reply)}'
+    if isinstance(body, dict) and set(body) <= {'non_field_errors', 'detail', 'mjd_min', 'mjd_max'}:
+        return Refused(text)  # what it complains about is the same for every position
+    return Split({}, text)
+
+
+def _dumped(found: Any) -> bytes:
+    return json.dumps(found).encode()
+
+
+def _accepted(task: Any, position: Position) -> Progress:
+    if not isinstance(task, Mapping) or not isinstance(task.get('id'), int):
+        raise UnexpectedReply(f'ATLAS answered with a task without a number: {str(task)[:300]}')
+    if not position.moving and not _near(task, position):
+        raise UnexpectedReply(f'ATLAS made task {task["id"]} for another position than {position.ra}, {position.dec}.')
+    return _progress(task)
+
+
+def _near(task: Mapping[str, Any], position: Position) -> bool:
+    try:
+        turn = abs(float(task['ra']) - float(position.ra or 0.0)) % 360
+        return min(turn, 360 - turn) < SAME and abs(float(task['dec']) - float(position.dec or 0.0)) < SAME
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _index_of(task: Mapping[str, Any], job: Job, taken: Mapping[int, Progress]) -> int | None:
+    for index, position in enumerate(job.positions):
+        same = task.get('mpc_name') == position.mpc_name if position.moving else _near(task, position)
+        if same and index not in taken:
+            return index
+    return None
+
+
+def _progress(task: Any) -> Progress:
+    if not isinstance(task, Mapping) or 'finishtimestamp' not in task:
+        raise UnexpectedReply(f'ATLAS answered with something that is no task: {str(task)[:300]}')
+    remote = {'id': task.get('id')}
+    error, address = task.get('error_msg'), task.get('result_url')
+    if task['finishtimestamp']:
+        if address:
+            return Progress(QueryState.RESULT, remote=remote | {'result_url': address})
+        if error == NO_DATA or not error:
+            return Progress(QueryState.NO_DATA, 'ATLAS has no image of this position at these dates.', remote)
+        return Progress(QueryState.FAILED, f'ATLAS says: {error}', remote)
+    if task.get('starttimestamp'):
+        return Progress(QueryState.RUNNING, 'ATLAS is measuring.', remote)
+    place = task.get('queuepos')
+    if not isinstance(place, int):
+        return Progress(QueryState.SUBMITTED, 'Waiting in the queue of ATLAS.', remote)
+    # a task takes about a minute, and sixteen of different users run at once
+    return Progress(
+        QueryState.SUBMITTED, f'Number {place + 1} in the queue of ATLAS.', remote | {'place': place}, 10.0 + 5.0 * place
+    )
+
+
+def _gone() -> Progress:
+    return Progress(QueryState.EXPIRED, 'ATLAS no longer has this task: it was deleted there, or is older than a month. Ask again.')
+
+
+def _page(reply: Reply, name: str) -> dict[str, Any]:
+    body = json_of(reply, name)
+    if not isinstance(body, dict) or not isinstance(body.get('results'), list):
+        raise UnexpectedReply(f'ATLAS answered with something that is no list of tasks: {str(body)[:300]}')
+    return body
+
+
+def _next(body: Mapping[str, Any]) -> Request | None:
+    return Request('GET', str(body['next'])) if body.get('next') else None
+
+
+def _before(task: Mapping[str, Any], instant: datetime) -> bool:
+    """Whether the task was made before the request went out, with an hour for clocks that differ."""
+    try:
+        made = datetime.fromisoformat(str(task['timestamp']).replace('Z', '+00:00'))
+    except (KeyError, ValueError):
+        return False
+    if made.tzinfo is None:
+        made = made.replace(tzinfo=timezone.utc)
+    return made < instant - timedelta(hours=1)
+
+
+def _id(part: Part) -> Any:
+    return part.remote.get('id')

@@ -1,0 +1,221 @@
+"""What a forced photometry service is: what the host and its pages call, and what the engine calls.
+
+A service written as the toolkit's tutorial does overrides ``query_service`` and does all itself. A resumable one describes its
+requests and replies instead, and the engine does the rest: nothing in it touches a socket, a file or a row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from tom_dataproducts.single_target_data_service.single_target_data_service import SingleTargetDataServiceException
+
+from tom_forced_phot.dates import mjd_of
+from tom_forced_phot.photometry import Measurements
+from tom_forced_phot.services.forms import BaseForcedPhotometryQueryForm
+from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Request, Secrets
+
+
+class ForcedPhotometryServiceException(SingleTargetDataServiceException):
+    """A service says no to a person; the host's page shows the text."""
+
+
+#: What ``query_service`` of a resumable service does when the host's page calls it; set by the engine when the app is ready.
+ask: Callable[[ForcedPhotometryService, Mapping[str, Any]], None] | None = None
+#: Texts that settings files hold before somebody writes a credential there.
+PLACEHOLDERS = {'', 'your atlas account api token', 'MAST_API_TOKEN not set'}
+
+
+class ForcedPhotometryService:
+    """One service. Class attributes say what it can do."""
+
+    name = 'BaseForcedPhotometryService'
+    info_url: str | None = None
+    service_notes: str | None = None
+    data_service_type = 'Forced photometry'
+
+    #: Key -> name of the environment variable that also may hold it. All are needed.
+    credentials: ClassVar[Mapping[str, str]] = {}
+    default_url = ''
+    #: The kind of photometry stored where ``parameters()`` names none; part of what tells points apart.
+    reduction = ''
+    batch_size = 1
+    moving_targets = False
+    #: Degrees; nothing is measured south of it.
+    southern_limit = -90.0
+    #: MJD; nothing was measured before it.
+    earliest = 0.0
+    #: Whether sending twice does no harm at the service, so that a lost reply needs no look-up.
+    repeatable = False
+    #: Whether it is read by the engine's own reader (``read``), or by the site's DATA_PROCESSORS.
+    has_reader = False
+    open_jobs = 100
+    writes_a_minute = 30
+    reads_a_minute = 120
+    #: Seconds: the soonest and the latest next look; how long a look-up after a lost reply is not believed; until a query fails.
+    look_again = (20.0, 600.0)
+    settle_time = 60.0
+    patience = 3 * 86400.0
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        """``config`` is this service's entry in FORCED_PHOTOMETRY_SERVICES; looked up there where it is left out."""
+        self._config = config
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """This service's entry in FORCED_PHOTOMETRY_SERVICES."""
+        if self._config is None:
+            from tom_forced_phot import registry
+
+            self._config = registry.config_of(type(self))
+        return self._config
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return str(self.config.get('url') or self.default_url).rstrip('/')
+
+    def credential(self, key: str) -> str:
+        """One credential from the settings or the environment; empty where there is none, or only the placeholder text."""
+        found = str(self.config.get(key) or '')
+        if found in PLACEHOLDERS:
+            found = os.environ.get(self.credentials.get(key, ''), '')
+        return '' if found in PLACEHOLDERS else found
+
+    def missing_credentials(self) -> list[str]:
+        """The keys that have no value."""
+        return [key for key in self.credentials if not self.credential(key)]
+
+    # What the host and the pages call
+
+    def get_form(self) -> type[BaseForcedPhotometryQueryForm]:
+        """The class of the form."""
+        return BaseForcedPhotometryQueryForm
+
+    def get_data_product_type(self) -> str:
+        """The type of its data products, a key of DATA_PRODUCT_TYPES and DATA_PROCESSORS."""
+        return 'photometry'
+
+    def get_success_message(self) -> str:
+        """What a person reads after asking."""
+        return f'{self.name} is asked. The points appear in the photometry tab when the answer is there.'
+
+    def validate_form(self, query_parameters: Mapping[str, Any]) -> None:
+        """Whether it would work, without asking; ForcedPhotometryServiceException where not."""
+
+    def get_context_data(self) -> dict[str, Any]:
+        """For the page of the form."""
+        return {
+            'info_url': self.info_url,
+            'service_notes': self.service_notes,
+            'data_service_type': self.data_service_type,
+        }
+
+    def query_service(self, query_parameters: Mapping[str, Any]) -> Any:
+        """Ask, as the host's page does, with the form's cleaned data; a service of the tutorial's kind overrides this."""
+        if ask is None:
+            raise ForcedPhotometryServiceException("'tom_forced_phot' is not in INSTALLED_APPS.")
+        ask(self, query_parameters)
+
+    @classmethod
+    def does_all_itself(cls) -> bool:
+        """Whether it is of the tutorial's kind."""
+        return cls.query_service is not ForcedPhotometryService.query_service
+
+    # What the engine calls: values in, values out
+
+    def secrets(self) -> Secrets:
+        """What goes with every request to prove who we are."""
+        return Secrets()
+
+    def parameters(self, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """What was asked, from the form's cleaned data, in a form that can be stored and compared."""
+        found: dict[str, Any] = {'reduction': self.reduction}
+        for name, key in (('min_date', 'mjd_min'), ('max_date', 'mjd_max')):
+            if cleaned.get(name) is not None:
+                found[key] = round(float(cleaned[name]), 5)
+        return found
+
+    def objection(self, position: Position, parameters: Mapping[str, Any], now: datetime) -> str:
+        """Why this cannot be asked; empty where it can."""
+        if position.moving:
+            if not self.moving_targets:
+                return f'{self.name} measures only fixed positions: {position.name} is a moving target.'
+            if not position.mpc_name:
+                return f'{position.name} needs a name that the Minor Planet Center knows.'
+        elif position.ra is None or position.dec is None:
+            return f'{position.name} has no coordinates.'
+        elif position.dec < self.southern_limit:
+            return (
+                f'{self.name} sees nothing south of declination {self.southern_limit:g}; {position.name} is at {position.dec:.2f}.'
+            )
+        return self._objection_to_dates(parameters, now)
+
+    def _objection_to_dates(self, parameters: Mapping[str, Any], now: datetime) -> str:
+        first, last = parameters.get('mjd_min'), parameters.get('mjd_max')
+        if first is not None and last is not None and last <= first:
+            return 'The end must be later than the beginning.'
+        if last is not None and last <= self.earliest:
+            return f'{self.name} has measured since MJD {self.earliest:g}; the end asked for is MJD {last:g}.'
+        if first is not None and first >= mjd_of(now):
+            return f'The beginning asked for, MJD {first:g}, is in the future.'
+        return ''
+
+    def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
+        """Questions with equal values go out in one request; None for one that goes alone."""
+        return None
+
+    def submit(self, job: Job) -> Request:
+        """The request that asks."""
+        raise NotImplementedError
+
+    def submitted(self, job: Job, reply: Reply) -> Answer:
+        """What became of each position; errors by class, ``Split`` where only some were refused."""
+        raise NotImplementedError
+
+    def look_up(self, job: Job) -> Request:
+        """The request that finds a job whose reply was lost."""
+        raise NotImplementedError
+
+    def found(self, job: Job, reply: Reply, answer: Answer) -> Answer:
+        """``answer`` (of the pages before) and what this page adds; without parts where the job is not there."""
+        raise NotImplementedError
+
+    def status(self, job: Job, parts: Sequence[Part]) -> Request:
+        """The request that asks how these positions are."""
+        raise NotImplementedError
+
+    def progress(self, job: Job, parts: Sequence[Part], reply: Reply, answer: Answer) -> Answer:
+        """``answer`` (of the pages before) and what this page adds."""
+        raise NotImplementedError
+
+    def results(self, job: Job, part: Part) -> Sequence[Request]:
+        """The requests that fetch the result."""
+        raise NotImplementedError
+
+    def pack(self, job: Job, part: Part, replies: Sequence[Reply]) -> bytes:
+        """The file that is kept: what the service sent, untouched."""
+        return replies[0].content
+
+    def read(self, content: bytes) -> Measurements:
+        """The file as measurements; BadFile where it is none."""
+        raise NotImplementedError
+
+    def belongs(self, content: bytes, part: Part) -> str:
+        """Why the file is not the answer to this question; empty where it is."""
+        return ''
+
+    def clean_up(self, job: Job, part: Part) -> Request | None:
+        """The request that removes a finished job at the service, where that is polite."""
+        return None
+
+    def cancel(self, job: Job, part: Part) -> Request | None:
+        """The request that stops an unfinished job, where that is possible."""
+        return None
+
+
+#: The name that the toolkit's tutorial uses.
+BaseForcedPhotometryService = ForcedPhotometryService

@@ -1,0 +1,111 @@
+"""Which error a reply is, by its status; and one readable sentence out of any error body. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any
+
+from tom_forced_phot.exceptions import Credentials, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
+from tom_forced_phot.services.protocol import Reply, Request
+
+SHOWN = 300
+DEFAULT_WAIT = 60.0
+LONGEST_WAIT = 3600.0
+#: 'Expected available in 1 second.' has no plural (Django REST Framework): a client that looks for 'seconds' misses it.
+WAIT = re.compile(r'(\d+(?:\.\d+)?)\s*(second|minute|hour)', re.IGNORECASE)
+UNITS = {'second': 1.0, 'minute': 60.0, 'hour': 3600.0}
+GENERAL = {'non_field_errors', 'detail', '__all__', 'error', 'errors', 'message'}
+
+
+def check(reply: Reply, request: Request, name: str) -> Reply:
+    """The reply if the status is a success; otherwise the error it means, by class."""
+    if 200 <= reply.status < 300:
+        return reply
+    says = f'{name} answered {reply.status}'
+    if reply.status == 429:
+        seconds = wait_of(reply)
+        raise Throttled(f'{name} wants fewer requests: it is asked again in {seconds:.0f} s.', seconds)
+    if reply.status in (401, 403):
+        raise Credentials(f'{name} does not accept the credentials ({reply.status}): {sentence(reply)}')
+    if reply.status >= 500 or reply.status == 408:
+        text = f'{says}: {sentence(reply)}'
+        raise (Uncertain if request.changes else Temporary)(text)
+    if 400 <= reply.status < 500:
+        raise Refused(f'{name} refused it ({reply.status}): {sentence(reply)}')
+    raise UnexpectedReply(f'{says}: {beginning(reply)}')
+
+
+def json_of(reply: Reply, name: str) -> Any:
+    """The JSON body; UnexpectedReply where it is something else."""
+    try:
+        return reply.json()
+    except ValueError:
+        raise UnexpectedReply(f'{name} answered {reply.status} with something that is no JSON: {beginning(reply)}') from None
+
+
+def beginning(reply: Reply) -> str:
+    """The first 300 characters of the body, on one line."""
+    text = ' '.join(reply.text[: 4 * SHOWN].split())
+    return repr(text[:SHOWN]) if text else 'an empty body'
+
+
+def sentence(reply: Reply) -> str:
+    """What an error body says: JSON of any nesting, HTML or text."""
+    try:
+        found = list(_texts(reply.json()))
+    except ValueError:
+        found = [readable(reply.text)]
+    text = ' '.join(dict.fromkeys(part for part in found if part))
+    return text[:SHOWN] or 'no explanation.'
+
+
+def readable(html: str) -> str:
+    """The text of a page, without its title, markup and line breaks."""
+    body = re.sub(r'(?is)<(script|style|title)\b.*?</\1\s*>', ' ', html[:20_000])
+    text = ' '.join(unescape(re.sub(r'<[^>]*>', ' ', body)).split())
+    return text or ' '.join(unescape(re.sub(r'<[^>]*>', ' ', html[:20_000])).split())
+
+
+def _texts(found: Any, path: str = '') -> Iterator[str]:
+    """Each text with the names of the fields above it; a field that repeats its parent is named once."""
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            name = str(key)
+            named = path if name in GENERAL or path.endswith(name) else f'{path} {name}'.strip()
+            yield from _texts(value, named)
+    elif isinstance(found, (list, tuple)):
+        for value in found:
+            yield from _texts(value, path)
+    elif found is not None:
+        text = str(found).strip()
+        if text:
+            yield f'{path}: {_ended(text)}' if path else _ended(text)
+
+
+def _ended(text: str) -> str:
+    return text if text[-1] in '.!?)' else f'{text}.'
+
+
+def wait_of(reply: Reply) -> float:
+    """How many seconds a 429 asks us to wait: ``Retry-After`` (seconds or a date), else its text, else a minute."""
+    header = reply.headers.get('retry-after', '').strip()
+    if header:
+        try:
+            return _bounded(float(header))
+        except ValueError:
+            pass
+        try:
+            until = parsedate_to_datetime(header)
+            return _bounded((until - parsedate_to_datetime(reply.headers['date'])).total_seconds())
+        except (KeyError, TypeError, ValueError):
+            pass
+    found = WAIT.search(reply.text)
+    return _bounded(float(found[1]) * UNITS[found[2].lower()]) if found else DEFAULT_WAIT
+
+
+def _bounded(seconds: float) -> float:
+    """At least a second, at most an hour: nobody is believed beyond that."""
+    return max(1.0, min(LONGEST_WAIT, seconds)) if seconds == seconds else DEFAULT_WAIT

@@ -1,0 +1,148 @@
+"""Standing orders: ask from the last stored point minus an overlap, everything again now and then, and pause after failures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from tom_targets.models import Target
+
+from tom_forced_phot import conf, queries
+from tom_forced_phot.dates import mjd_of
+from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
+from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
+from tom_forced_phot.states import QueryState
+
+logger = logging.getLogger(__name__)
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of a subscription asked for."""
+
+    subscription: PhotometrySubscription
+    asked: int
+    declined: int
+
+
+def first_date(last_point: datetime | None, now: datetime, *, full: bool, least: float | None, overlap: timedelta) -> float | None:
+    """From which MJD to ask: the last point minus the overlap, but not before what the subscription says; all where it is full."""
+    if full or last_point is None:
+        return least
+    found = mjd_of(min(last_point, now) - overlap)
+    return found if least is None else max(least, found)
+
+
+def ask_due(now: datetime) -> list[Round]:
+    """One round of every subscription whose time has come."""
+    rows = PhotometrySubscription.objects.filter(active=True).filter(Q(next_round=None) | Q(next_round__lte=now))
+    done = []
+    for subscription in rows.select_related('target', 'target_list', 'owner').order_by('pk'):
+        if subscription.until is not None and now >= subscription.until:
+            _pause(subscription, f'It ended on {subscription.until:%Y-%m-%d}, as planned.')
+        elif _take(subscription, now):
+            done.append(_round(subscription, now))
+    return done
+
+
+def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
+    """Only one of two commands at once goes on with a subscription."""
+    rows = PhotometrySubscription.objects.filter(pk=subscription.pk, active=True, next_round=subscription.next_round)
+    later = now + timedelta(hours=max(subscription.interval_hours, 0.1))
+    return bool(rows.update(next_round=later, last_round=now))
+
+
+def _round(subscription: PhotometrySubscription, now: datetime) -> Round:
+    full = subscription.last_full is None or now - subscription.last_full >= timedelta(days=conf.get('FULL_DAYS'))
+    asked, reasons = [], []
+    for target in _targets(subscription):
+        try:
+            cleaned = _cleaned(subscription, target, now, full)
+            asked.append(queries.ask(subscription.service, target, cleaned, subscription.owner, now, subscription))
+        except ForcedPhotometryError as error:
+            reasons.append(f'{target.name}: {error}')
+            if not isinstance(error, Refused):
+                break  # no credentials: the same for every target
+    rows = PhotometrySubscription.objects.filter(pk=subscription.pk)
+    if asked:
+        rows.update(reason='', **({'last_full': now} if full else {}))
+    elif reasons:
+        _failed(subscription, ' '.join(reasons[:SHOWN]))
+    else:
+        rows.update(reason='There is no target in its list.')
+    if queries.has_workers():
+        queries.enqueue([each.query.pk for each in asked if each.created])
+    return Round(subscription, len(asked), len(reasons))
+
+
+def _targets(subscription: PhotometrySubscription) -> Iterable[Any]:
+    if subscription.target_list is not None:
+        return Target.objects.filter(pk__in=subscription.target_list.targets.values('pk')).order_by('pk')
+    return Target.objects.filter(pk=subscription.target_id)
+
+
+def _cleaned(subscription: PhotometrySubscription, target: Any, now: datetime, full: bool) -> dict[str, Any]:
+    cleaned = dict(subscription.parameters)
+    curve = LightCurve.objects.filter(target_id=target.pk, service=subscription.service).first()
+    cleaned['min_date'] = first_date(
+        curve.last_point if curve else None,
+        now,
+        full=full,
+        least=cleaned.get('min_date'),
+        overlap=timedelta(days=conf.get('OVERLAP_DAYS')),
+    )
+    return cleaned
+
+
+def judge(now: datetime) -> list[PhotometrySubscription]:
+    """Count rounds that brought nothing but failures; those that pause themselves for it."""
+    paused = []
+    for subscription in PhotometrySubscription.objects.filter(active=True).exclude(last_round=None):
+        mine = PhotometryQuery.objects.filter(subscription=subscription, created__gte=subscription.last_round)
+        states = set(mine.values_list('state', flat=True))
+        if not states or states & set(QueryState.open_values()):
+            continue
+        bad = {str(QueryState.FAILED), str(QueryState.EXPIRED)}
+        if states <= bad:
+            last = mine.filter(state__in=bad).order_by('-closed').values_list('message', flat=True).first()
+            if _count_once(subscription, now) and _failed(subscription, str(last)):
+                paused.append(subscription)
+        elif states - bad - {str(QueryState.CANCELLED)}:
+            PhotometrySubscription.objects.filter(pk=subscription.pk).exclude(failures=0).update(failures=0)
+    return paused
+
+
+def _count_once(subscription: PhotometrySubscription, now: datetime) -> bool:
+    """A round is judged once: its queries are let go from the subscription's newest round."""
+    rows = PhotometrySubscription.objects.filter(pk=subscription.pk, last_round=subscription.last_round, last_judged=None)
+    rows |= PhotometrySubscription.objects.filter(
+        pk=subscription.pk, last_round=subscription.last_round, last_judged__lt=subscription.last_round
+    )
+    return bool(rows.update(last_judged=now))
+
+
+def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
+    """One failed round more; whether it is paused for it."""
+    rows = PhotometrySubscription.objects.filter(pk=subscription.pk)
+    with transaction.atomic():
+        rows.update(failures=F('failures') + 1, reason=reason)
+        subscription.refresh_from_db()
+        if subscription.failures < conf.get('SUBSCRIPTION_FAILURES'):
+            return False
+    _pause(subscription, f'Paused after {subscription.failures} failed rounds in a row. Last: {reason}')
+    return True
+
+
+def _pause(subscription: PhotometrySubscription, reason: str) -> None:
+    PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason)
+    logger.warning(
+        'A photometry subscription paused itself: %s',
+        reason,
+        extra={'event': 'subscription_paused', 'subscription': subscription.pk},
+    )
