@@ -49,7 +49,7 @@ def _number(text: str) -> float | None:
 
 
 def _calendar(text: str) -> float:
-    plain = text.replace('T', ' ').removesuffix(' UTC').removesuffix('Z').strip()
+    plain = text.removesuffix(' UTC').removesuffix('Z').replace('T', ' ').strip()
     for shape in SHAPES:
         try:
             return mjd_of(datetime.strptime(plain, shape).replace(tzinfo=timezone.utc))

@@ -97,12 +97,6 @@ class IllegalMove(ValueError):
     """A state that cannot follow the other."""
 
 
-def check_query(before: QueryState, after: QueryState) -> None:
-    """IllegalMove unless ``after`` may follow ``before`` or is the same open state."""
-    if after not in QUERY_MOVES[before] and not (after == before and before in OPEN):
-        raise IllegalMove(f'A query cannot go from {before} to {after}.')
-
-
 def check_job(before: JobState, after: JobState) -> None:
     """IllegalMove unless ``after`` may follow ``before`` or is the same open state."""
     if after not in JOB_MOVES[before] and not (after == before and before is not J.CLOSED):

@@ -61,6 +61,8 @@ def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: 
         reply = http.send(request, service.url, service.secrets())
         http.log_call(service.name, request, reply, {'job': row.pk, 'index': part.index})
         replies.append(_checked(reply, service.name, request))
+    if not any(reply.content.strip() for reply in replies) and not service.empty_is_no_data:
+        raise UnexpectedReply(f'{service.name} sent an empty result.')
     return service.pack(job, part, replies)
 
 
