@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -20,3 +22,9 @@ class TomForcedPhotConfig(AppConfig):
         signals.connect()
         checks.register_all()
         base.ask = hosted.ask
+
+    def include_url_paths(self) -> list[Any]:
+        """URLs of the host that are answered here (an integration point of the host)."""
+        from tom_forced_phot.shadows import url_paths
+
+        return url_paths()

@@ -79,7 +79,8 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
         claim = rows.claim_query(query, now)
         return now + timedelta(seconds=30) if claim is None else own.run(query, claim, service, clock)
     if step is Step.GIVE_UP:
-        return _give_up(query, service, now)
+        _give_up(query, service, now)
+        return None
     if step is Step.FETCH:
         claim = rows.claim_query(query, now)
         return now + timedelta(seconds=5) if claim is None else fetching.fetch(query, claim, service, clock)

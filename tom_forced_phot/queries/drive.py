@@ -120,11 +120,11 @@ def drive(
 
 def overdue(now: datetime, most: int) -> list[int]:
     """Queries nobody came back to, each given to one caller only: their time is set anew by a conditional UPDATE."""
-    found = []
+    found: list[int] = []
     late = due(now - OVERDUE).filter(next_step__lte=now - OVERDUE).values_list('pk', 'next_step')
     for pk, before in late[: 2 * most]:
         rows = PhotometryQuery.objects.filter(pk=pk, next_step=before)
-        if len(found) < most and rows.update(next_step=F('next_step') + (now - before)):
+        if before is not None and len(found) < most and rows.update(next_step=now):
             found.append(pk)
     return found
 

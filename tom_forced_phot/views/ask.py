@@ -1,0 +1,66 @@
+"""The host's page that asks a service about one target: with the target's permission checked, the user known, and errors shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from tom_dataproducts.views import SingleTargetDataServiceQueryView
+from tom_targets.models import Target
+from tom_targets.permissions import targets_for_user
+
+from tom_forced_phot import conf, queries, registry
+from tom_forced_phot.exceptions import ForcedPhotometryError
+from tom_forced_phot.states import QueryState
+
+
+@method_decorator(sensitive_post_parameters(), name='dispatch')
+class AskView(SingleTargetDataServiceQueryView):
+    """The host's view. Services that are not ours are left to it, but for the permission on the target."""
+
+    def get_target(self) -> Any:
+        """The target, if this user may add data to it; otherwise it does not exist."""
+        allowed = targets_for_user(self.request.user, Target.objects.all(), 'change_target')
+        try:
+            return allowed.get(pk=int(self.get_target_id()))
+        except (TypeError, ValueError, Target.DoesNotExist):
+            raise Http404('There is no such target, or you may not ask about it.') from None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check the target before anything else; who is not logged in is sent to the login first."""
+        if request.user.is_authenticated:
+            self.get_target()
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, *args: Any, **kwargs: Any) -> Any:
+        """The form that was sent, so that each error stands beside its field (the host shows an empty one)."""
+        context = super().get_context_data(*args, **kwargs)
+        if context['form'].is_bound:
+            context['query_form'] = context['form']
+        return context
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask in the user's name."""
+        name = self.get_service()
+        if name not in registry.services():
+            return super().post(request, *args, **kwargs)
+        form = self.get_form()
+        if not form.is_valid():
+            return self.form_invalid(form)
+        target = self.get_target()
+        try:
+            asked = queries.ask(name, target, form.cleaned_data, request.user, conf.utc_now())
+        except ForcedPhotometryError as error:
+            form.add_error(None, str(error))
+            return self.form_invalid(form)
+        said = queries.start([asked.query.pk]) if asked.created else 'The same question is open already; its answer is yours too.'
+        asked.query.refresh_from_db()
+        failed = asked.query.state in (QueryState.FAILED, QueryState.EXPIRED)
+        success = registry.service(name).get_success_message()
+        messages.add_message(request, messages.ERROR if failed else messages.INFO, said or success)
+        return redirect(reverse('tom_targets:detail', kwargs={'pk': target.pk}) + '?tab=photometry')
