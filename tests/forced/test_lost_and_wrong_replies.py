@@ -66,13 +66,23 @@ def test_throttling_is_obeyed_by_everybody(atlas: Any, clock: Hands, make_target
     assert len(atlas.service.log()) == 2
 
 
-def test_a_refusal_is_one_readable_sentence(atlas: Any, clock: Hands, target: Any) -> None:
-    atlas.service.configure(most_queued=0)
-    query = ask(target, clock)
+def test_a_refusal_is_one_readable_sentence(atlas: Any, clock: Hands, make_target: Any) -> None:
+    query = ask(make_target(name='Ceres; Pallas', type='NON_SIDEREAL', ra=None, dec=None), clock)
     ended(clock, hours=2)
     query = fresh(query)
     assert (query.state, query.problem) == ('failed', 'Refused')
-    assert query.message == 'ATLAS refused it (400): ERROR: You have too many queued tasks (0).'
+    assert query.message.startswith('ATLAS refused it (400): mpc_name: ')
+
+
+def test_a_full_queue_at_the_service_is_waited_for(atlas: Any, clock: Hands, target: Any) -> None:
+    atlas.service.configure(most_queued=0)
+    query = ask(target, clock)
+    queries.run(clock)
+    assert fresh(query).state == 'queued'
+    assert 'too many queued tasks' in fresh(query).message
+    atlas.service.configure(most_queued=500)
+    until(clock, 'done')
+    assert len(atlas.service.log()) == 1
 
 
 def test_a_result_at_a_foreign_address_is_never_fetched_and_no_token_goes_there(atlas: Any, clock: Hands, target: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
-from tom_forced_phot.exceptions import Refused, UnexpectedReply
+from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_atlas
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -26,6 +26,8 @@ NO_DATA = 'No data returned'
 #: Degrees; the server gives back what it was given, so this is rounding only.
 SAME = 1e-4
 PAGE = 100
+#: A user may have 500 tasks that have not begun; others than ours may count, for people share accounts.
+FULL, FULL_WAIT = 'too many queued tasks', 300.0
 
 
 class AtlasForm(DatesForm):
@@ -102,6 +104,8 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
 
     def submitted(self, job: Job, reply: Reply) -> Answer:
         """The tasks, in the order of the positions."""
+        if reply.status == 400 and FULL in reply.text:
+            raise Throttled(f'The queue of ATLAS is full for this account: {sentence(reply)}', FULL_WAIT)
         if reply.status == 400 and len(job.positions) > 1:
             raise _split(reply, len(job.positions))
         request = self.submit(job)

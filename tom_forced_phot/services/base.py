@@ -55,6 +55,8 @@ class ForcedPhotometryService:
     open_jobs = 100
     writes_a_minute = 30
     reads_a_minute = 120
+    #: Whether a result without a single byte means that nothing was measured; otherwise it is fetched again.
+    empty_is_no_data = False
     #: Seconds: the soonest and the latest next look; how long a look-up after a lost reply is not believed; until a query fails.
     look_again = (20.0, 600.0)
     settle_time = 60.0

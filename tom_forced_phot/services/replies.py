@@ -42,7 +42,7 @@ def json_of(reply: Reply, name: str) -> Any:
     """The JSON body; UnexpectedReply where it is something else."""
     try:
         return reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for a body of brackets only
         raise UnexpectedReply(f'{name} answered {reply.status} with something that is no JSON: {beginning(reply)}') from None
 
 
@@ -56,7 +56,7 @@ def sentence(reply: Reply) -> str:
     """What an error body says: JSON of any nesting, HTML or text."""
     try:
         found = list(_texts(reply.json()))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = [readable(reply.text)]
     text = ' '.join(dict.fromkeys(part for part in found if part))
     return text[:SHOWN] or 'no explanation.'
