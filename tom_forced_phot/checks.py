@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -37,7 +38,15 @@ IDS: dict[str, str] = {
     'tom_forced_phot.W009': 'Queries are open, and neither a worker nor runforcedphotometry was at work lately.',
     'tom_forced_phot.W010': 'A service is asked without encryption.',
 }
-LOCAL = ('http://127.0.0.1', 'http://localhost', 'http://[::1]')
+LOCAL = ('127.0.0.1', 'localhost', '::1')
+#: The toolkit's classes, by name, whatever older path they are written with -> ours.
+OURS = {
+    'AtlasForcedPhotometryService': 'tom_forced_phot.services.atlas.AtlasForcedPhotometryService',
+    'PanstarrsForcedPhotometryService': 'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
+    'PanstarrsSingleTargetDataService': 'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
+    'ZtfForcedPhotometryService': 'tom_forced_phot.services.ztf.ZtfForcedPhotometryService',
+}
+PROCESSORS = {'atlas_photometry': 'AtlasProcessor', 'panstarrs_photometry': 'PanstarrsProcessor', 'ztf_photometry': 'ZtfProcessor'}
 
 
 def register_all() -> None:
@@ -90,9 +99,11 @@ def services_check(**_: Any) -> list[CheckMessage]:
     names: dict[str, str] = {}
     for key, entry in entries.items():
         try:
-            service = registry.load(key, entry)(entry)
+            service = _made(key, entry)
         except ImproperlyConfigured as error:
-            found.append(_error('E005', str(error), 'Write the dotted path of the class, or take the entry out.'))
+            right = OURS.get(entry['class'].rpartition('.')[2])
+            what = f'{right!r}' if right else 'the dotted path of the class'
+            found.append(_error('E005', str(error), f'Write {what}, or take the entry out.'))
             continue
         if service.name in names:
             text = f'{names[service.name]!r} and {key!r} in {registry.SETTING} are both services called {service.name!r}.'
@@ -102,13 +113,22 @@ def services_check(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def _made(key: str, entry: Mapping[str, Any]) -> ForcedPhotometryService:
+    """The service as everybody makes it, without an argument; ImproperlyConfigured where that fails."""
+    found = registry.load(key, entry)
+    try:
+        return found()
+    except Exception as error:  # the site's own code
+        raise ImproperlyConfigured(f'{registry.SETTING}[{key!r}]: {entry["class"]}() fails: {error!r}') from error
+
+
 def _address(key: str, service: ForcedPhotometryService) -> list[CheckMessage]:
     where = f"{registry.SETTING}[{key!r}]['url']"
     if service.does_all_itself():
         return []
     if not service.url.startswith(('https://', 'http://')):
         return [_error('E006', f'{where} is {service.url!r}.', f'For example {service.default_url!r}.')]
-    if service.url.startswith('http://') and not service.url.startswith(LOCAL):
+    if service.url.startswith('http://') and urlsplit(service.url).hostname not in LOCAL:
         return [_error('W010', f'{where} = {service.url!r}: credentials go out readable.', 'Write https.')]
     return []
 
@@ -129,14 +149,24 @@ def _product_type(key: str, service: ForcedPhotometryService) -> list[CheckMessa
         found.append(_error('E007', text, f'{kind!r}: ({kind!r}, {service.name + " photometry"!r}),'))
     path = getattr(settings, 'DATA_PROCESSORS', {}).get(kind)
     if path is None:
-        text = f'DATA_PROCESSORS lacks {kind!r}: files of {service.name} that are uploaded by hand bring no points.'
-        found.append(_error('W003', text, f"For example {kind!r}: 'tom_forced_phot.processors.AtlasProcessor'."))
+        which = 'bring no points' if service.does_all_itself() else 'that are uploaded by hand bring no points'
+        text = f'DATA_PROCESSORS lacks {kind!r}: files of {service.name} {which}.'
+        found.append(_error('W003', text, _processor(kind, service)))
     else:
         try:
             import_string(path)
         except ImportError as error:
             found.append(_error('W003', f'DATA_PROCESSORS[{kind!r}] = {path!r}: {error}', 'Write the dotted path of a class.'))
     return found
+
+
+def _processor(kind: str, service: ForcedPhotometryService) -> str:
+    if kind in PROCESSORS:
+        return f"Write {kind!r}: 'tom_forced_phot.processors.{PROCESSORS[kind]}' there."
+    base = 'tom_dataproducts.data_processor.DataProcessor'
+    if not service.does_all_itself():
+        base = 'tom_forced_phot.processors.ForcedPhotometryProcessor, with service = ' + repr(service.name)
+    return f'Write there, for {kind!r}, the dotted path of a subclass of {base}.'
 
 
 def host_check(**_: Any) -> list[CheckMessage]:
@@ -174,7 +204,7 @@ def database_check(databases: Sequence[str] | None = None, **_: Any) -> list[Che
     from tom_forced_phot.health import silence
     from tom_forced_phot.models import PhotometryQuery
 
-    if not databases:
+    if not databases or any(message.is_serious() for message in settings_check()):
         return []
     try:
         if PhotometryQuery._meta.db_table not in connection.introspection.table_names():

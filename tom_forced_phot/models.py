@@ -132,6 +132,7 @@ class PhotometryQuery(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     rejected = models.PositiveIntegerField(default=0)
     data_product = models.ForeignKey('tom_dataproducts.DataProduct', null=True, on_delete=models.SET_NULL, related_name='+')
+    wake = models.DateTimeField(null=True, help_text='For when a message to a worker is on its way: one a query.')
     to_clean = models.BooleanField(default=False, help_text='Whether the finished job is still to be deleted at the service.')
     created = models.DateTimeField()
     closed = models.DateTimeField(null=True)

@@ -123,7 +123,7 @@ def magnitude_of(flux: Floats, zero_point: Floats | float = ZERO_POINT) -> Float
 
 def magnitude_error_of(flux: Floats, error: Floats) -> Floats:
     """The first-order error of a magnitude; nan where the flux is not positive."""
-    with np.errstate(invalid='ignore', divide='ignore'):
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
         return np.where(flux > 0, POGSON * error / flux, np.nan)
 
 
@@ -134,7 +134,7 @@ def limit_of(error: Floats, sigmas: float, zero_point: Floats | float = ZERO_POI
 
 def is_detection(flux: Floats, error: Floats, threshold: float = DETECTION) -> NDArray[np.bool_]:
     """Whether the signed ratio of flux to error is above the threshold: a negative flux is never a detection."""
-    with np.errstate(invalid='ignore', divide='ignore'):
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
         return np.asarray(flux / error > threshold)
 
 

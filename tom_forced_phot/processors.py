@@ -36,7 +36,7 @@ class AtlasProcessor(ForcedPhotometryProcessor):
 class PanstarrsProcessor(ForcedPhotometryProcessor):
     """Catalogue rows of Pan-STARRS DR2 from MAST."""
 
-    service = 'PANSTARRS'
+    service = 'PanSTARRS'
 
 
 class ZtfProcessor(ForcedPhotometryProcessor):

@@ -39,9 +39,11 @@ def first_date(last_point: datetime | None, now: datetime, *, full: bool, least:
     return found if least is None else max(least, found)
 
 
-def ask_due(now: datetime) -> list[Round]:
-    """One round of every subscription whose time has come."""
+def ask_due(now: datetime, service: str | None = None) -> list[Round]:
+    """One round of every subscription (to one service) whose time has come."""
     rows = PhotometrySubscription.objects.filter(active=True).filter(Q(next_round=None) | Q(next_round__lte=now))
+    if service:
+        rows = rows.filter(service=service)
     done = []
     for subscription in rows.select_related('target', 'target_list', 'owner').order_by('pk'):
         if subscription.until is not None and now >= subscription.until:
@@ -55,30 +57,45 @@ def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
     """Only one of two commands at once goes on with a subscription."""
     rows = PhotometrySubscription.objects.filter(pk=subscription.pk, active=True, next_round=subscription.next_round)
     later = now + timedelta(hours=max(subscription.interval_hours, 0.1))
-    return bool(rows.update(next_round=later, last_round=now))
-
+    return bool(rows.update(next_round=later))
 
 def _round(subscription: PhotometrySubscription, now: datetime) -> Round:
+    """Ask about every target whose last question has ended; a round in which nothing new was asked is none."""
     full = subscription.last_full is None or now - subscription.last_full >= timedelta(days=conf.get('FULL_DAYS'))
-    asked, reasons = [], []
+    asked, reasons, waiting = [], [], _waiting(subscription)
     for target in _targets(subscription):
+        if target.pk in waiting:
+            continue
         try:
             cleaned = _cleaned(subscription, target, now, full)
             asked.append(queries.ask(subscription.service, target, cleaned, subscription.owner, now, subscription))
-        except ForcedPhotometryError as error:
+        except Refused as error:
             reasons.append(f'{target.name}: {error}')
-            if not isinstance(error, Refused):
-                break  # no credentials: the same for every target
-    rows = PhotometrySubscription.objects.filter(pk=subscription.pk)
-    if asked:
-        rows.update(reason='', **({'last_full': now} if full else {}))
-    elif reasons:
-        _failed(subscription, ' '.join(reasons[:SHOWN]))
-    else:
-        rows.update(reason='There is no target in its list.')
+        except Exception as error:  # credentials, or the code of the site: the same for every target
+            reasons.append(f'{target.name}: {error if isinstance(error, ForcedPhotometryError) else repr(error)}')
+            break
+    _note(subscription, asked, reasons, bool(waiting), full, now)
     if queries.has_workers():
         queries.enqueue([each.query.pk for each in asked if each.created])
     return Round(subscription, len(asked), len(reasons))
+
+
+def _waiting(subscription: PhotometrySubscription) -> set[int]:
+    """The targets about which an earlier round still asks."""
+    mine = PhotometryQuery.objects.filter(subscription=subscription, state__in=QueryState.open_values())
+    return set(mine.values_list('target_id', flat=True))
+
+
+def _note(
+    subscription: PhotometrySubscription, asked: list[queries.Asked], reasons: list[str], waiting: bool, full: bool, now: datetime
+) -> None:
+    rows, text = PhotometrySubscription.objects.filter(pk=subscription.pk), ' '.join(reasons[:SHOWN])
+    if asked:
+        rows.update(reason=text, last_round=now, **({'last_full': now} if full else {}))
+    elif reasons:
+        _failed(subscription, text)
+    elif not waiting:
+        rows.update(reason='There is no target in its list.')
 
 
 def _targets(subscription: PhotometrySubscription) -> Iterable[Any]:
@@ -113,13 +130,15 @@ def judge(now: datetime) -> list[PhotometrySubscription]:
             last = mine.filter(state__in=bad).order_by('-closed').values_list('message', flat=True).first()
             if _count_once(subscription, now) and _failed(subscription, str(last)):
                 paused.append(subscription)
+            # what was not brought is asked for again
+            PhotometrySubscription.objects.filter(pk=subscription.pk, last_full=subscription.last_round).update(last_full=None)
         elif states - bad - {str(QueryState.CANCELLED)}:
             PhotometrySubscription.objects.filter(pk=subscription.pk).exclude(failures=0).update(failures=0)
     return paused
 
 
 def _count_once(subscription: PhotometrySubscription, now: datetime) -> bool:
-    """A round is judged once: its queries are let go from the subscription's newest round."""
+    """A round is judged once."""
     rows = PhotometrySubscription.objects.filter(pk=subscription.pk, last_round=subscription.last_round, last_judged=None)
     rows |= PhotometrySubscription.objects.filter(
         pk=subscription.pk, last_round=subscription.last_round, last_judged__lt=subscription.last_round

@@ -10,9 +10,8 @@ from tom_forced_phot import conf, queries
 from tom_forced_phot.models import PhotometryQuery
 
 QUEUE = 'forced_photometry'
-#: A message that comes so much early waits; one that comes earlier still has a twin that will come in time.
-EARLY = timedelta(seconds=2)
-LONGEST_DELAY = 3600.0
+#: Delayed messages live in a worker's memory: what is due later than this waits for a shorter message first.
+LONGEST_DELAY, SHORTEST_DELAY = 3600.0, 0.2
 
 
 @dramatiq.actor(
@@ -26,13 +25,21 @@ def advance_query(pk: int) -> None:
     """Do one step of a query, by its id, and come back when the next is due. The row is the truth; a lost message is swept up."""
     now = conf.utc_now()
     queries.sign('worker', now)
+    if not queries.is_expected(pk, now):
+        _advance(pk)
+    for other in queries.overdue(now, conf.get('SWEEP')):
+        advance_query.send(other)
+
+
+def _advance(pk: int) -> None:
+    wake = PhotometryQuery.objects.filter(pk=pk).values_list('wake', flat=True).first()
     try:
         done = queries.advance(pk)
     except PhotometryQuery.DoesNotExist:
         return
-    early = done.again is not None and done.again - now <= EARLY
-    if done.again is not None and (done.worked or early):
-        seconds = max(0.1, min(LONGEST_DELAY, (done.again - conf.utc_now()).total_seconds()))
+    if done.again is None:
+        return
+    now = conf.utc_now()
+    seconds = max(SHORTEST_DELAY, min(LONGEST_DELAY, (done.again - now).total_seconds()))
+    if queries.expect(pk, wake, now + timedelta(seconds=seconds)):
         advance_query.send_with_options(args=(pk,), delay=int(seconds * 1000) + 50)
-    for other in queries.overdue(now, conf.get('SWEEP')):
-        advance_query.send(other)

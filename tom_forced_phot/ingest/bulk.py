@@ -1,12 +1,11 @@
 """The raw SQL of ingestion: many points read, inserted or updated in a few statements.
 
-SQLite: executemany. PostgreSQL (psycopg 3): COPY and unnest(). Any other database: the ORM's own bulk methods.
+SQLite: executemany. PostgreSQL (psycopg 3): COPY and unnest(). Any other database: :mod:`~tom_forced_phot.ingest.orm`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, TypeVar
@@ -15,7 +14,10 @@ import numpy as np
 from django.db import IntegrityError, connection, transaction
 from tom_dataproducts.models import PhotometryReducedDatum
 
-from tom_forced_phot.ingest.rows import EPOCH, FIELDS, NUMBERS, Column, Integers, instant, take
+from tom_forced_phot.ingest import orm
+from tom_forced_phot.ingest.rows import FIELDS, MARGIN, NUMBERS, Column, Integers, instant, take
+from tom_forced_phot.ingest.stored import Stored, nullable
+from tom_forced_phot.ingest.stored import columns as columns_of
 
 Model = PhotometryReducedDatum
 Item = TypeVar('Item')
@@ -24,17 +26,6 @@ SLICE = 500
 TYPES = {'timestamp': 'timestamptz', 'value': 'jsonb', **dict.fromkeys(NUMBERS, 'float8')}
 #: COPY's text format; the JSON encoder has already escaped control characters.
 ESCAPES = str.maketrans({'\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r'})
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Points as they stand in the database, in the columns of :class:`~tom_forced_phot.ingest.rows.Points`."""
-
-    ids: Integers
-    columns: Mapping[str, Column]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 def kind() -> str:
@@ -48,30 +39,48 @@ def kind() -> str:
     return ''
 
 
-def stored(target: int, service: str, reductions: Sequence[str], first: int, last: int) -> Stored:
-    """The points of one light curve between two instants (microseconds since 1970)."""
-    versions = sorted(set(reductions))
-    if not kind():
-        return _stored_by_orm(target, service, versions, first, last)
-    adapt = connection.ops.adapt_datetimefield_value
-    condition = (
-        f'{_name("target")} = %s AND {_name("source_name")} = %s AND {_name("timestamp")} BETWEEN %s AND %s '
-        f'AND {_name("reduction_version")} IN ({", ".join(["%s"] * len(versions))})'
-    )
-    readings = ', '.join(_reading(name) for name in FIELDS)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'SELECT {_name("id")}, {readings} FROM {_table()} WHERE {condition}',  # noqa: S608
-            [target, service, adapt(instant(first)), adapt(instant(last)), *versions],
+@dataclass(frozen=True)
+class Curve:
+    """The stored points of one service on one target."""
+
+    target: int
+    service: str
+    #: Every band the target has points in: with them the host's index (target, band, time) serves a range of times.
+    bands: Sequence[str]
+
+    @classmethod
+    def of(cls, target: int, service: str) -> Curve:
+        """As it stands now."""
+        bands = Model.objects.filter(target_id=target).order_by('bandpass').values_list('bandpass', flat=True).distinct()
+        return cls(target, service, list(bands))
+
+    def around(self, times: Integers, reductions: Iterable[str]) -> Stored:
+        """The points within a day of these times (microseconds since 1970), of these reductions."""
+        versions = sorted(set(reductions))
+        if not len(times) or not self.bands:
+            return columns_of([])
+        first, last = instant(int(times.min()) - MARGIN), instant(int(times.max()) + MARGIN)
+        if not kind():
+            return orm.stored(self.target, self.service, versions, first, last)
+        adapt = connection.ops.adapt_datetimefield_value
+        condition = (
+            f'{_name("target")} = %s AND {_name("source_name")} = %s AND {_name("timestamp")} BETWEEN %s AND %s '
+            f'AND {_name("bandpass")} IN ({_marks(self.bands)}) AND {_name("reduction_version")} IN ({_marks(versions)})'
         )
-        return _columns(cursor.fetchall())
+        readings = ', '.join(_reading(name) for name in FIELDS)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f'SELECT {_name("id")}, {readings} FROM {_table()} WHERE {condition}',  # noqa: S608
+                [self.target, self.service, adapt(first), adapt(last), *self.bands, *versions],
+            )
+            return columns_of(cursor.fetchall())
 
 
 def insert(columns: Mapping[str, Column], **constants: Any) -> int:
     """Insert points; how many were new to the host's unique constraints. ``constants`` by attribute, for example ``target_id``."""
     if not len(columns['value']):
         return 0
-    way = {'sqlite': _insert_sqlite, 'postgresql': _insert_postgresql}.get(kind(), _insert_by_orm)
+    way = {'sqlite': _insert_sqlite, 'postgresql': _insert_postgresql}.get(kind(), orm.insert)
     return way(columns, constants)
 
 
@@ -79,7 +88,7 @@ def update(ids: Integers, columns: Mapping[str, Column]) -> int:
     """Give points new values; how many took them: one that would equal a foreign point keeps its own."""
     if not len(ids) or not columns:
         return 0
-    way = {'sqlite': _update_sqlite, 'postgresql': _update_postgresql}.get(kind(), _update_by_orm)
+    way = {'sqlite': _update_sqlite, 'postgresql': _update_postgresql}.get(kind(), orm.update)
     try:
         with transaction.atomic():
             way(ids, columns)
@@ -115,6 +124,10 @@ def _table() -> str:
     return connection.ops.quote_name(TABLE)
 
 
+def _marks(values: Sequence[Any]) -> str:
+    return ', '.join(['%s'] * len(values))
+
+
 def _reading(field: str) -> str:
     if connection.vendor == 'postgresql':
         if field == 'timestamp':
@@ -122,20 +135,6 @@ def _reading(field: str) -> str:
         return f'{_name(field)}::text' if field == 'value' else _name(field)
     # an expression has no declared type, so that Django's converter, slow in the thousands, is not called
     return f"{_name(field)} || ''" if field == 'timestamp' else _name(field)
-
-
-def _columns(found: Sequence[Sequence[Any]]) -> Stored:
-    ids, *rest = list(zip(*found, strict=True)) or [()] * (len(FIELDS) + 1)
-    columns: dict[str, Column] = {}
-    for name, column in zip(FIELDS, rest, strict=True):
-        if name == 'timestamp':
-            kept = column if column and isinstance(column[0], int) else np.array(column, dtype='datetime64[us]')
-            columns[name] = np.array(kept).astype(np.int64)
-        elif name in NUMBERS:
-            columns[name] = np.array(column, dtype=np.float64)
-        else:
-            columns[name] = list(column)
-    return Stored(np.array(ids, dtype=np.int64), columns)
 
 
 def _layout(columns: Mapping[str, Column], constants: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,8 +154,7 @@ def _parameters(name: str, column: Column) -> list[Any]:
         zone = '' if connection.vendor == 'sqlite' else '+00'
         return [f'{moment}{zone}' for moment in np.asarray(column).astype('datetime64[us]').tolist()]
     if name in NUMBERS:
-        numbers = np.asarray(column).tolist()
-        return [None if value != value else value for value in numbers]
+        return nullable(column)
     return list(column)
 
 
@@ -255,33 +253,3 @@ def _update_postgresql(ids: Integers, columns: Mapping[str, Column]) -> None:
             f'UPDATE {_table()} AS p SET {names} FROM {_unnest(list(columns), "id")} WHERE p.{_name("id")} = v.id',  # noqa: S608
             [ids.tolist(), *given],
         )
-
-
-def _python(name: str, column: Column) -> list[Any]:
-    """A column as the ORM takes it."""
-    if name == 'timestamp':
-        return [instant(micros) for micros in np.asarray(column).tolist()]
-    return [json.loads(text) for text in column] if name == 'value' else _parameters(name, column)
-
-
-def _stored_by_orm(target: int, service: str, versions: Sequence[str], first: int, last: int) -> Stored:
-    found = Model.objects.filter(
-        target_id=target, source_name=service, reduction_version__in=versions, timestamp__range=(instant(first), instant(last))
-    ).values_list('pk', *FIELDS)
-    microsecond = (instant(1) - EPOCH).resolution
-    return _columns([(pk, (moment - EPOCH) // microsecond, json.dumps(value), *rest) for pk, moment, value, *rest in found])
-
-
-def _insert_by_orm(columns: Mapping[str, Column], constants: Mapping[str, Any]) -> int:
-    rows = zip(*(_python(name, column) for name, column in columns.items()), strict=True)
-    mine = Model.objects.filter(target_id=constants['target_id'])
-    before = mine.count()
-    made = (Model(**constants, **dict(zip(columns, row, strict=True))) for row in rows)
-    Model.objects.bulk_create(made, batch_size=SLICE, ignore_conflicts=True)
-    return mine.count() - before
-
-
-def _update_by_orm(ids: Integers, columns: Mapping[str, Column]) -> None:
-    rows: Iterator[tuple[Any, ...]] = zip(*(_python(name, column) for name, column in columns.items()), strict=True)
-    for pk, row in zip(ids.tolist(), rows, strict=True):
-        Model.objects.filter(pk=pk).update(**dict(zip(columns, row, strict=True)))

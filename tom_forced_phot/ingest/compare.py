@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.ingest.bulk import Stored
 from tom_forced_phot.ingest.rows import FIELDS, Column, Integers, Points, finite, take
+from tom_forced_phot.ingest.stored import Stored
 from tom_forced_phot.photometry import Floats, Measurements
 
 NOWHERE = -1
@@ -95,7 +95,18 @@ def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers)
 
 def same_meaning(left: str, right: str) -> bool:
     """Whether two JSON texts say the same; databases print numbers in their own ways."""
-    return bool(json.loads(left) == json.loads(right))
+    return _same(json.loads(left), json.loads(right))
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(member, right[key]) for key, member in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, float) or isinstance(right, float):
+        # PostgreSQL prints 3.1e+25 as a whole number
+        return isinstance(left, (int, float)) and isinstance(right, (int, float)) and float(left) == float(right)
+    return bool(left == right)
 
 
 def _keys(first: Sequence[Any] | Column, second: Sequence[Any] | Column) -> Any:

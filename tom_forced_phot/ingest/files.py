@@ -17,7 +17,7 @@ from tom_forced_phot.exceptions import BadFile, Refused
 from tom_forced_phot.ingest import bulk, compare
 from tom_forced_phot.ingest.busy import until_written
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.rows import MARGIN, kinds, microseconds
+from tom_forced_phot.ingest.rows import kinds, microseconds
 from tom_forced_phot.ingest.store import Counts, ingest, take_turn
 from tom_forced_phot.models import IngestedFile, PhotometryQuery
 from tom_forced_phot.photometry import Measurements
@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 Read = Callable[[bytes], Measurements]
 ATLAS = 'ATLAS'
 DIFFERENCE, REDUCED = 'difference', 'reduced'
-READERS = {ATLAS: 'read_atlas', 'PANSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
+#: Rows compared at a time, and after how many judged exposures the kind of a file is clear.
+WINDOW, ENOUGH = 1000, 300
+READERS = {ATLAS: 'read_atlas', 'PanSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
 REDUCTIONS = {ATLAS: DIFFERENCE, 'ZTF': DIFFERENCE}
 
 
@@ -94,8 +96,7 @@ def points_of(file: IngestedFile) -> list[int]:
     if table is None or not len(table):
         return []
     times, versions = microseconds(table.mjd), kinds(table, file.reduction)
-    curve = file.light_curve
-    stored = bulk.stored(curve.target_id, curve.service, versions, int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+    stored = bulk.Curve.of(file.light_curve.target_id, file.light_curve.service).around(times, versions)
     known = compare.identities(stored)
     return [int(stored.ids[known[key]]) for key in identities(table, file.reduction) if key in known]
 
@@ -125,7 +126,8 @@ def _reduction(product: DataProduct, service: str, table: Measurements, query: P
 
 def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
     """ATLAS files do not say on which images they were measured."""
-    shares = {kind: _agreeing(product, table, kind) for kind in (DIFFERENCE, REDUCED)}
+    curve = bulk.Curve.of(product.target_id, ATLAS)
+    shares = {kind: _agreeing(table, curve, kind) for kind in (DIFFERENCE, REDUCED)}
     likely = max(shares, key=lambda kind: shares[kind] or 0)
     if (shares[likely] or 0) > 0.5:
         return likely, f'taken as {likely} photometry, because most points agree with those stored as such'
@@ -139,16 +141,25 @@ def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
     return DIFFERENCE, f'taken as {DIFFERENCE} photometry'
 
 
-def _agreeing(product: DataProduct, table: Measurements, reduction: str) -> float | None:
-    """The share of the table's exposures whose stored point of that kind agrees; None where none can be compared."""
-    if not len(table):
-        return None
-    times = microseconds(table.mjd)
-    stored = bulk.stored(product.target_id, ATLAS, [reduction], int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+def _agreeing(table: Measurements, curve: bulk.Curve, reduction: str) -> float | None:
+    """The share of the table's exposures whose stored point of that kind agrees; None where none can be compared.
+
+    A few hundred exposures tell: the table is gone through in windows of time, taken from all over it, until so many were judged.
+    """
+    order = np.argsort(table.mjd, kind='stable')
+    starts = np.arange(0, len(order), WINDOW)
+    agreeing = judged = 0
+    for start in np.random.default_rng(0).permutation(starts).tolist():
+        votes = _votes(table.only(order[start : start + WINDOW]), curve, reduction)
+        agreeing, judged = agreeing + votes[0], judged + votes[1]
+        if judged >= ENOUGH:
+            break
+    return agreeing / judged if judged else None
+
+
+def _votes(table: Measurements, curve: bulk.Curve, reduction: str) -> tuple[int, int]:
+    stored = curve.around(microseconds(table.mjd), [reduction])
     known = compare.identities(stored)
     pairs = [(row, known[key]) for row, key in enumerate(identities(table, reduction)) if key in known]
-    if not pairs:
-        return None
-    rows, at = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
-    agreeing, judged = compare.agreement(table, rows, stored, at)
-    return agreeing / judged if judged else None
+    rows, at = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    return compare.agreement(table, rows, stored, at)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tom_forced_phot.ingest import bulk
-from tom_forced_phot.ingest.bulk import Stored
 from tom_forced_phot.ingest.compare import agreement
-from tom_forced_phot.ingest.rows import MARGIN, SECOND, Integers, microseconds, texts
+from tom_forced_phot.ingest.rows import SECOND, Integers, microseconds, texts
+from tom_forced_phot.ingest.stored import Stored
 from tom_forced_phot.photometry import Measurements
 
 SERVICE = 'ATLAS'
@@ -35,12 +35,12 @@ class Legacy:
         return {number: self.of_row[row] for number, row in enumerate(rows.tolist()) if row in self.of_row}
 
 
-def find(table: Measurements, target: int, service: str, reduction: str) -> Legacy:
+def find(table: Measurements, curve: bulk.Curve, reduction: str) -> Legacy:
     """The toolkit's points of the exposures in the table; none where they are of the other kind of image."""
-    if service != SERVICE or not len(table):
+    if curve.service != SERVICE or not curve.bands:
         return Legacy()
     start = microseconds(table.mjd) - np.rint(table.exposure_time * SECOND / 2).astype(np.int64)
-    stored = bulk.stored(target, service, [''], int(start.min()) - MARGIN, int(start.max()) + MARGIN)
+    stored = curve.around(start, [''])
     theirs = _toolkits(stored)
     if not len(theirs):
         return Legacy()

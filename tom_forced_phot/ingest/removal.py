@@ -7,7 +7,6 @@ that names them, before; and what was deleted before we heard of it is stored ag
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,14 +71,14 @@ class Settle:
             LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))
 
 
-def _files(curve: LightCurve) -> Iterator[IngestedFile]:
+def _files(curve: LightCurve) -> list[IngestedFile]:
     """The files of a light curve, newest first."""
-    return curve.files.select_related('data_product', 'light_curve').order_by('-ingested', '-pk').iterator()
+    return list(curve.files.select_related('data_product', 'light_curve').order_by('-ingested', '-pk'))
 
 
 def _points(product: DataProduct) -> dict[tuple[str, str], int]:
     """(reduction, exposure) -> id of the points that the product brought."""
-    mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk).exclude(reduction_version='')
+    mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk)
     found = mine.values_list('reduction_version', KeyTextTransform('exposure', 'value'), 'pk')
     return {(reduction, exposure): pk for reduction, exposure, pk in found if exposure is not None}
 

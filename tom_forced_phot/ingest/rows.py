@@ -21,6 +21,7 @@ UNIT = 'AB mag'
 FLUX_UNIT = 'uJy'
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EPOCH_MJD = 40587.0
+MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000
 MICROSECONDS_A_DAY = 86_400 * SECOND
 #: Around a table's times stored points are looked for; an exposure keeps its time, but for what a re-reduction may put right.

@@ -15,7 +15,8 @@ from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 from tom_forced_phot.ingest import bulk, compare, legacy, permissions, share
 from tom_forced_phot.ingest.legacy import Legacy
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.rows import FIELDS, MARGIN, Integers, Points, kinds, points
+from tom_forced_phot.ingest.rows import FIELDS, Integers, Points, kinds, points
+from tom_forced_phot.ingest.stored import Stored
 from tom_forced_phot.models import IngestedFile, LightCurve
 from tom_forced_phot.photometry import Measurements, Rejections
 from tom_forced_phot.points import Point, reach
@@ -78,8 +79,9 @@ def ingest(
     curve = take_turn(product.target_id, service)
     table = sound(table, reduction)
     newest = _newest_point()
-    found = legacy.find(table, product.target_id, service, reduction)
-    tally = _write(product, table, service, reduction, found)
+    stored = bulk.Curve.of(product.target_id, service)
+    found = legacy.find(table, stored, reduction)
+    tally = _write(product, table, stored, reduction, found)
     reach(Point.POINTS_WRITTEN)
     permissions.grant(product, _made(product, newest), tally.seen, watchers)
     counts = _counts(table, tally, '; '.join(filter(None, (note, found.note))))
@@ -92,7 +94,7 @@ def ingest(
 def fill(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
     """Store those points of the table that are missing, and leave the others as they are. In the caller's turn."""
     newest = _newest_point()
-    _write(product, sound(table, reduction), service, reduction, None)
+    _write(product, sound(table, reduction), bulk.Curve.of(product.target_id, service), reduction, None)
     permissions.grant(product, _made(product, newest), (), Watchers())
 
 
@@ -120,24 +122,32 @@ def sound(table: Measurements, reduction: str) -> Measurements:
 def count_again(curve: LightCurve) -> dict[str, Any]:
     """What is true of the light curve: how many points, and the newest."""
     mine = PhotometryReducedDatum.objects.filter(target_id=curve.target_id, source_name=curve.service)
-    return mine.exclude(reduction_version='').aggregate(points=Count('pk'), last_point=Max('timestamp'))
+    if curve.service == legacy.SERVICE:
+        mine = mine.exclude(reduction_version='')  # the toolkit's own
+    return mine.aggregate(points=Count('pk'), last_point=Max('timestamp'))
 
 
-def _write(product: DataProduct, table: Measurements, service: str, reduction: str, found: Legacy | None) -> Tally:
+def _write(product: DataProduct, table: Measurements, curve: bulk.Curve, reduction: str, found: Legacy | None) -> Tally:
     """``found``: the toolkit's points; None where stored points are not to be changed at all."""
     tally = Tally()
     order = np.argsort(table.mjd, kind='stable')
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         old = found.among(rows) if found else {}
-        _write_some(product, points(table.only(rows), reduction), service, old, tally, found is not None)
+        _write_some(product, points(table.only(rows), reduction), curve, old, tally, found is not None)
     return tally
 
 
-def _write_some(product: DataProduct, some: Points, service: str, old: dict[int, list[int]], tally: Tally, replacing: bool) -> None:
+def _write_some(
+    product: DataProduct,
+    some: Points,
+    curve: bulk.Curve,
+    old: dict[int, list[int]],
+    tally: Tally,
+    replacing: bool,
+) -> None:
     times = np.asarray(some.columns['timestamp'])
-    reductions = [str(name) for name in some.columns['reduction_version']]
-    stored = bulk.stored(product.target_id, service, reductions, int(times.min()) - MARGIN, int(times.max()) + MARGIN)
+    stored = curve.around(times, [str(name) for name in some.columns['reduction_version']])
     at = compare.match(some, stored)
     there = np.flatnonzero(at != compare.NOWHERE)
     if replacing:
@@ -145,12 +155,12 @@ def _write_some(product: DataProduct, some: Points, service: str, old: dict[int,
         _update(some, there, stored, at[there], tally)
         _upgrade(some, old, set(there.tolist()), tally)
     absent = np.array([row for row in np.flatnonzero(at == compare.NOWHERE).tolist() if row not in old], dtype=np.int64)
-    inserted = bulk.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=service)
+    inserted = bulk.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
     tally.new += inserted
     tally.held += len(absent) - inserted
 
 
-def _update(some: Points, rows: Integers, stored: bulk.Stored, at: Integers, tally: Tally) -> None:
+def _update(some: Points, rows: Integers, stored: Stored, at: Integers, tally: Tally) -> None:
     """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
     differs = compare.changes(some, rows, stored, at)
     changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))

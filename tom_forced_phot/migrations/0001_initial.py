@@ -131,6 +131,7 @@ class Migration(migrations.Migration):
                 ('updated', models.PositiveIntegerField(default=0)),
                 ('unchanged', models.PositiveIntegerField(default=0)),
                 ('rejected', models.PositiveIntegerField(default=0)),
+                ('wake', models.DateTimeField(help_text='For when a message to a worker is on its way: one a query.', null=True)),
                 ('to_clean', models.BooleanField(default=False, help_text='Whether the finished job is still to be deleted at the service.')),
                 ('created', models.DateTimeField()),
                 ('closed', models.DateTimeField(null=True)),

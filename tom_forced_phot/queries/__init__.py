@@ -4,7 +4,7 @@ from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.asking import Asked, Declined, ask, ask_many
 from tom_forced_phot.queries.background import enqueue, has_workers, start
 from tom_forced_phot.queries.cancelling import cancel, retry
-from tom_forced_phot.queries.drive import Report, drive, due, overdue, run, sign
+from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
 
 __all__ = [
     'Asked',
@@ -18,7 +18,9 @@ __all__ = [
     'drive',
     'due',
     'enqueue',
+    'expect',
     'has_workers',
+    'is_expected',
     'overdue',
     'retry',
     'run',

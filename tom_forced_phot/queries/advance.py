@@ -18,6 +18,13 @@ logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 
+class _Busy(Exception):
+    """Somebody else works on it at this moment."""
+
+
+BUSY = timedelta(seconds=5)
+
+
 @dataclass(frozen=True)
 class Next:
     """Where a query stands after a step, and when it wants to be looked at again (None: never)."""
@@ -45,8 +52,8 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
         return _not_configured(query, str(error), clock())
     try:
         again = _step(query, service, clock)
-    except LostClaim:
-        again = clock() + timedelta(seconds=5)
+    except (LostClaim, _Busy):
+        return Next(state, clock() + BUSY, worked=False)
     except ForcedPhotometryError as error:
         again = _unforeseen(query, error, clock())
     except Exception as error:
@@ -71,24 +78,28 @@ def _overdue(query: PhotometryQuery, now: datetime) -> bool:
 def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime | None:
     now = clock()
     if not QueryState(query.state).is_open:
-        claim = rows.claim_query(query, now)
-        return None if claim is None else _released(claim, fetching.clean(query, service, now))
+        return _released(_claimed(query, now), fetching.clean(query, service, now))
     job = query.job
     step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, query.deadline)
     if service.does_all_itself():
-        claim = rows.claim_query(query, now)
-        return now + timedelta(seconds=30) if claim is None else own.run(query, claim, service, clock)
+        return own.run(query, _claimed(query, now), service, clock)
     if step is Step.GIVE_UP:
         _give_up(query, service, now)
         return None
     if step is Step.FETCH:
-        claim = rows.claim_query(query, now)
-        return now + timedelta(seconds=5) if claim is None else fetching.fetch(query, claim, service, clock)
+        return fetching.fetch(query, _claimed(query, now), service, clock)
     if step is Step.SUBMIT:
         if job is not None:  # its job was closed under it
             PhotometryQuery.objects.filter(pk=query.pk, job=job, state=query.state).update(job=None, state=QueryState.QUEUED)
         return sending.submit(query, service, clock)
-    return now if job is None else _with_job(job, step, service, clock)
+    return now if job is None else _with_job(query, job, step, service, clock)
+
+
+def _claimed(query: PhotometryQuery, now: datetime) -> rows.Claim:
+    claim = rows.claim_query(query, now)
+    if claim is None:
+        raise _Busy
+    return claim
 
 
 def _released(claim: rows.Claim, again: datetime | None) -> datetime | None:
@@ -96,13 +107,14 @@ def _released(claim: rows.Claim, again: datetime | None) -> datetime | None:
     return again
 
 
-def _with_job(job: RemoteJob, step: Step, service: ForcedPhotometryService, clock: Clock) -> datetime:
+def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: ForcedPhotometryService, clock: Clock) -> datetime:
     now = clock()
     if job.next_step is not None and job.next_step > now and job.claim_until is None:
+        PhotometryQuery.objects.filter(pk=query.pk, state=query.state).update(next_step=job.next_step)
         return job.next_step
     claim = rows.claim_job(job, now)
     if claim is None:
-        return now + timedelta(seconds=5)
+        raise _Busy
     try:
         if step is Step.LOOK_UP:
             return sending.look_up(job, claim, service, clock)
@@ -113,6 +125,9 @@ def _with_job(job: RemoteJob, step: Step, service: ForcedPhotometryService, cloc
         RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
         rows.wait(job.queries.all(), now + wait, str(error))
         return now + wait
+    except Exception:
+        rows.release_job(claim)
+        raise
 
 
 def _give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> None:

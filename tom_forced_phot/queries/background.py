@@ -28,8 +28,10 @@ def enqueue(pks: Iterable[int]) -> str:
     """Tell the workers; a sentence where the broker does not take messages (the rows stay queued, the command sees them)."""
     from tom_forced_phot.tasks import advance_query
 
+    wanted = list(pks)
+    PhotometryQuery.objects.filter(pk__in=wanted).update(wake=conf.utc_now())
     try:
-        for pk in pks:
+        for pk in wanted:
             advance_query.send(pk)
     except Exception as error:  # the broker's client has its own errors
         logger.warning('The broker takes no messages', extra={'event': 'broker_down', 'error': type(error).__name__})

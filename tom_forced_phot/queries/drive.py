@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery, WorkerSign
@@ -16,8 +16,10 @@ from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.states import QueryState
 
 ROUNDS = 200
-#: Longer overdue than this, a query has no worker that would come back to it by itself.
+#: So long after its time, a message will not come any more.
 OVERDUE = timedelta(seconds=60)
+#: A message that comes so much before its time counts as in time.
+EARLY = timedelta(seconds=2)
 
 
 @dataclass
@@ -119,14 +121,24 @@ def drive(
 
 
 def overdue(now: datetime, most: int) -> list[int]:
-    """Queries nobody came back to, each given to one caller only: their time is set anew by a conditional UPDATE."""
+    """Queries that are due and for which no message is on its way, each given to one caller only, by a conditional UPDATE."""
     found: list[int] = []
-    late = due(now - OVERDUE).filter(next_step__lte=now - OVERDUE).values_list('pk', 'next_step')
-    for pk, before in late[: 2 * most]:
-        rows = PhotometryQuery.objects.filter(pk=pk, next_step=before)
-        if before is not None and len(found) < most and rows.update(next_step=now):
+    forgotten = Q(wake=None) | Q(wake__lte=now - OVERDUE)
+    for pk, before in due(now).filter(forgotten).values_list('pk', 'wake')[: 2 * most]:
+        if len(found) < most and expect(pk, before, now):
             found.append(pk)
     return found
+
+
+def is_expected(pk: int, now: datetime) -> bool:
+    """Whether another message for this query comes later, and nothing is due now: the message at hand is one too many."""
+    early = now + EARLY
+    return PhotometryQuery.objects.filter(pk=pk, wake__gt=early).exclude(next_step__lte=early).exists()
+
+
+def expect(pk: int, before: datetime | None, wake: datetime) -> bool:
+    """Note for when the next message is on its way; of two that come at once, only one may send it."""
+    return bool(PhotometryQuery.objects.filter(pk=pk, wake=before).update(wake=wake))
 
 
 def sign(kind: str, now: datetime) -> None:

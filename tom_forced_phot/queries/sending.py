@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Position, Reply, Request, Split
 from tom_forced_phot.states import JobState, QueryState, pause, poll_pause
 
+logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 CONSIDERED = 5000
 PAGES = 50
@@ -116,13 +118,24 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
     try:
         reply = _call(service, request, row)
         reach(Point.REPLIED)
-        answer = service.submitted(job, reply)
+        answer = understood(service.name, lambda: service.submitted(job, reply))
     except ForcedPhotometryError as error:
         _not_accepted(row, claim, service, error, clock())
     except Split as error:
         _split(row, claim, error, clock())
     else:
         accept(row, service, answer, clock())
+
+
+def understood(name: str, read: Callable[[], Answer]) -> Answer:
+    """What a service makes of a reply; a reply that trips it up is one that nobody expected."""
+    try:
+        return read()
+    except (ForcedPhotometryError, Split):
+        raise
+    except Exception as error:
+        logger.exception('A reply of %s could not be read', name, extra={'event': 'reply_unread'})
+        raise UnexpectedReply(f'The reply of {name} could not be read ({type(error).__name__}).') from error
 
 
 def _call(service: ForcedPhotometryService, request: Request, row: RemoteJob) -> Reply:
@@ -229,9 +242,13 @@ def _pages(row: RemoteJob, service: ForcedPhotometryService, now: datetime) -> A
         if request is None:
             return answer
         budget.take(service, now, write=False)
-        answer = service.found(job, _call(service, request, row), answer)
+        answer = _found(service, job, _call(service, request, row), answer)
         request = answer.more
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
+
+
+def _found(service: ForcedPhotometryService, job: Job, reply: Reply, answer: Answer) -> Answer:
+    return understood(service.name, lambda: service.found(job, reply, answer))
 
 
 def _ask_later(

@@ -13,9 +13,9 @@ from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
 from tom_forced_phot.queries.rows import Claim
-from tom_forced_phot.queries.sending import PAGES, job_of
+from tom_forced_phot.queries.sending import PAGES, job_of, understood
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Answer, Part, Position, Request
+from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Request
 from tom_forced_phot.states import JobState, QueryState, pause, poll_pause
 
 AT_SERVICE = [QueryState.SUBMITTED, QueryState.RUNNING]
@@ -60,9 +60,13 @@ def _ask(row: RemoteJob, parts: list[Part], service: ForcedPhotometryService, no
         budget.take(service, now, write=False)
         reply = http.send(request, service.url, service.secrets())
         http.log_call(service.name, request, reply, {'job': row.pk})
-        answer = service.progress(job, parts, reply, answer)
+        answer = _progress(service, job, parts, reply, answer)
         request = answer.more
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
+
+
+def _progress(service: ForcedPhotometryService, job: Job, parts: list[Part], reply: Reply, answer: Answer) -> Answer:
+    return understood(service.name, lambda: service.progress(job, parts, reply, answer))
 
 
 def _failed(

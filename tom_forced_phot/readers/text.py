@@ -126,7 +126,7 @@ def read_columns(
     Rows with another number of fields than ``names``, or without a number in a ``needed`` column, are counted as rejected; a word
     of ``missing`` is the number nan. ``split`` makes the fields of a row.
     """
-    quick = quick_columns(names, numbered, texts) if split is str.split else None
+    quick = quick_columns(names, numbered, texts, split)
     if quick is not None:
         return quick
     fields = [split(line) for _, line in numbered]
@@ -142,25 +142,31 @@ def read_columns(
     return Columns(values, np.array(found.lines, dtype=np.int64), len(fields), found.rejected)
 
 
-def quick_columns(names: tuple[str, ...], numbered: Sequence[tuple[int, Any]], texts: Sequence[str]) -> Columns | None:
+def quick_columns(
+    names: tuple[str, ...], numbered: Sequence[tuple[int, Any]], texts: Sequence[str], split: Callable[[Any], list[str]]
+) -> Columns | None:
     """The same by numpy's own reader, three times as fast; None where a row is not all numbers outside ``texts``."""
-    first = numbered[0][1].split() if numbered else []
-    if len(first) != len(names):
+    if not numbered or split not in (str.split, split_commas):
+        return None
+    rows, commas = [line for _, line in numbered], split is split_commas
+    first = split(rows[0])
+    if len(first) != len(names) or (commas and any('"' in row for row in rows)):
         return None
     kinds = np.dtype([(f'f{n}', object if name in texts else np.float64) for n, name in enumerate(names)])
     try:
-        read = np.loadtxt([line for _, line in numbered], dtype=kinds, comments=None, ndmin=1)
+        read = np.loadtxt(rows, dtype=kinds, comments=None, delimiter=',' if commas else None, ndmin=1)
     except ValueError:
         return None
     values: dict[str, NDArray[Any]] = {}
     for number, (name, token) in enumerate(zip(names, first, strict=True)):
         column = read[f'f{number}']
         if name in texts:
-            values[name] = text_array(column.tolist())
+            values[name] = text_array([text.strip() for text in column.tolist()])
         elif (np.abs(column[np.isfinite(column)]) < EXACT).all():
             values[name] = whole_or_not(column, token)
         else:
             return None
+    values.pop('', None)
     lines = np.array([number for number, _ in numbered], dtype=np.int64)
     return Columns(values, lines, len(lines)) if len(read) == len(lines) else None
 

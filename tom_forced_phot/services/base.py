@@ -62,6 +62,9 @@ class ForcedPhotometryService:
     settle_time = 60.0
     patience = 3 * 86400.0
 
+    #: Also where a subclass does not call this class's initialiser, as the toolkit's first ATLAS service did not.
+    _config: Mapping[str, Any] | None = None
+
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         """``config`` is this service's entry in FORCED_PHOTOMETRY_SERVICES; looked up there where it is left out."""
         self._config = config

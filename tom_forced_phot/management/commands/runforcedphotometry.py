@@ -8,19 +8,23 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
+from django import forms
 from django.core.management.base import BaseCommand, CommandError
 from tom_targets.models import Target, TargetList
 from tqdm import tqdm
 
 from tom_forced_phot import conf, queries, registry, subscriptions
-from tom_forced_phot.dates import read_date
 from tom_forced_phot.exceptions import ForcedPhotometryError
-from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.states import QueryState
+
+#: Option -> the field of the form that it fills.
+DATES = {'--from': 'min_date', '--until': 'max_date'}
+YES_OR_NO = {**dict.fromkeys(('true', 'yes', 'on', '1'), True), **dict.fromkeys(('false', 'no', 'off', '0'), False)}
 
 
 class Command(BaseCommand):
-    """Exit status 1 when a query newly failed."""
+    """Exit status 1 when a query newly failed, or a subscription gave up."""
 
     help = 'Carry on forced photometry queries: send, look, fetch, store. Safe to run as often as you like, also at once.'
 
@@ -38,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
-        self.options = options
+        self.options, self.asked = options, {}
         self._check()
         if options['ask']:
             self._ask()
@@ -49,80 +53,106 @@ class Command(BaseCommand):
             threading.Event().wait(options['loop'])
 
     def _check(self) -> None:
-        if bool(self.options['ask']) != bool(self.options['targets']):
+        options = self.options
+        if bool(options['ask']) != bool(options['targets']):
             raise CommandError('--ask and --targets go together.')
-        if self.options['loop'] is not None and self.options['loop'] <= 0:
-            raise CommandError('--loop must be a number of seconds above 0.')
-        for name in (self.options['service'], self.options['ask']):
+        if not options['ask'] and (options['first'] or options['last'] or options['option']):
+            raise CommandError('--from, --until and --option say what to --ask; they change nothing of what was asked before.')
+        if options['loop'] is not None and not 0 < options['loop'] < 86400:
+            raise CommandError('--loop must be a number of seconds above 0 and below a day.')
+        for name in (options['service'], options['ask']):
             if name and name not in registry.services():
                 known = ', '.join(sorted(registry.services())) or 'none'
                 raise CommandError(f'There is no service {name!r} (there: {known}).')
-        wanted = set(self.options['query'] or ())
+        wanted = set(options['query'] or ())
         missing = wanted - set(PhotometryQuery.objects.filter(pk__in=wanted).values_list('pk', flat=True))
         if missing:
             raise CommandError(f'There is no query {", ".join(map(str, sorted(missing)))}.')
 
     def _run(self) -> bool:
-        """One pass; whether a query newly failed."""
-        now = conf.utc_now()
-        subscriptions.ask_due(now)
+        """One pass; whether a query newly failed, or a subscription gave up."""
+        now, service, wanted = conf.utc_now(), self.options['service'], self.options['query']
+        active = list(PhotometrySubscription.objects.filter(active=True).values_list('pk', flat=True))
+        if not wanted:
+            subscriptions.ask_due(now, service)
         shown = sys.stderr.isatty() and not self.options['json']
-        count = queries.due(now, self.options['service'], self.options['query']).count()
+        count = queries.due(now, service, wanted).count()
         with tqdm(total=count, unit='step', disable=not shown) as bar:
-            report = queries.run(service=self.options['service'], pks=self.options['query'], progress=bar.update)
+            report = queries.run(service=service, pks=wanted, progress=bar.update)
         subscriptions.judge(conf.utc_now())
-        self._print(report)
-        return bool(report.failed)
+        paused = PhotometrySubscription.objects.filter(pk__in=active, active=False).order_by('pk')
+        self._print(report, list(paused))
+        return bool(report.failed) or any(each.failures for each in paused)
 
-    def _print(self, report: queries.Report) -> None:
+    def _print(self, report: queries.Report, paused: list[PhotometrySubscription]) -> None:
         if self.options['json']:
-            self.stdout.write(json.dumps(report.as_dict()))
+            told = [{'subscription': each.pk, 'service': each.service, 'reason': each.reason} for each in paused]
+            self.stdout.write(json.dumps({**self.asked, **report.as_dict(), 'paused': told}))
             return
         for query in report.ended:
             failed = query in report.failed
             style = self.style.ERROR if failed else self.style.SUCCESS
             words = QueryState(query.state).words
             self.stdout.write(style(f'{query.service}, {query.target.name} (query {query.pk}): {words}. {query.message}'))
+        for each in paused:
+            self.stdout.write(self.style.WARNING(f'Subscription {each.pk} to {each.service}: {each.reason}'))
         if self.options['loop'] is None or report.steps:
             self.stdout.write(f'{report.steps} steps, {len(report.ended)} queries ended, {report.waiting} waiting.')
 
     def _ask(self) -> None:
-        cleaned = {'min_date': self._date('first'), 'max_date': self._date('last'), **self._fields()}
+        targets = list(self._targets())
         try:
-            asked, declined = queries.ask_many(self.options['ask'], self._targets(), cleaned, None, conf.utc_now())
+            asked, declined = queries.ask_many(self.options['ask'], targets, self._cleaned(targets), None, conf.utc_now())
         except ForcedPhotometryError as error:
             raise CommandError(str(error)) from error
         for each in declined:
             self.stderr.write(f'{each.target.name}: {each.reason}')
+        new = sum(each.created for each in asked)
+        self.asked = {'asked': new, 'already_open': len(asked) - new}
+        self.asked['declined'] = [{'target': each.target.name, 'reason': each.reason} for each in declined]
         if not self.options['json']:
-            new = sum(each.created for each in asked)
-            text = (
-                f'{len(asked)} targets: {new} new queries, {len(asked) - new} already open, {len(declined)} cannot be asked about.'
-            )
-            self.stdout.write(text)
+            text = f'{new} new queries, {len(asked) - new} already open, {len(declined)} cannot be asked about.'
+            self.stdout.write(f'{len(targets)} targets: {text}')
 
-    def _date(self, name: str) -> float | None:
-        text = self.options[name]
-        try:
-            return read_date(text) if text else None
-        except ValueError as error:
-            raise CommandError(str(error)) from None
+    def _cleaned(self, targets: list[Target]) -> dict[str, Any]:
+        """What the form of the service makes of the options, as if they had been typed into it."""
+        service = registry.service(self.options['ask'])
+        given, words = self._given(), {field: option for option, field in DATES.items()}
+        hidden = {'service': service.name, 'target_id': targets[0].pk if targets else 0}
+        form = service.get_form()(data={**given, **hidden})
+        known = [name for name in form.fields if name not in hidden]
+        for name in given:
+            if name not in known:
+                text = ', '.join(known) or 'none'
+                raise CommandError(f'{service.name} takes no {words.get(name, name)} (fields of its form: {text}).')
+            if isinstance(form.fields[name], forms.BooleanField):
+                form.data[name] = self._yes_or_no(name, given[name])
+        if not form.is_valid():
+            errors = [f'{words.get(name, name)}: {" ".join(texts)}' for name, texts in form.errors.items()]
+            raise CommandError(' '.join(errors).replace('__all__: ', ''))
+        return {name: value for name, value in form.cleaned_data.items() if name not in hidden}
 
-    def _fields(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _given(self) -> dict[str, str]:
+        found = {}
         for text in self.options['option']:
             name, equals, value = text.partition('=')
             if not equals:
                 raise CommandError(f'--option {text!r} is not NAME=VALUE.')
-            found[name] = {'true': True, 'false': False}.get(value.lower(), value)
-        return found
+            found[name] = value
+        dates = {'min_date': self.options['first'], 'max_date': self.options['last']}
+        return found | {name: text for name, text in dates.items() if text}
+
+    def _yes_or_no(self, name: str, text: str) -> bool:
+        if text.lower() not in YES_OR_NO:
+            raise CommandError(f'--option {name}={text}: write true or false.')
+        return YES_OR_NO[text.lower()]
 
     def _targets(self) -> Any:
         name = self.options['targets']
         if name == 'all':
             return Target.objects.order_by('pk')
         lists = TargetList.objects.filter(name=name)
-        if not lists.exists() and name.isdigit():
+        if not lists.exists() and name.isdecimal():
             lists = TargetList.objects.filter(pk=int(name))
         if lists.count() != 1:
             known = ', '.join(TargetList.objects.order_by('name').values_list('name', flat=True)[:20]) or 'none'

@@ -1,0 +1,246 @@
+"""ZTF forced photometry files in the form of the real ones (services.md 2.2; headers of v3.8 and batch v5.9 files).
+
+Three forms: ``v3.8`` (40 columns, ``index``), ``batch`` (v5.9: 40 columns, ``sindex``, -99999.000000 for a flux that
+could not be measured) and ``status`` (v3.8 with ``diffimgstatus`` after ``rfid``, as files since 2025 have it).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from simulators.lightcurves import ZTF, Floats, Ints, Sky, normal, uniform
+
+JD_OF_MJD = 2400000.5
+SURVEY_START = 2458194.5
+#: forcediffimsnr over flux / uncertainty, in every row of all 99 files that were read.
+SNR_FACTOR = 1.1123841707
+FORMS = ('v3.8', 'batch', 'status')
+RULE = '# ------------------------------------------------------------------'
+END = '# ------------------------------END---------------------------------'
+DOCUMENT = 'https://irsa.ipac.caltech.edu/data/ZTF/docs/forcedphot.pdf'
+
+DEFINITIONS = """index = sequential counter
+field = ZTF Field identifier
+ccdid = CCD identifier (1..16)
+qid = Quadrant (CCD-amplifier) identifier (0..3)
+filter = Filter string: ZTF_g, ZTF_r, ZTF_i
+pid = processed image Operations DB identifier
+infobitssci = processing summary/QA bits for sci image
+sciinpseeing = Effective FWHM of sci image [pixels]
+scibckgnd = Background level in sci image [DN]
+scisigpix = Robust sigma per pixel in sci image [DN]
+zpmaginpsci = Photometric zeropoint for sci image [mag]
+zpmaginpsciunc = 1-sigma uncertainty in zpmaginpsci [mag]
+zpmaginpscirms = RMS (deviation from average) in difference between instrumental mags and PS1 calibrators [mag]
+clrcoeff = Linear color coefficient from calibration; for ZTF_g,r,i, PS1 color used is g-r, g-r, r-i respectively
+clrcoeffunc = 1-sigma uncertainty in clrcoeff
+ncalmatches = Number of PS1 calibrators used in initial calibration of sci image
+exptime = Integration time for sci image [sec]
+adpctdif1 = Full sci image astrometric RMS along R.A. with respect to Gaia1 [arcsec]
+adpctdif2 = Full sci image astrometric RMS along Dec. with respect to Gaia1 [arcsec]
+diffmaglim = Magnitude limit in difference image [mag]
+zpdiff = Photometric zeropoint for difference image [mag]
+programid = Program identifier [0=engineering; 1=public; 2=private; 3=Caltech time]
+jd = Julian Date at start of exposure [days]
+rfid = Rerence image Operations DB identifier
+forcediffimflux = Forced difference image PSF-fit flux [DN]
+forcediffimfluxunc = 1-sigma uncertainty in forcediffimflux [DN]
+forcediffimsnr = Signal-to-noise ratio for forcediffimflux measurement
+forcediffimchisq = Reduced chi-square in PSF-fit
+forcediffimfluxap = Forced difference image aperture flux using a fixed 9-pixel diameter aperture [DN]
+forcediffimfluxuncap = 1-sigma uncertainty in forcediffimfluxap [DN]
+forcediffimsnrap = Signal-to-noise ratio for forcediffimfluxap measurement
+aperturecorr = Aperture (curve-of-growth) correction factor that was applied to forcediffimfluxap measurement
+dnearestrefsrc = Distance to nearest ref image source if found within 5 arcsec [arcsec]
+nearestrefmag = Magnitude of nearest ref image source [mag]
+nearestrefmagunc = 1-sigma uncertainty in nearestrefmag [mag]
+nearestrefchi = Chi parameter for nearestrefmag measurement (ratio: RMS in PSF-fit residuals / expected RMS from priors)
+nearestrefsharp = Sharp parameter for nearestrefmag measurement (~0 => PSF like; >>0 => extended; <<0 => pixel spike or hard edge)
+refjdstart = JD of earliest sci image used for ref image [days]
+refjdend = JD of latest sci image used for ref image [days]
+procstatus = Per-epoch processing status codes (0 => no warnings); if non-zero, """
+STATUS_LINE = 'diffimgstatus = Status of difference image [0 = bad; 1 = good]'  # its real words are not known
+
+
+def definitions(form: str) -> list[str]:
+    """The lines that define the columns."""
+    text = DEFINITIONS
+    if form == 'batch':  # the batch program spells and numbers a little differently
+        for old, new in (('index =', 'sindex ='), ('(0..3)', '(1..4)'), ('Rerence', 'Reference')):
+            text = text.replace(old, new, 1)
+        return (text + 'which is abnormal, see documentation.').split('\n')
+    lines = (text + 'see accompanying log file and document link below').split('\n')
+    if form == 'status':
+        lines.insert(24, STATUS_LINE)
+    return [*lines, '', f'Documentation: {DOCUMENT}', '']
+
+
+def column_names(form: str) -> list[str]:
+    """The names of a form's columns in order."""
+    return [line.split(' = ')[0] for line in definitions(form) if ' = ' in line]
+
+
+def header(form: str, ra: float, dec: float, begin: float, end: float, made: datetime) -> list[str]:
+    """All lines before the first row: comments, the names (no comment), and a lone ``#``."""
+    program = 'forcedphotometry_trim.pl, v3.8'
+    if form == 'batch':
+        program = 'forcedphotometry_trim_cforcepsfaper_threads.pl, v5.9'
+    about = [
+        f'Generated by {program} on {made:%Y-%m-%d} at {made:%H:%M:%S}',
+        '',
+        f'Requested input R.A. = {ra!r} degrees',
+        f'Requested input Dec. = {dec!r} degrees',
+        f'Requested JD start = {begin!r} days',
+        f'Requested JD end = {end!r} days',
+        'Authenticated program IDs = 1',
+        '',
+        'Column definitions:',
+        *definitions(form),
+    ]
+    comments = [f'# {line}'.rstrip() for line in about]
+    return [RULE, *comments, RULE, '# Order of columns below:', ' ' + ', '.join(column_names(form)), '#']
+
+
+def _short(value: float) -> str:
+    return f'{value:.6g}'
+
+
+def _long(value: float) -> str:
+    return f'{value:.15g}'
+
+
+def _day(value: float) -> str:
+    return f'{value:.7f}'.rstrip('0')
+
+
+def _flux(value: float) -> str:
+    return f'{value:.11f}'.rstrip('0')
+
+
+def _six(value: float) -> str:
+    return f'{value:.6f}'
+
+
+EXACT: tuple[str, ...] = ('index', 'field', 'ccdid', 'qid', 'filter', 'pid', 'infobitssci', 'ncalmatches', 'programid', 'rfid')
+EXACT += ('diffimgstatus', 'procstatus')
+FIT: tuple[str, ...] = ('forcediffimflux', 'forcediffimfluxunc', 'forcediffimsnr', 'forcediffimchisq', 'forcediffimfluxap')
+FIT += ('forcediffimfluxuncap', 'forcediffimsnrap', 'aperturecorr')
+NEAREST = ('dnearestrefsrc', 'nearestrefmag', 'nearestrefmagunc', 'nearestrefchi', 'nearestrefsharp')
+
+
+def printed(name: str, form: str) -> Any:
+    """How a column is printed: Perl's six digits, all digits, or fixed ones in the batch program."""
+    if name in EXACT or name == 'sindex':
+        return str
+    if name == 'exptime':
+        return lambda value: f'{value:.0f}.'
+    if name == 'jd':
+        return _day
+    if name.startswith('refjd'):
+        return _six
+    if name in FIT and form == 'batch':
+        return _flux if name in ('forcediffimflux', 'forcediffimfluxap') else _six
+    return _long if name in FIT + NEAREST else _short
+
+
+def ztf_columns(sky: Sky, ra: float, dec: float, begin: float, end: float, revision: int = 0) -> dict[str, Any]:
+    """The columns of a position by name, JD ``begin`` to ``end``; ``bad`` and ``lone`` say what is missing."""
+    number, mjd, night = ZTF.slots(sky, ra, dec, begin - JD_OF_MJD, end - JD_OF_MJD)
+    columns = _images(sky.key('ztf place', ra, dec, 0.1), number, mjd, night)
+    key = sky.key('ztf flux', ra, dec)
+    share = [uniform(key, number, salt) for salt in range(20, 24)]
+    flux, error = _measured(sky, ra, dec, number, mjd, columns, revision)
+    lone = bool(uniform(key, 0, 9)[0] < 0.6)  # no reference source near
+    whole = np.ones(len(number))
+    fit = {
+        'forcediffimflux': flux, 'forcediffimfluxunc': error, 'forcediffimsnr': SNR_FACTOR * flux / error,
+        'forcediffimchisq': 0.85 + 0.3 * share[1], 'forcediffimfluxap': flux + error * (share[2] - 0.5),
+        'forcediffimfluxuncap': 1.6 * error, 'forcediffimsnrap': flux / (1.6 * error), 'aperturecorr': 1.03 + 0.06 * share[3],
+        'diffmaglim': columns['zpdiff'] - 2.5 * np.log10(5 * error),
+        'dnearestrefsrc': 2.786 * whole, 'nearestrefmag': np.where(columns['fid'] == 1, 19.847, 19.4),
+        'nearestrefmagunc': 0.045 * whole, 'nearestrefchi': 1.664 * whole, 'nearestrefsharp': 0.105 * whole,
+        'bad': (share[0] < 0.02) | (share[0] > 0.99), 'lone': lone, 'procstatus': _codes(share[0], lone),
+    }  # fmt: skip
+    return columns | fit
+
+
+def _images(place: int, number: Ints, mjd: Floats, night: Ints) -> dict[str, Any]:
+    """What the images of a field are like, whatever is measured in them."""
+    second = uniform(place, night, 1) < 0.2  # some nights are of an overlapping field
+    field = np.where(second, 1600, 300) + int(uniform(place, 0, 2)[0] * 500)
+    ccd, quadrant = ((uniform(place, second, salt) * many).astype(int) for salt, many in ((3, 16), (4, 4)))
+    chip, day = ccd * 4 + quadrant, mjd + JD_OF_MJD - 2457754.5
+    chance = uniform(place, number, 5)
+    fid = np.select([chance < 0.4, chance < 0.93], [1, 2], 3)
+    share = [uniform(place, number, salt) for salt in range(20, 32)]
+    zero = 26.25 - 0.3 * share[0]
+    return {
+        'index': np.arange(len(number)), 'field': field, 'ccdid': ccd + 1, 'qid': quadrant, 'fid': fid,
+        'filter': [f'ZTF_{" gri"[each]}' for each in fid.tolist()],
+        'pid': (np.floor(day) * 10**9 + np.floor(day % 1 * 1e5) * 10**4 + chip * 100 + 15).astype(np.int64),
+        'infobitssci': np.select([share[1] < 0.04, share[1] < 0.07], [33554432, 8], 0),
+        'sciinpseeing': np.round(1.6 + 2.2 * share[2] ** 2, 4), 'scibckgnd': 90 + 150 * share[3],
+        'scisigpix': 4.5 + 8 * share[4], 'zpmaginpsci': zero, 'zpmaginpsciunc': 1e-5 * (0.4 + share[5]),
+        'zpmaginpscirms': 0.02 + 0.03 * share[6], 'clrcoeff': np.select([fid == 1, fid == 2], [-0.05, 0.1], 0.02),
+        'clrcoeffunc': 1e-5 * (0.7 + share[7]), 'ncalmatches': (150 + 900 * share[8]).astype(int),
+        'exptime': np.where(share[9] < 0.02, 300, 30), 'adpctdif1': np.round(0.04 + 0.04 * share[10], 6),
+        'adpctdif2': np.round(0.04 + 0.04 * share[11], 6), 'programid': np.where(share[5] < 0.7, 1, 2),
+        'zpdiff': np.where(share[9] > 0.985, zero + 0.06, zero),  # of the difference image, not always the same
+        'jd': mjd + JD_OF_MJD, 'rfid': field * 10**6 + 120000 + fid * 100 + chip,
+        'diffimgstatus': np.where(share[1] < 0.01, 0, 1), 'refjdstart': 2458166.904329 + fid, 'refjdend': 2458585.697662 + fid,
+    }  # fmt: skip
+
+
+def _codes(chance: Floats, lone: bool) -> list[str]:
+    """Per-epoch codes: 56 touched by bad pixels (of which some unmeasured), 61 at the edge, 57 no reference source."""
+    codes = np.select([chance < 0.08, chance > 0.99], ['56', '61'], '')
+    names = {'': '57', '56': '56,57', '61': '57,61'} if lone else {'': '0', '56': '56', '61': '61'}
+    return [names[code] for code in codes.tolist()]
+
+
+def _measured(
+    sky: Sky, ra: float, dec: float, number: Ints, mjd: Floats, images: dict[str, Any], revision: int
+) -> tuple[Floats, Floats]:
+    """Flux and uncertainty in DN, with the step that each field, chip and filter has of its own (a baseline)."""
+    source, key, truth = sky.source(ra, dec), sky.key('ztf flux', ra, dec), np.zeros(len(number))
+    fid, per_dn = images['fid'], 10 ** (0.4 * (23.9 - images['zpdiff']))  # microjansky of one DN
+    for place, name in enumerate('gri', 1):
+        truth[fid == place] = source.at(mjd[fid == place], name)
+    error = np.hypot(20 + 35 * uniform(key, number, 1), 0.01 * truth / per_dn)
+    step = 24 * uniform(key, images['field'] * 1000 + images['ccdid'] * 16 + images['qid'] * 4 + fid, 2) - 12
+    flux = truth / per_dn + step + error * normal(key, number, 3)
+    if revision:
+        flux = flux + 0.1 * error * normal(key, number, 100 + revision)
+        error = error * (1 + 0.02 * uniform(key, number, 200 + revision))
+    return flux, error
+
+
+def write_ztf(form: str, head: list[str], columns: dict[str, Any]) -> bytes:
+    """Print a file."""
+    names, shown = column_names(form), []
+    bad = np.asarray(columns['bad'], dtype=bool).tolist()
+    nothing = '-99999.000000' if form == 'batch' else 'null'
+    for name in names:
+        values: Any = columns['index' if name == 'sindex' else name]
+        if name == 'qid' and form == 'batch':
+            values = values + 1
+        text = list(map(printed(name, form), values if isinstance(values, list) else values.tolist()))
+        if name in FIT:
+            text = [nothing if missing else each for missing, each in zip(bad, text, strict=True)]
+        if name in NEAREST and columns['lone']:
+            text = ['null'] * len(text)
+        shown.append(text)
+    rows = [' ' + ' '.join(row) for row in zip(*shown, strict=True)]
+    return '\n'.join([*head, *rows, END, '']).encode()
+
+
+def ztf_light_curve(
+    sky: Sky, ra: float, dec: float, begin: float, end: float, made: datetime, form: str = 'v3.8', revision: int = 0,
+    until: float | None = None,
+) -> bytes:  # fmt: skip
+    """The file of a position, JD ``begin`` to ``end``; exposures after ``until`` are not there yet."""
+    last = end if until is None else min(end, until)
+    return write_ztf(form, header(form, ra, dec, begin, end, made), ztf_columns(sky, ra, dec, begin, last, revision))

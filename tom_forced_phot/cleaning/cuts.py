@@ -1,0 +1,151 @@
+"""Which points published quality cuts keep. Nothing is changed: a cut says what passes, and what each other point failed.
+
+A cut is a set of rules, each on one of the service's own columns, which :class:`~tom_forced_phot.photometry.Measurements` carries:
+those of a file, or of stored points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_forced_phot.photometry import Floats, Measurements
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition: the column is above ``low`` and below ``high``, or (``inclusive``) at them; ``flag`` marks who fails it."""
+
+    column: str
+    flag: int
+    low: float = -np.inf
+    high: float = np.inf
+    inclusive: bool = False
+
+    def passes(self, values: Floats) -> NDArray[np.bool_]:
+        """Whether each value fulfils it; nan never does."""
+        if self.inclusive:
+            return np.asarray((values >= self.low) & (values <= self.high))
+        return np.asarray((values > self.low) & (values < self.high))
+
+    def words(self) -> str:
+        """What is wrong with a point that fails, for example ``duJy is not below 10000``."""
+        low, high = ('at least', 'at most') if self.inclusive else ('above', 'below')
+        if self.low == self.high:
+            return f'{self.column} is not {self.low:g}'
+        wanted = [f'{low} {self.low:g}'] if np.isfinite(self.low) else []
+        wanted += [f'{high} {self.high:g}'] if np.isfinite(self.high) else []
+        return f'{self.column} is not ' + ' and '.join(wanted)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a cut says: ``flags`` per point, the sum of the flags of the rules it fails, 0 where it passes."""
+
+    flags: NDArray[np.int64]
+    words: Mapping[int, str]
+
+    @cached_property
+    def keep(self) -> NDArray[np.bool_]:
+        """The points that pass."""
+        return self.flags == 0
+
+    def counts(self) -> dict[str, int]:
+        """How many points fail for each reason; a point can fail several."""
+        return {text: int(np.count_nonzero(self.flags & flag)) for flag, text in self.words.items()}
+
+    def reason(self, row: int) -> str:
+        """Why a point fails; empty where it passes."""
+        return '; '.join(text for flag, text in self.words.items() if int(self.flags[row]) & flag)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A published set of rules, and where it was published."""
+
+    name: str
+    source: str
+    rules: tuple[Rule, ...]
+
+    def __call__(self, measured: Measurements) -> Verdict:
+        """What each point fails; ValueError, in a sentence, where the measurements lack one of the columns."""
+        lacking = [rule.column for rule in self.rules if rule.column not in measured.columns]
+        if lacking:
+            raise ValueError(
+                f'{self.name} needs the column {", ".join(dict.fromkeys(lacking))}, which these measurements do not have.'
+            )
+        flags = np.zeros(len(measured), dtype=np.int64)
+        for rule in self.rules:
+            flags[~rule.passes(quality(measured, rule.column))] |= rule.flag
+        return Verdict(flags, {rule.flag: rule.words() for rule in self.rules})
+
+
+def quality(measured: Measurements, name: str) -> Floats:
+    """A quality column as float64, nan where a point has no value.
+
+    ValueError, in a sentence, where the measurements have no such column, or text in it.
+    """
+    if name not in measured.columns:
+        raise ValueError(f'These measurements do not have the column {name}.')
+    column = measured.columns[name]
+    try:
+        if column.dtype == object:
+            return np.array([np.nan if value is None else float(value) for value in column], dtype=np.float64)
+        return np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f'The column {name} of these measurements does not hold numbers.') from None
+
+
+#: Flag of a frame without photometric solution: such points are certainly wrong, the others mostly only poor.
+NO_SOLUTION = 0x100
+ATLAS_OFFICIAL = Cut(
+    'The quality cut of the ATLAS server',
+    'FAQ of the ATLAS forced photometry server, 2025-04 (lukeshingles/atlasserver, faq page)',
+    (
+        Rule('duJy', 0x1, high=10000),
+        Rule('err', 0x2, low=0, high=0, inclusive=True),
+        Rule('x', 0x4, low=100, high=10460),
+        Rule('y', 0x8, low=100, high=10460),
+        Rule('maj', 0x10, low=1.6, high=5),
+        Rule('min', 0x20, low=1.6, high=5),
+        Rule('apfit', 0x40, low=-1, high=-0.1),
+        Rule('mag5sig', 0x80, low=17),
+        Rule('mag5sig', NO_SOLUTION, low=10, inclusive=True),
+        Rule('Sky', 0x200, low=17),
+    ),
+)
+ATLAS_PLOT = Cut(
+    'The cut of plot_atlas_fp',
+    'D. Young, plot_atlas_fp.py (thespacedoctor/plot-results-from-atlas-force-photometry-service): its fixed cuts before clipping',
+    (Rule('duJy', 0x1, high=4000, inclusive=True), Rule('chi/N', 0x2, high=100, inclusive=True)),
+)
+ATLAS_ATCLEAN = Cut(
+    'The static cut of ATClean',
+    'Rest et al., ATClean (srest2021/atclean), config.ini: uncert_cut and x2_cut with their flags',
+    (Rule('chi/N', 0x1, high=10, inclusive=True), Rule('duJy', 0x2, high=160, inclusive=True)),
+)
+ZTF_RECOMMENDED = Cut(
+    'The quality cut of the ZTF guide',
+    'Masci et al. 2023, arXiv:2305.16279, section 6.1: bit 25 of infobitssci, noise per pixel and seeing of the science image',
+    (
+        Rule('infobitssci', 0x1, high=2**25),
+        Rule('scisigpix', 0x2, high=25, inclusive=True),
+        Rule('sciinpseeing', 0x4, high=4, inclusive=True),
+    ),
+)
+ZTF_STRICT = Cut(
+    'The strict quality cut for ZTF',
+    'As the recommended one, with no bit of infobitssci set',
+    (Rule('infobitssci', 0x1, low=0, high=0, inclusive=True), *ZTF_RECOMMENDED.rules[1:]),
+)
+CUTS: Mapping[str, Cut] = {
+    'atlas': ATLAS_OFFICIAL,
+    'plot_atlas_fp': ATLAS_PLOT,
+    'atclean': ATLAS_ATCLEAN,
+    'ztf': ZTF_RECOMMENDED,
+    'ztf_strict': ZTF_STRICT,
+}

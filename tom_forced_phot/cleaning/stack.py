@@ -1,0 +1,163 @@
+"""Several exposures of a night as one point, per band.
+
+:func:`plain` is the stack of plot_atlas_fp (D. Young), :func:`weighted` the average of ATClean (Rest et al., srest2021/atclean).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_forced_phot.cleaning.thresholds import judge
+from tom_forced_phot.photometry import DETECTION, Floats, Measurements, Rejections, Texts
+
+SIGMAS = 3.0
+ITERATIONS = 10
+#: ATClean's flags and bounds of a bin (config.ini, averaging).
+FEW, BAD_DAY = 0x2000, 0x800000
+X2_MAX, CLIPPED_MAX, USED_MIN, ENOUGH = 4.0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Nights:
+    """Points sorted into bins: which bin each belongs to, and of each bin its band and its number, floor(MJD / days)."""
+
+    points: Measurements
+    bin: NDArray[np.intp]
+    band: Texts
+    night: NDArray[np.int64]
+    without_flux: int
+
+    def __len__(self) -> int:
+        return len(self.night)
+
+    def sum(self, values: NDArray[Any]) -> Floats:
+        """The sum over each bin."""
+        return np.bincount(self.bin, weights=values.astype(np.float64), minlength=len(self)).astype(np.float64)
+
+    def median(self, values: Floats) -> Floats:
+        """The median of each bin."""
+        ordered = values[np.lexsort((values, self.bin))]
+        number = np.bincount(self.bin, minlength=len(self))
+        first = np.cumsum(number) - number
+        low, high = ordered[first + (number - 1) // 2], ordered[first + number // 2]
+        return low + (high - low) / 2
+
+
+def plain(measured: Measurements, *, days: float = 1.0, threshold: float = DETECTION) -> Measurements:
+    """The plain mean of time and flux in each band and bin of floor(MJD / days), error sqrt(sum of error^2) / n; n in ``columns``.
+
+    ``mjd`` is the mid-exposure time. Points without a flux are left out and counted. ValueError where ``days`` is not positive.
+    """
+    nights = sort(measured, days)
+    points = nights.points
+    number = nights.sum(np.ones(len(points)))
+    used = np.ones(len(points), dtype=np.bool_)
+    error = np.sqrt(nights.sum(points.flux_error**2)) / number
+    mean, mjd = mean_of(nights, points.flux, number), mean_of(nights, points.mjd, number)
+    return stacked(nights, mjd, mean, error, used, threshold, f'plain mean in bins of {days:g} d')
+
+
+def mean_of(nights: Nights, values: Floats, number: Floats) -> Floats:
+    """The plain mean of each bin, taken from its median so that nothing is lost of large values close to each other."""
+    middle = nights.median(values)
+    return middle + nights.sum(values - middle[nights.bin]) / number
+
+
+def weighted(
+    measured: Measurements,
+    *,
+    days: float = 1.0,
+    sigmas: float = SIGMAS,
+    iterations: int = ITERATIONS,
+    threshold: float = DETECTION,
+) -> Measurements:
+    """The inverse-variance weighted mean of each band and bin, without points further from it than ``sigmas`` of their own errors.
+
+    The first clipping is about the median, the next about the mean of what was left, until nothing changes or one point is left.
+    ``columns`` has ``n`` used, ``clipped``, ``x2`` (reduced chi squared) and ATClean's ``flags`` of few points and of a bad day.
+    Bins where nothing is left are counted as rejected. Unlike in ATClean, points of one and the same flux keep their error.
+    ValueError where ``days`` is not positive.
+    """
+    nights = sort(measured, days)
+    used, centre = agreeing(nights, sigmas, iterations)
+    share = used / nights.points.flux_error**2
+    with np.errstate(divide='ignore'):
+        error = 1 / np.sqrt(nights.sum(share))
+    mjd = weighted_mean(nights, nights.points.mjd, share)
+    found = stacked(nights, mjd, centre, error, used, threshold, f'weighted mean in bins of {days:g} d, {sigmas:g} sigma clip')
+    empty = found.columns['n'] == 0
+    lost = Rejections({'the measurements of a bin do not agree': int(empty.sum())} if empty.any() else {})
+    return replace(found.only(~empty), rejected=found.rejected + lost)
+
+
+def agreeing(nights: Nights, sigmas: float, iterations: int) -> tuple[NDArray[np.bool_], Floats]:
+    """Which points the clipping leaves, and the weighted mean of each bin."""
+    points = nights.points
+    weight = 1 / points.flux_error**2
+    used = np.ones(len(points), dtype=np.bool_)
+    centre = nights.median(points.flux)
+    done = nights.sum(used) <= 1
+    for _ in range(1, iterations):
+        near = np.abs(points.flux - centre[nights.bin]) <= sigmas * points.flux_error
+        now = np.where(done[nights.bin], used, near)
+        done = done | (nights.sum(now != used) == 0) | (nights.sum(now) <= 1)
+        used, centre = now, weighted_mean(nights, points.flux, weight * now)
+        if done.all():
+            break
+    return used, centre
+
+
+def weighted_mean(nights: Nights, values: Floats, weight: Floats) -> Floats:
+    """The weighted mean of each bin, taken from its median; nan where all weights are 0."""
+    middle = nights.median(values)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return middle + nights.sum(weight * (values - middle[nights.bin])) / nights.sum(weight)
+
+
+def sort(measured: Measurements, days: float) -> Nights:
+    """The points with a flux in their bins, in an order that does not depend on the one they came in."""
+    if not days > 0:
+        raise ValueError(f'A bin has to be longer than nothing, and is {days} days.')
+    whole = np.isfinite(measured.flux) & (measured.flux_error > 0) & np.isfinite(measured.mjd)
+    points = measured.only(whole)
+    points = points.only(np.lexsort((points.exposure, points.flux_error, points.flux, points.mjd, points.band)))
+    bands, code = np.unique(points.band, return_inverse=True)
+    night = np.floor(points.mjd / days).astype(np.int64)
+    pairs, which = np.unique(np.column_stack([night, code]), axis=0, return_inverse=True)
+    return Nights(points, which.reshape(-1), bands[pairs[:, 1]], pairs[:, 0], int(np.count_nonzero(~whole)))
+
+
+def stacked(
+    nights: Nights, mjd: Floats, flux: Floats, error: Floats, used: NDArray[np.bool_], threshold: float, how: str
+) -> Measurements:
+    """One point per bin: a magnitude where the mean is a detection, else the limit at as many sigmas."""
+    points = nights.points
+    number, clipped = nights.sum(used).astype(np.int64), nights.sum(~used).astype(np.int64)
+    x2 = nights.sum(used * ((points.flux - flux[nights.bin]) / points.flux_error) ** 2) / np.where(number > 1, number - 1, np.nan)
+    few = number + clipped < ENOUGH
+    bad = (number < USED_MIN) | (clipped > CLIPPED_MAX) | (x2 > X2_MAX)
+    flags = np.where(number == 0, BAD_DAY, np.where(few, FEW, np.where(bad, BAD_DAY, 0)))
+    names = [f'stack {band} {night}' for band, night in zip(nights.band.tolist(), nights.night.tolist(), strict=True)]
+    unknown = np.full(len(nights), np.nan)
+    found = Measurements(
+        mjd=mjd,
+        band=nights.band,
+        flux=flux,
+        flux_error=error,
+        magnitude=unknown,
+        magnitude_error=unknown,
+        limit=unknown,
+        exposure=np.array(names, dtype=np.str_),
+        exposure_time=nights.sum(np.where(used, points.exposure_time, 0.0)),
+        telescope=points.telescope,
+        instrument=np.full(len(nights), '', dtype=np.str_),
+        columns={'n': number, 'clipped': clipped, 'x2': x2, 'flags': flags},
+        constants={**points.constants, 'stack': how},
+        rejected=Rejections({'the point has no flux': nights.without_flux} if nights.without_flux else {}),
+        rows=len(points) + nights.without_flux,
+    )
+    return judge(found, threshold, threshold)

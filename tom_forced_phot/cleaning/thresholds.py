@@ -1,0 +1,23 @@
+"""Magnitudes and limits of fluxes that were corrected, averaged or rescaled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tom_forced_phot.photometry import Measurements, is_detection, limit_of, magnitude_error_of, magnitude_of
+
+
+def judge(measured: Measurements, detection: float, limit: float) -> Measurements:
+    """A magnitude where flux over error exceeds ``detection``, else the magnitude of ``limit`` times the error as limit (AB)."""
+    flux, error = measured.flux, measured.flux_error
+    # A flux of nearly nothing overflows in formulas whose value is not used then.
+    with np.errstate(over='ignore'):
+        detected = is_detection(flux, error, detection)
+        return replace(
+            measured,
+            magnitude=np.where(detected, magnitude_of(flux), np.nan),
+            magnitude_error=np.where(detected, magnitude_error_of(flux, error), np.nan),
+            limit=np.where(detected, np.nan, limit_of(error, limit)),
+        )
