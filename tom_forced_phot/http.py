@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from urllib.parse import urljoin, urlsplit
+from html import escape
+from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -55,10 +56,16 @@ def send(request: Request, base: str, secrets: Secrets) -> Reply:
 
 
 def redacted(text: str, secrets: Secrets) -> str:
-    """``text`` without any secret."""
+    """``text`` without any secret, also where an address or a page shows one in its own spelling."""
     for secret in secrets.texts():
-        text = text.replace(secret, '***')
+        for spelling in (secret, quote(secret, safe=''), quote_plus(secret), quote(secret), escape(secret)):
+            text = text.replace(spelling, '***')
     return text
+
+
+def told(error: BaseException, secrets: Secrets) -> str:
+    """What an error says, for a row, a page or a log."""
+    return redacted(str(error), secrets)
 
 
 def origin(address: str) -> tuple[str, str, int]:

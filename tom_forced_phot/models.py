@@ -89,6 +89,7 @@ class RemoteJob(models.Model):
     last_sent = models.DateTimeField(null=True)
     call_over = models.BooleanField(default=True, help_text='Whether the call that sent it has returned, by success or error.')
     next_step = models.DateTimeField(null=True, db_index=True)
+    heard = models.DateTimeField(null=True, help_text='When the service last said something sensible about it.')
     message = models.TextField(blank=True)
     claim = models.PositiveIntegerField(default=0, help_text='Raised by who takes it.')
     claim_until = models.DateTimeField(null=True)

@@ -59,6 +59,7 @@ def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
     later = now + timedelta(hours=max(subscription.interval_hours, 0.1))
     return bool(rows.update(next_round=later))
 
+
 def _round(subscription: PhotometrySubscription, now: datetime) -> Round:
     """Ask about every target whose last question has ended; a round in which nothing new was asked is none."""
     full = subscription.last_full is None or now - subscription.last_full >= timedelta(days=conf.get('FULL_DAYS'))
@@ -159,7 +160,8 @@ def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
 
 
 def _pause(subscription: PhotometrySubscription, reason: str) -> None:
-    PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason)
+    """Who switches it on again lets it count anew."""
+    PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason, failures=0)
     logger.warning(
         'A photometry subscription paused itself: %s',
         reason,

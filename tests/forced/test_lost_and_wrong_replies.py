@@ -117,6 +117,23 @@ def test_a_status_that_makes_no_sense_once_costs_nothing(atlas: Any, clock: Hand
     assert len(atlas.service.log()) == 1
 
 
+def test_a_page_of_maintenance_for_half_a_day_costs_nothing_and_for_days_is_said(atlas: Any, clock: Hands, target: Any) -> None:
+    atlas.service.configure(held=True)
+    query = ask(target, clock)
+    queries.run(clock)
+    atlas.service.fault('status', 'html', count=-1)
+    for _ in range(12 * 6):
+        clock.move(10 * MINUTE)
+        queries.run(clock)
+    assert fresh(query).state == 'submitted'
+    assert 'no JSON' in fresh(query).message
+    for _ in range(14):
+        clock.move(HOUR)
+        queries.run(clock)
+    assert (fresh(query).state, fresh(query).problem) == ('failed', 'UnexpectedReply')
+    assert atlas.service.requests['status'] < 120
+
+
 @pytest.mark.parametrize('kind', ['html', 'empty', '500', 'cut'])
 def test_a_result_that_makes_no_sense_once_is_fetched_again_and_leaves_no_file(
     atlas: Any, clock: Hands, target: Any, kind: str

@@ -29,7 +29,7 @@ DIFFERENCE, REDUCED = 'difference', 'reduced'
 #: Rows compared at a time, and after how many judged exposures the kind of a file is clear.
 WINDOW, ENOUGH = 1000, 300
 READERS = {ATLAS: 'read_atlas', 'PanSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
-REDUCTIONS = {ATLAS: DIFFERENCE, 'ZTF': DIFFERENCE}
+REDUCTIONS = {'ZTF': DIFFERENCE}
 
 
 def process(product: DataProduct, service: str) -> Counts:
@@ -114,14 +114,20 @@ def _askers(query: PhotometryQuery | None) -> Watchers:
 
 def _reduction(product: DataProduct, service: str, table: Measurements, query: PhotometryQuery | None) -> tuple[str, str]:
     """Which kind of photometry the file holds, and how we know where that is not certain."""
-    if query is not None and query.parameters.get('reduction') is not None:
+    if query is not None and query.parameters.get('reduction'):
         return str(query.parameters['reduction']), ''
     before = IngestedFile.objects.filter(data_product=product).first()
     if before is not None:
         return before.reduction, ''
-    if service != ATLAS:
-        return REDUCTIONS.get(service, ''), ''
-    return _guess(product, table)
+    return _guess(product, table) if service == ATLAS else (_only_kind(service), '')
+
+
+def _only_kind(service: str) -> str:
+    """What a service with one kind of photometry calls it."""
+    try:
+        return registry.service(service).reduction
+    except (Refused, ImproperlyConfigured):
+        return REDUCTIONS.get(service, '')
 
 
 def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:

@@ -99,6 +99,7 @@ class Migration(migrations.Migration):
                 ('call_over', models.BooleanField(default=True, help_text='Whether the call that sent it has returned, by success or error.')),
                 ('next_step', models.DateTimeField(db_index=True, null=True)),
                 ('message', models.TextField(blank=True)),
+                ('heard', models.DateTimeField(help_text='When the service last said something sensible about it.', null=True)),
                 ('claim', models.PositiveIntegerField(default=0, help_text='Raised by who takes it.')),
                 ('claim_until', models.DateTimeField(null=True)),
                 ('created', models.DateTimeField()),

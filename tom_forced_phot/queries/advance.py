@@ -123,7 +123,7 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
         rows.release_job(claim)
         wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(job.attempts + 1)
         RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
-        rows.wait(job.queries.all(), now + wait, str(error))
+        rows.wait(job.queries.all(), now + wait, http.told(error, service.secrets()))
         return now + wait
     except Exception:
         rows.release_job(claim)

@@ -44,7 +44,7 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
         reach(Point.FETCHED)
         table = _table(service, content, part)
     except ForcedPhotometryError as error:
-        return _failed(query, claim, error, clock())
+        return _failed(query, claim, service, error, clock())
     try:
         _keep(query, claim, service, content, table, clock())
     except LostClaim:
@@ -102,7 +102,7 @@ def _keep(
             content,
             name,
             f'{service.name} query {query.pk}',
-            f'{service.name} forced photometry, asked {query.created:%Y-%m-%d %H:%M} UTC (query {query.pk}).',
+            f'{service.name} {service.data_service_type.lower()}, asked {query.created:%Y-%m-%d %H:%M} UTC (query {query.pk}).',
         )
         reduction = str(query.parameters.get('reduction') or service.reduction)
         counts = ingest.ingest(product, table, service=service.name, reduction=reduction, now=now, watchers=_watchers(query))
@@ -120,9 +120,11 @@ def _watchers(query: PhotometryQuery) -> ingest.Watchers:
     return ingest.Watchers(users=tuple(users))
 
 
-def _failed(query: PhotometryQuery, claim: Claim, error: ForcedPhotometryError, now: datetime) -> datetime | None:
+def _failed(
+    query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
+) -> datetime | None:
     mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
-    text = str(error)
+    text = http.told(error, service.secrets())
     if isinstance(error, Expired):
         rows.end(mine, QueryState.EXPIRED, now, text, 'Expired')
         return None

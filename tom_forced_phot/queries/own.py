@@ -5,6 +5,7 @@ Their state is kept like any other query's; nobody can promise that such a servi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,8 +14,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from tom_dataproducts.data_processor import run_data_processor
-from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct
+from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct, PhotometryReducedDatum
 
+from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.queries import rows
 from tom_forced_phot.queries.rows import Claim
@@ -22,6 +24,8 @@ from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.states import QueryState
 
 TRIES = 2
+#: Settings of a service whose values are not for everybody's eyes.
+SECRET = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 
 
 def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
@@ -37,7 +41,9 @@ def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, 
     try:
         service.query_service(_cleaned(query, service))
     except Exception as error:  # the site's own code
-        rows.end(mine, QueryState.FAILED, clock(), f'{service.name}: {error}' if str(error) else repr(error), type(error).__name__)
+        left = _products(query, service).exclude(pk__in=before).order_by('pk').first()
+        kept = {'data_product': left} if left is not None else {}
+        rows.end(mine, QueryState.FAILED, clock(), _says(service, error), type(error).__name__, **kept)
         return None
     made = list(_products(query, service).exclude(pk__in=before).order_by('pk'))
     with transaction.atomic():
@@ -45,8 +51,26 @@ def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, 
             rows.end(mine, QueryState.NO_DATA, clock(), f'{service.name} brought no file.')
             return None
         message, points = _ingested(made, service)
+        _share(query, made)
         rows.end(mine, QueryState.DONE, clock(), message, data_product=made[0], rows=points, new=points)
     return None
+
+
+def _says(service: ForcedPhotometryService, error: Exception) -> str:
+    """The error for people: an address in it may have held a key."""
+    text = f'{service.name}: {error}' if str(error) else f'{service.name}: {error!r}'
+    hidden = [str(value) for key, value in service.config.items() if SECRET.search(key) and len(str(value)) > 3]
+    for value in sorted(hidden, key=len, reverse=True):
+        text = text.replace(value, '***')
+    return text
+
+
+def _share(query: PhotometryQuery, made: list[DataProduct]) -> None:
+    """Who asked gets to see it, as with any other service."""
+    users = [*query.followers.all(), *([query.asked_by] if query.asked_by else [])]
+    for product in made:
+        points = PhotometryReducedDatum.objects.filter(data_product=product)
+        permissions.grant(product, points, (), Watchers(users=tuple(users)))
 
 
 def _products(query: PhotometryQuery, service: ForcedPhotometryService) -> QuerySet[Any]:

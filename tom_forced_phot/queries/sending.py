@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 
 from tom_forced_phot import conf, http
-from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
+from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
@@ -83,7 +83,7 @@ def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | No
         service=service.name,
         mark=MARK + secrets.token_hex(8),
         positions=[position_of(query.target).as_json() for query in queries],
-        parameters=queries[0].parameters,
+        parameters=service.fixed(queries[0].parameters, now),
         state=JobState.SUBMITTING,
         sent=1,
         last_sent=now,
@@ -122,7 +122,7 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
     except ForcedPhotometryError as error:
         _not_accepted(row, claim, service, error, clock())
     except Split as error:
-        _split(row, claim, error, clock())
+        _split(row, claim, service, error, clock())
     else:
         accept(row, service, answer, clock())
 
@@ -148,7 +148,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
     """Write a reply that says the job is there; also a late one, whoever holds the claim by now: it is never dropped."""
     least, most = service.look_again
     with transaction.atomic():
-        fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'call_over': True}
+        fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'call_over': True, 'heard': now}
         open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
         if not open_rows.update(state=JobState.OPEN, claim_until=None, **fields):
             return
@@ -161,7 +161,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
 def _not_accepted(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> None:
-    text = str(error)
+    text = http.told(error, service.secrets())
     if isinstance(error, (Uncertain, UnexpectedReply)) and not service.repeatable:
         _mark_uncertain(row, claim, service, text, now)
     elif isinstance(error, Throttled):
@@ -171,8 +171,6 @@ def _not_accepted(
         _put_back(row, claim, now, pause(_tries(row) + 1), text, failed=True)
     elif isinstance(error, (Credentials, UnexpectedReply)) and _tries(row) + 1 < conf.get('REFUSED_TRIES'):
         _put_back(row, claim, now, pause(_tries(row) + 1, first=30.0), text, failed=True)
-    elif isinstance(error, Refused) and len(row.positions) > 1:
-        _split(row, claim, Split({}, text), now)
     else:
         _fail(row, claim, now, text, type(error).__name__)
 
@@ -196,13 +194,14 @@ def _put_back(row: RemoteJob, claim: Claim, now: datetime, wait: timedelta, text
         rows.unbind(row, now + wait, text, failed=failed)
 
 
-def _split(row: RemoteJob, claim: Claim, error: Split, now: datetime) -> None:
+def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: Split, now: datetime) -> None:
     """Those that were refused fail; the others go out anew, alone where nobody said which ones are wrong."""
+    secret, text = service.secrets(), http.told(error, service.secrets())
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=str(error), closed=now, call_over=True, next_step=None)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
         for index, reason in error.refused.items():
-            rows.end(row.queries.filter(index=index), QueryState.FAILED, now, reason, 'Refused')
-        rows.unbind(row, now, str(error), failed=False, alone=not error.refused)
+            rows.end(row.queries.filter(index=index), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused')
+        rows.unbind(row, now, text, failed=False, alone=not error.refused)
 
 
 def _fail(row: RemoteJob, claim: Claim, now: datetime, text: str, problem: str) -> None:
@@ -255,9 +254,8 @@ def _ask_later(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> datetime:
     seconds = error.seconds if isinstance(error, Throttled) else pause(row.attempts + 1).total_seconds()
-    return _wait(
-        row, claim, now + timedelta(seconds=seconds), f'The reply was lost, and it could not be looked up: {error}', failed=True
-    )
+    text = f'The reply was lost, and it could not be looked up: {http.told(error, service.secrets())}'
+    return _wait(row, claim, now + timedelta(seconds=seconds), text, failed=True)
 
 
 def _wait(row: RemoteJob, claim: Claim, until: datetime, text: str, *, failed: bool = False) -> datetime:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from tom_forced_phot import conf, http
+from tom_forced_phot import http
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused, Throttled, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
@@ -23,7 +23,7 @@ AT_SERVICE = [QueryState.SUBMITTED, QueryState.RUNNING]
 
 def part_of(query: PhotometryQuery, job: RemoteJob) -> Part:
     """One query of a job as the service sees it."""
-    return Part(query.index, Position(**job.positions[query.index]), query.parameters, query.remote)
+    return Part(query.index, Position(**job.positions[query.index]), job.parameters, query.remote)
 
 
 def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime:
@@ -45,7 +45,7 @@ def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: 
         least, most = service.look_again
         again = rows.apply(row, answer, now, poll_pause(now - row.created, least, most))
         remote = {**row.remote, **answer.remote}
-        rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=again, attempts=0, remote=remote, message='')
+        rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=again, attempts=0, remote=remote, message='', heard=now)
         rows.close_if_done(row, now)
     reach(Point.STATES_WRITTEN)
     return again
@@ -72,22 +72,26 @@ def _progress(service: ForcedPhotometryService, job: Job, parts: list[Part], rep
 def _failed(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> datetime:
-    """A look that failed is made again; one whose answer makes no sense only a few times."""
+    """A look that failed is made again, more and more rarely; nonsense only for a part of the service's patience."""
+    text = http.told(error, service.secrets())
+    at_service = row.queries.filter(state__in=AT_SERVICE)
     senseless = isinstance(error, (UnexpectedReply, Refused, Credentials))
-    tries = row.attempts + 1
-    if senseless and tries >= conf.get('REFUSED_TRIES'):
+    if senseless and now - (row.heard or row.created) >= nonsense_patience(service):
         with transaction.atomic():
-            rows.move_job(claim, JobState.OPEN, JobState.CLOSED, message=str(error), closed=now, next_step=None)
-            at_service = row.queries.filter(state__in=AT_SERVICE)
-            rows.end(at_service, QueryState.FAILED, now, str(error), type(error).__name__, to_clean=True)
+            rows.move_job(claim, JobState.OPEN, JobState.CLOSED, message=text, closed=now, next_step=None)
+            rows.end(at_service, QueryState.FAILED, now, text, type(error).__name__, to_clean=True)
         return now
+    throttled = isinstance(error, Throttled)
     if isinstance(error, Throttled):
         budget.keep_quiet(service, now, error.seconds, write=False)
-        until = now + timedelta(seconds=error.seconds)
-    else:
-        until = now + pause(tries)
+    wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(row.attempts + 1, service.look_again[0])
     with transaction.atomic():
-        attempts = row.attempts if isinstance(error, Throttled) else tries
-        rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=until, attempts=attempts, message=str(error))
-        rows.wait(row.queries.filter(state__in=AT_SERVICE), until, str(error))
-    return until
+        attempts = row.attempts + (not throttled)
+        rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=now + wait, attempts=attempts, message=text)
+        rows.wait(at_service, now + wait, text)
+    return now + wait
+
+
+def nonsense_patience(service: ForcedPhotometryService) -> timedelta:
+    """How long a service may answer nonsense about a job: a page of maintenance must not cost what was asked for days."""
+    return timedelta(seconds=max(3600.0, service.patience / 7))

@@ -144,6 +144,10 @@ class ForcedPhotometryService:
                 found[key] = round(float(cleaned[name]), 5)
         return found
 
+    def fixed(self, parameters: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """``parameters`` as they are sent, once for all positions of a job: for example with "until now" as a date."""
+        return dict(parameters)
+
     def objection(self, position: Position, parameters: Mapping[str, Any], now: datetime) -> str:
         """Why this cannot be asked; empty where it can."""
         if position.moving:
@@ -161,12 +165,12 @@ class ForcedPhotometryService:
 
     def _objection_to_dates(self, parameters: Mapping[str, Any], now: datetime) -> str:
         first, last = parameters.get('mjd_min'), parameters.get('mjd_max')
+        if first is not None and first >= mjd_of(now):
+            return f'The beginning asked for, MJD {first:g}, is in the future.'
         if first is not None and last is not None and last <= first:
             return 'The end must be later than the beginning.'
         if last is not None and last <= self.earliest:
             return f'{self.name} has measured since MJD {self.earliest:g}; the end asked for is MJD {last:g}.'
-        if first is not None and first >= mjd_of(now):
-            return f'The beginning asked for, MJD {first:g}, is in the future.'
         return ''
 
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:

@@ -99,26 +99,15 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
         account = {key: self.credential(key) for key in self.credentials}
         return Secrets(basic=(str(user or PUBLIC_LOGIN[0]), str(password or PUBLIC_LOGIN[1])), parameters=account)
 
-    def parameters(self, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    def fixed(self, parameters: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """Both dates, always: by them a request is found again. The service moves a start before the survey to its beginning."""
-        found = super().parameters(cleaned, now)
-        last = found.setdefault('mjd_max', round(mjd_of(now), 5))
-        first = found.get('mjd_min', SURVEY_START)
-        found['mjd_min'] = max(first, SURVEY_START) if last > SURVEY_START else first
-        return found
-
-    def objection(self, position: Position, parameters: Mapping[str, Any], now: datetime) -> str:
-        """As everywhere; a beginning in the future is told as such, although the end is now."""
-        first = parameters['mjd_min']
-        if first >= mjd_of(now):
-            return f'The beginning asked for, MJD {first:g}, is in the future.'
-        if parameters['mjd_max'] <= self.earliest:
-            return f'{self.name} has measured since MJD {self.earliest:g}; the end asked for is MJD {parameters["mjd_max"]:g}.'
-        return super().objection(position, parameters, now)
+        last = parameters.get('mjd_max', round(mjd_of(now), 5))
+        first = max(parameters.get('mjd_min', SURVEY_START), SURVEY_START)
+        return {**parameters, 'mjd_min': first, 'mjd_max': last}
 
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
         """Positions with the same dates."""
-        return None if position.moving else [parameters['mjd_min'], parameters['mjd_max']]
+        return None if position.moving else sorted(parameters.items())
 
     def submit(self, job: Job) -> Request:
         """One position, or two lists of coordinates as JSON."""

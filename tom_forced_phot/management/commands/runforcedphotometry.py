@@ -82,7 +82,7 @@ class Command(BaseCommand):
         subscriptions.judge(conf.utc_now())
         paused = PhotometrySubscription.objects.filter(pk__in=active, active=False).order_by('pk')
         self._print(report, list(paused))
-        return bool(report.failed) or any(each.failures for each in paused)
+        return bool(report.failed) or any(each.until is None or now < each.until for each in paused)
 
     def _print(self, report: queries.Report, paused: list[PhotometrySubscription]) -> None:
         if self.options['json']:
@@ -154,8 +154,10 @@ class Command(BaseCommand):
         lists = TargetList.objects.filter(name=name)
         if not lists.exists() and name.isdecimal():
             lists = TargetList.objects.filter(pk=int(name))
-        if lists.count() != 1:
+        if lists.count() > 1:
+            numbers = ', '.join(map(str, lists.order_by('pk').values_list('pk', flat=True)))
+            raise CommandError(f'There are several lists called {name!r}: give the number of one ({numbers}).')
+        if not lists.exists():
             known = ', '.join(TargetList.objects.order_by('name').values_list('name', flat=True)[:20]) or 'none'
-            found = 'several lists' if lists.count() else 'no list'
-            raise CommandError(f'There is {found} called {name!r} (there: {known}).')
+            raise CommandError(f'There is no list called {name!r} (there: {known}).')
         return Target.objects.filter(pk__in=lists.get().targets.values('pk')).order_by('pk')

@@ -1,0 +1,68 @@
+"""Who may see and who may change what, for pages and API alike.
+
+Seeing follows the targets of the cadence's observations (and, with TARGET_PERMISSIONS_ONLY = False, the observation group).
+Changing needs the owner, somebody who may change every target of the cadence, or a superuser.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from guardian.shortcuts import get_objects_for_user
+from tom_observations.models import ObservationGroup, ObservationRecord
+from tom_targets.models import Target
+from tom_targets.permissions import targets_for_user
+
+from tom_cadence.models import ManagedCadence
+
+Rows = QuerySet[ManagedCadence]
+
+
+def visible_cadences(user: Any, rows: Rows | None = None) -> Rows:
+    """Cadences this user may see, of ``rows`` or of all."""
+    return _allowed(user, rows, 'view')
+
+
+def changeable_cadences(user: Any, rows: Rows | None = None) -> Rows:
+    """Cadences this user may pause, resume, edit and end."""
+    if not user.is_authenticated:
+        return ManagedCadence.objects.none()
+    return _allowed(user, rows, 'change')
+
+
+def may_change(user: Any, managed: ManagedCadence) -> bool:
+    """Whether this user may change this cadence."""
+    return changeable_cadences(user, ManagedCadence.objects.filter(pk=managed.pk)).exists()
+
+
+def visible_targets(user: Any) -> QuerySet[Any]:
+    """Targets this user may see."""
+    return targets_for_user(user, Target.objects.all(), 'view_target')
+
+
+def visible_records(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[Any]:
+    """Observation records this user may see: by their target, and by themselves where the site says so."""
+    rows = ObservationRecord.objects.all() if rows is None else rows
+    if user.is_superuser:
+        return rows
+    if settings.TARGET_PERMISSIONS_ONLY:
+        return rows.filter(target__in=visible_targets(user).values('pk'))
+    held = get_objects_for_user(user, 'tom_observations.view_observationrecord', ObservationRecord)
+    return rows.filter(pk__in=held.values('pk'))
+
+
+def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
+    rows = ManagedCadence.objects.all() if rows is None else rows
+    if user.is_superuser:
+        return rows
+    targets = targets_for_user(user, Target.objects.all(), f'{action}_target').values('pk')
+    records = ObservationRecord.objects.filter(observationgroup__dynamiccadence=OuterRef('cadence'))
+    allowed = Q(Exists(records)) & ~Q(Exists(records.exclude(target__in=targets)))
+    if not settings.TARGET_PERMISSIONS_ONLY:
+        groups = get_objects_for_user(user, f'tom_observations.{action}_observationgroup', ObservationGroup)
+        allowed &= Q(cadence__observation_group__in=groups.values('pk'))
+    if user.is_authenticated:
+        allowed |= Q(owner=user)
+    return rows.filter(allowed)
