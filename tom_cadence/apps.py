@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.urls import include, path
 
 
 class TomCadenceConfig(AppConfig):
@@ -28,4 +29,4 @@ class TomCadenceConfig(AppConfig):
         """URLs of the host that are answered here (an integration point of the host)."""
         from tom_cadence.shadows import url_paths
 
-        return url_paths()
+        return [*url_paths(), path('', include('tom_cadence.urls', namespace='cadences'))]

@@ -178,3 +178,46 @@ class CadenceRun(models.Model):
 
     def __str__(self) -> str:
         return f'{self.get_decision_display()}: {self.reason}'
+
+
+class Notice(models.Model):
+    """What an owner is told in the TOM, once."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='cadence_notices')
+    managed = models.ForeignKey(ManagedCadence, null=True, on_delete=models.CASCADE, related_name='notices')
+    text = models.TextField()
+    created = models.DateTimeField()
+    read = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = (models.Index(fields=['user', 'read'], name='cadence_notice_unread'),)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class NoticePreference(models.Model):
+    """What a user wants to be told, and how; without a row: everything, in the TOM and by mail."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='cadence_notice_preference')
+    in_tom = models.BooleanField(default=True, verbose_name='Show a message in the TOM')
+    by_mail = models.BooleanField(default=True, verbose_name='Send an e-mail')
+
+    def __str__(self) -> str:
+        return f'Notices of {self.user}'
+
+
+class TemplateCard(models.Model):
+    """What this app knows about one of the host's observation templates: whose it is, who may use it, how often it was used."""
+
+    template = models.OneToOneField('tom_observations.ObservationTemplate', on_delete=models.CASCADE, related_name='card')
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name='observation_templates'
+    )
+    groups = models.ManyToManyField('auth.Group', blank=True, related_name='observation_templates')
+    observation_type = models.CharField(max_length=100, blank=True, default='')
+    description = models.TextField(blank=True, default='')
+    used = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f'{self.template}'
