@@ -72,7 +72,7 @@ def test_each_query_that_ended_has_a_line_and_the_last_one_is_a_summary(atlas: A
     assert status == 0
     assert first.startswith(f'ATLAS, SN 2011fe (query {query.pk}): Done. ')
     assert 'new' in first
-    assert last.endswith('1 queries ended, 0 waiting.')
+    assert last.endswith('1 query ended, 0 waiting.')
 
 
 def test_with_nothing_to_do_it_says_so_and_signs_that_it_was_there(clock: Hands, db: None) -> None:
@@ -280,3 +280,27 @@ def test_with_loop_it_goes_on_for_ever(atlas: Any, clock: Hands, target: Any, mo
     with pytest.raises(Enough):
         run('--loop', '60')
     assert fresh(query).state == 'done'
+
+
+def test_what_the_page_shows_for_python_works(
+    atlas: Any, clock: Hands, targets: list[Any], nearby: Any, astronomer: Any, settings: Any
+) -> None:
+    from tests.forced.examples import asking, cleaning, reading, subscribing
+
+    settings.TOM_FORCED_PHOT = {**settings.TOM_FORCED_PHOT, 'SYNCHRONOUS_TIME': 0}
+    nowhere = targets[1]
+    nowhere.ra = nowhere.dec = None
+    nowhere.save()
+    said, reasons = asking.ask_about('Nearby', astronomer)
+    assert said.endswith('It is carried on by manage.py runforcedphotometry.')
+    assert reasons == [f'{nowhere.name} has no coordinates.']
+    until_done(clock)
+    query = PhotometryQuery.objects.get()
+    assert (query.state, query.asked_by) == ('done', astronomer)
+    curve = reading.light_curve(targets[0])
+    assert len(curve) == query.new > 0
+    assert all((magnitude is None) != (limit is None) for *_, magnitude, limit in curve)
+    assert 0 < len(cleaning.nightly(query)) < len(curve)
+    subscribing.subscribe(targets[0], astronomer)
+    run()
+    assert PhotometryQuery.objects.exclude(subscription=None).get().asked_by == astronomer

@@ -64,8 +64,8 @@ def test_a_detection_by_the_zero_point_of_the_difference_image() -> None:
     assert found.magnitude[0] == pytest.approx(26.2 - 2.5 * np.log10(100))
     assert found.magnitude_error[0] == pytest.approx(0.10857, abs=1e-5)
     assert np.isnan(found.limit[0])
-    assert (found.band[0], found.telescope, found.instrument[0]) == ('ZTF_g', 'P48', 'ZTF 0796 c10 q3')
-    assert found.exposure[0] == '2458662.6705787 ZTF_g 796 10 3'
+    assert (found.band[0], found.telescope, found.instrument[0]) == ('ZTF_g', 'P48', 'ZTF 0796 c10 q4')
+    assert found.exposure[0] == '2458662.6705787 ZTF_g 796 10 4'
     assert found.exposure_time[0] == 30
     assert found.constants == {'time': 'start of exposure', 'time_scale': 'UTC'}
     assert list(found.columns) == NAMES
@@ -96,12 +96,25 @@ def test_a_negative_flux_is_a_limit() -> None:
     assert np.isfinite(found.limit[0])
 
 
+def test_a_single_request_and_a_batch_name_the_same_exposure_although_they_number_quadrants_differently() -> None:
+    batch = COMMENTS + '# qid = Quadrant (CCD-amplifier) identifier (1..4)\n'
+    single = COMMENTS + '# qid = Quadrant (CCD-amplifier) identifier (0..3)\n'
+    exposures = {
+        read_ztf(file(row(qid=3), comments=single)).exposure[0],
+        read_ztf(file(row(qid=4), comments=batch)).exposure[0],
+        # without an image that names the CCD the comments decide
+        read_ztf(file(row(qid=3, pid='null'), comments=single)).exposure[0],
+        read_ztf(file(row(qid=4, pid='null'), comments=batch)).exposure[0],
+    }
+    assert exposures == {'2458662.6705787 ZTF_g 796 10 4'}
+
+
 @pytest.mark.parametrize('null', ['null', '-99999.000000'])
 def test_no_value_in_either_way_of_writing_it(null: str) -> None:
     empty = dict.fromkeys([*FLUXES, *NEAREST], 'null') | dict.fromkeys(FLUXES, null)
     found = read_ztf(file(row(), row(jd=2458663.5, procstatus='57,61', **empty), row(jd=2458664.5, procstatus='57')))
     assert complete(found, 3)
-    assert found.exposure.tolist() == ['2458662.6705787 ZTF_g 796 10 3', '2458664.5000000 ZTF_g 796 10 3']
+    assert found.exposure.tolist() == ['2458662.6705787 ZTF_g 796 10 4', '2458664.5000000 ZTF_g 796 10 4']
     [(reason, number)] = found.rejected.counts.items()
     assert (number, found.rejected.lines[reason]) == (1, (14,))
     assert reason.startswith('no flux (procstatus 57,61: ')

@@ -24,7 +24,7 @@ SNT, SNU = 3.0, 5.0
 LEAST = 30
 #: Days before and after the maximum of a transient that hold none of its light (Bright Transient Survey).
 BEFORE, AFTER = 100.0, 500.0
-GROUPED = ('field', 'ccdid', 'qid', 'rfid')
+REFERENCE = 'rfid'
 #: How far a source of the reference image may be, in arcsec, and how far from 0 its sharpness, to be the variable itself.
 NEAREST, SHARP = 1.0, 0.5
 
@@ -41,9 +41,11 @@ def recipe(measured: Measurements, peak: float, *, cut: Cut = ZTF_RECOMMENDED, l
 
 def groups(measured: Measurements) -> NDArray[np.intp]:
     """The number of each point's group: one field, CCD, quadrant, filter and reference; ValueError where a column is lacking."""
-    keys = np.column_stack([np.nan_to_num(quality(measured, name), nan=-1.0) for name in GROUPED])
+    # the instrument names field, CCD and quadrant; the file's own numbers of quadrants begin at 0 or at 1
+    _, place = np.unique(measured.instrument, return_inverse=True)
     _, band = np.unique(measured.band, return_inverse=True)
-    _, number = np.unique(np.column_stack([keys, band]), axis=0, return_inverse=True)
+    reference = np.nan_to_num(quality(measured, REFERENCE), nan=-1.0)
+    _, number = np.unique(np.column_stack([place, band, reference]), axis=0, return_inverse=True)
     return number.reshape(-1)
 
 

@@ -23,6 +23,8 @@ class _Busy(Exception):
 
 
 BUSY = timedelta(seconds=5)
+#: A query that somebody sends at this moment is due when his claim runs out; its own message must not sleep so long.
+BEING_SENT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
     query = _get(pk)
     state = QueryState(query.state)
     if query.next_step is None or (query.next_step > clock() and not _overdue(query, clock())):
-        return Next(state, query.next_step, worked=False)
+        return Next(state, _when(query, clock()), worked=False)
     if not state.is_open and not query.to_clean:
         return Next(state, None, worked=False)
     try:
@@ -69,6 +71,12 @@ def _get(pk: int) -> PhotometryQuery:
 def _next(pk: int, again: datetime | None) -> Next:
     state, due = PhotometryQuery.objects.values_list('state', 'next_step').get(pk=pk)
     return Next(QueryState(state), due or (again if QueryState(state).is_open else None))
+
+
+def _when(query: PhotometryQuery, now: datetime) -> datetime | None:
+    """When to come back to a query that is not due."""
+    sending_now = query.job is not None and query.job.state == JobState.SUBMITTING
+    return min(query.next_step, now + BEING_SENT) if sending_now and query.next_step is not None else query.next_step
 
 
 def _overdue(query: PhotometryQuery, now: datetime) -> bool:

@@ -99,10 +99,10 @@ def _points(product: DataProduct) -> int:
 def _process(product: DataProduct) -> list[str]:
     try:
         with transaction.atomic():
-            run_data_processor(product)
+            read = run_data_processor(product)
     except Exception as error:  # the site's own processor
         return [f'The file is kept; its processor could not read it: {error}']
-    return []
+    return ['What the file holds was there already.'] if read and not _points(product) else []
 
 
 def _cleaned(query: PhotometryQuery, service: ForcedPhotometryService) -> dict[str, Any]:

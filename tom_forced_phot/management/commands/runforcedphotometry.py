@@ -42,7 +42,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
-        self.options, self.asked = options, {}
+        self.options = options
+        self.asked: dict[str, Any] = {}
         self._check()
         if options['ask']:
             self._ask()
@@ -97,7 +98,8 @@ class Command(BaseCommand):
         for each in paused:
             self.stdout.write(self.style.WARNING(f'Subscription {each.pk} to {each.service}: {each.reason}'))
         if self.options['loop'] is None or report.steps:
-            self.stdout.write(f'{report.steps} steps, {len(report.ended)} queries ended, {report.waiting} waiting.')
+            queries_ended = f'{len(report.ended)} {"query" if len(report.ended) == 1 else "queries"} ended'
+            self.stdout.write(f'{report.steps} steps, {queries_ended}, {report.waiting} waiting.')
 
     def _ask(self) -> None:
         targets = list(self._targets())
@@ -119,16 +121,17 @@ class Command(BaseCommand):
         service = registry.service(self.options['ask'])
         given, words = self._given(), {field: option for option, field in DATES.items()}
         hidden = {'service': service.name, 'target_id': targets[0].pk if targets else 0}
-        form = service.get_form()(data={**given, **hidden})
+        data: dict[str, Any] = {**given, **hidden}
+        form = service.get_form()(data=data)
         known = [name for name in form.fields if name not in hidden]
         for name in given:
             if name not in known:
                 text = ', '.join(known) or 'none'
                 raise CommandError(f'{service.name} takes no {words.get(name, name)} (fields of its form: {text}).')
             if isinstance(form.fields[name], forms.BooleanField):
-                form.data[name] = self._yes_or_no(name, given[name])
+                data[name] = self._yes_or_no(name, given[name])
         if not form.is_valid():
-            errors = [f'{words.get(name, name)}: {" ".join(texts)}' for name, texts in form.errors.items()]
+            errors = [f'{words.get(name, name)}: {" ".join(map(str, texts))}' for name, texts in form.errors.items()]
             raise CommandError(' '.join(errors).replace('__all__: ', ''))
         return {name: value for name, value in form.cleaned_data.items() if name not in hidden}
 
