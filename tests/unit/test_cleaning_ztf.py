@@ -42,7 +42,7 @@ def light_curve(counts: Any, mjd: Any, error: Any = 10.0, zero_point: Any = ZERO
         exposure=np.array([f'e{n}' for n in range(number)], dtype=np.str_),
         exposure_time=column(30.0),
         telescope='P48',
-        instrument=column('ZTF 0796 c10 q3'),
+        instrument=column(columns.pop('instrument', 'ZTF 0796 c10 q3')),
         columns={name: column(value) for name, value in {**defaults, 'zpdiff': zero_point, **columns}.items()},
         rows=number,
     )
