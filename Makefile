@@ -75,6 +75,10 @@ format: $(VENV)/.dev  ## let ruff put right what it can
 types: $(VENV)/.dev  ## mypy on both packages
 	@PYTHONPATH=example_tom $(PY) -m mypy
 
+# Credentials that are none: a service without them is warned of.
+check: export ATLAS_FORCED_PHOTOMETRY_API_KEY := example
+check: export ZTF_FORCED_PHOTOMETRY_EMAIL := example
+check: export ZTF_FORCED_PHOTOMETRY_USERPASS := example
 check: $(VENV)/.demo  ## missing migrations, and Django's checks on the example TOM
 	@$(PY) example_tom/manage.py makemigrations --check --dry-run
 	@$(PY) example_tom/manage.py check --fail-level WARNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from tom_targets.models import Target
 
-from tom_forced_phot import conf, queries
+from tom_forced_phot import conf, queries, registry
 from tom_forced_phot.dates import mjd_of
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
@@ -20,6 +21,7 @@ from tom_forced_phot.states import QueryState
 
 logger = logging.getLogger(__name__)
 SHOWN = 3
+ROUNDED = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,13 @@ class Round:
 
 
 def first_date(last_point: datetime | None, now: datetime, *, full: bool, least: float | None, overlap: timedelta) -> float | None:
-    """From which MJD to ask: the last point minus the overlap, but not before what the subscription says; all where it is full."""
+    """From which MJD to ask: at least the overlap before the last point, but not before ``least``; all where it is full.
+
+    Rounded down to ten days, so that targets whose last points differ a little go out in one request.
+    """
     if full or last_point is None:
         return least
-    found = mjd_of(min(last_point, now) - overlap)
+    found = math.floor(mjd_of(min(last_point, now) - overlap) / ROUNDED) * ROUNDED
     return found if least is None else max(least, found)
 
 
@@ -112,7 +117,7 @@ def _cleaned(subscription: PhotometrySubscription, target: Any, now: datetime, f
         curve.last_point if curve else None,
         now,
         full=full,
-        least=cleaned.get('min_date'),
+        least=cleaned.get('min_date') or registry.service(subscription.service).earliest or None,
         overlap=timedelta(days=conf.get('OVERLAP_DAYS')),
     )
     return cleaned

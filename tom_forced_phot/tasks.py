@@ -10,8 +10,8 @@ from tom_forced_phot import conf, queries
 from tom_forced_phot.models import PhotometryQuery
 
 QUEUE = 'forced_photometry'
-#: Delayed messages live in a worker's memory: what is due later than this waits for a shorter message first.
-LONGEST_DELAY, SHORTEST_DELAY = 3600.0, 0.2
+#: Seconds. A delayed message lives in a worker's memory; RabbitMQ takes it back after half an hour (consumer_timeout).
+LONGEST_DELAY, SHORTEST_DELAY = 900.0, 0.2
 
 
 @dramatiq.actor(

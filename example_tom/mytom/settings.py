@@ -5,6 +5,7 @@ What tom-followup needs beyond them is marked with "tom-followup:"; copy those l
 Unsuitable for production: the secret key is published, passwords are hashed for speed, DEBUG is on.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -33,7 +34,9 @@ ALLOWED_HOSTS = ['127.0.0.1', 'localhost', 'testserver']
 
 TOM_NAME = 'Example TOM'
 
+# A broker for workers: Redis, or RabbitMQ (needs the "rabbitmq" extra).
 REDIS_URL = os.environ.get('REDIS_URL', '')
+RABBITMQ_URL = os.environ.get('RABBITMQ_URL', '')
 
 INSTALLED_APPS = [
     # tom-followup: before the toolkit's apps, so that its runcadencestrategies is the one that runs.
@@ -41,7 +44,7 @@ INSTALLED_APPS = [
     'tom_forced_phot',
     *TOMTOOLKIT_INSTALLED_APPS,
     # tom-followup: only for work in the background (runcadencestrategies --enqueue).
-    *(['django_dramatiq'] if REDIS_URL else []),
+    *(['django_dramatiq'] if REDIS_URL or RABBITMQ_URL else []),
     'custom_code',
 ]
 
@@ -122,7 +125,7 @@ BOOTSTRAP5 = {
     'css_url': {'url': f'{STATIC_URL}bootstrap/css/bootstrap.min.css'},
     'javascript_url': {'url': f'{STATIC_URL}bootstrap/js/bootstrap.bundle.min.js'},
 }
-MEDIA_ROOT = VAR_DIR / 'data'
+MEDIA_ROOT = os.environ.get('EXAMPLE_TOM_MEDIA') or VAR_DIR / 'data'
 MEDIA_URL = '/data/'
 
 LOGGING = {
@@ -144,10 +147,10 @@ CACHES = {'default': {'BACKEND': 'django.core.cache.backends.locmem.LocMemCache'
 
 TASKS = {'default': {'BACKEND': 'django_tasks.backends.immediate.ImmediateBackend'}}
 
-if REDIS_URL:
+if REDIS_URL or RABBITMQ_URL:
     DRAMATIQ_BROKER = {
-        'BROKER': 'dramatiq.brokers.redis.RedisBroker',
-        'OPTIONS': {'url': REDIS_URL},
+        'BROKER': f'dramatiq.brokers.{"rabbitmq.RabbitmqBroker" if RABBITMQ_URL else "redis.RedisBroker"}',
+        'OPTIONS': {'url': RABBITMQ_URL or REDIS_URL},
         'MIDDLEWARE': [
             'dramatiq.middleware.AgeLimit',
             'dramatiq.middleware.TimeLimit',
@@ -187,11 +190,40 @@ DATA_PRODUCT_TYPES = {
     'fits_file': ('fits_file', 'FITS File'),
     'spectroscopy': ('spectroscopy', 'Spectroscopy'),
     'image_file': ('image_file', 'Image File'),
+    # tom-followup: one type a forced photometry service
+    'atlas_photometry': ('atlas_photometry', 'ATLAS forced photometry'),
+    'panstarrs_photometry': ('panstarrs_photometry', 'Pan-STARRS detections'),
+    'ztf_photometry': ('ztf_photometry', 'ZTF forced photometry'),
 }
 
 DATA_PROCESSORS = {
     'photometry': 'tom_dataproducts.processors.photometry_processor.PhotometryProcessor',
     'spectroscopy': 'tom_dataproducts.processors.spectroscopy_processor.SpectroscopyProcessor',
+    # tom-followup:
+    'atlas_photometry': 'tom_forced_phot.processors.AtlasProcessor',
+    'panstarrs_photometry': 'tom_forced_phot.processors.PanstarrsProcessor',
+    'ztf_photometry': 'tom_forced_phot.processors.ZtfProcessor',
+}
+
+# tom-followup: the services to ask. A service without credentials is configured, and says so when it is asked.
+FORCED_PHOTOMETRY_SERVICES = {
+    'ATLAS': {
+        # the environment for tests: a service that looks more often
+        'class': os.environ.get('EXAMPLE_TOM_ATLAS_CLASS') or 'tom_forced_phot.services.atlas.AtlasForcedPhotometryService',
+        'url': os.environ.get('ATLAS_FORCED_PHOTOMETRY_URL', 'https://fallingstar-data.com/forcedphot'),
+        'api_key': os.environ.get('ATLAS_FORCED_PHOTOMETRY_API_KEY', 'your atlas account api token'),
+    },
+    'PANSTARRS': {
+        'class': 'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
+        'url': os.environ.get('MAST_PANSTARRS_URL', 'https://catalogs.mast.stsci.edu/api/v0.1/panstarrs'),
+        'api_key': os.environ.get('MAST_API_TOKEN', 'MAST_API_TOKEN not set'),
+    },
+    'ZTF': {
+        'class': 'tom_forced_phot.services.ztf.ZtfForcedPhotometryService',
+        'url': os.environ.get('ZTF_FORCED_PHOTOMETRY_URL', 'https://ztfweb.ipac.caltech.edu'),
+        'email': os.environ.get('ZTF_FORCED_PHOTOMETRY_EMAIL', ''),
+        'userpass': os.environ.get('ZTF_FORCED_PHOTOMETRY_USERPASS', ''),
+    },
 }
 
 TOM_FACILITY_CLASSES = [
@@ -213,6 +245,13 @@ TOM_CADENCE: dict[str, object] = {}
 if os.environ.get('EXAMPLE_TOM_CLOCK'):
     # The demo's virtual nights pass in seconds, and a dead process's claim runs out by the real clock.
     TOM_CADENCE = {'CLOCK': 'custom_code.clock.now', 'FACILITY_TIMEOUT': 2, 'CLAIM_TIME': 5, 'NOTIFY_BY_MAIL': False}
+
+# tom-followup: nothing is needed here either.
+TOM_FORCED_PHOT: dict[str, object] = {}
+if os.environ.get('EXAMPLE_TOM_CLOCK'):
+    TOM_FORCED_PHOT = {'CLOCK': 'custom_code.clock.now'}
+if os.environ.get('EXAMPLE_TOM_PHOT_SETTINGS'):
+    TOM_FORCED_PHOT |= json.loads(os.environ['EXAMPLE_TOM_PHOT_SETTINGS'])
 
 EXTRA_FIELDS: list[dict[str, str]] = []
 GENERAL_SEARCH_FUNCTIONS: dict[str, str] = {}

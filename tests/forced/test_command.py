@@ -282,6 +282,28 @@ def test_with_loop_it_goes_on_for_ever(atlas: Any, clock: Hands, target: Any, mo
     assert fresh(query).state == 'done'
 
 
+def test_with_loop_a_database_that_is_away_is_said_and_looked_for_again(clock: Hands, db: None, monkeypatch: Any) -> None:
+    from django.db import OperationalError
+
+    from tom_forced_phot import subscriptions
+    from tom_forced_phot.management.commands import runforcedphotometry
+
+    passes = []
+
+    def ask_due(*_: Any) -> None:
+        passes.append(None)
+        if len(passes) == 1:
+            raise OperationalError('the server closed the connection\nunexpectedly')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subscriptions, 'ask_due', ask_due)
+    monkeypatch.setattr(runforcedphotometry, 'threading', SimpleNamespace(Event=lambda: SimpleNamespace(wait=lambda seconds: None)))
+    err = StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        call_command('runforcedphotometry', '--loop', '60', stderr=err, no_color=True)
+    assert err.getvalue() == 'The database does not answer; looking again: the server closed the connection\n'
+
+
 def test_what_the_page_shows_for_python_works(
     atlas: Any, clock: Hands, targets: list[Any], nearby: Any, astronomer: Any, settings: Any
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,17 @@ from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscr
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OVERLAP = timedelta(days=14)
+EARLIEST = 57200.0  # of ATLAS
+
+
+def floored(instant: datetime) -> float:
+    """The last whole ten days before: so that a list of targets is asked about in one request."""
+    return mjd_of(instant) // 10 * 10
+
+
+def rounded(mjd: float) -> float:
+    """Down to ten days: so targets go out together."""
+    return mjd // 10 * 10
 
 
 def subscribe(**given: Any) -> PhotometrySubscription:
@@ -61,13 +72,13 @@ def test_the_first_round_asks_for_everything_in_the_owners_name(
     assert (found.next_round, found.last_round, found.last_full) == (clock() + DAY, clock(), clock())
 
 
-def test_the_next_round_asks_from_the_last_point_minus_fourteen_days(
+def test_the_next_round_asks_from_the_last_point_minus_fourteen_days_and_up_to_ten_more(
     alone: PhotometrySubscription, clock: Hands, target: Any
 ) -> None:
     one_round(clock)
     last = PhotometryReducedDatum.objects.filter(target=target).order_by('-timestamp')[0].timestamp
     subscriptions.ask_due(clock())
-    assert newest(alone).parameters['mjd_min'] == pytest.approx(mjd_of(last - OVERLAP), abs=1e-5)
+    assert newest(alone).parameters['mjd_min'] == floored(last - OVERLAP)
 
 
 def test_the_overlap_is_a_setting(alone: PhotometrySubscription, clock: Hands, settings: Any) -> None:
@@ -75,7 +86,7 @@ def test_the_overlap_is_a_setting(alone: PhotometrySubscription, clock: Hands, s
     one_round(clock)
     curve = LightCurve.objects.get()
     subscriptions.ask_due(clock())
-    assert newest(alone).parameters['mjd_min'] == pytest.approx(mjd_of(curve.last_point - timedelta(days=2)), abs=1e-5)
+    assert newest(alone).parameters['mjd_min'] == floored(curve.last_point - timedelta(days=2))
 
 
 def test_it_never_asks_from_before_the_date_that_the_subscription_names(alone: PhotometrySubscription, clock: Hands) -> None:
@@ -91,7 +102,7 @@ def test_a_point_of_the_future_does_not_make_it_ask_for_the_future(alone: Photom
     LightCurve.objects.update(last_point=clock() + 400 * DAY)
     (done,) = subscriptions.ask_due(clock())
     assert (done.asked, done.declined) == (1, 0)
-    assert newest(alone).parameters['mjd_min'] == pytest.approx(mjd_of(clock() - OVERLAP), abs=1e-5)
+    assert newest(alone).parameters['mjd_min'] == floored(clock() - OVERLAP)
 
 
 def test_after_ninety_days_it_asks_for_everything_again(alone: PhotometrySubscription, clock: Hands) -> None:
@@ -296,8 +307,8 @@ def test_a_list_is_asked_about_as_it_is_at_the_time_in_one_request(atlas: Any, c
     subscriptions.ask_due(clock())
     asked = {query.target_id: query.parameters for query in PhotometryQuery.objects.filter(state='queued')}
     assert len(asked) == 3
-    assert 'mjd_min' not in asked[late.pk]
-    assert sum('mjd_min' in parameters for parameters in asked.values()) == 2
+    assert asked[late.pk]['mjd_min'] == EARLIEST
+    assert sorted(parameters['mjd_min'] > EARLIEST for parameters in asked.values()) == [False, True, True]
 
 
 def test_targets_of_a_list_that_cannot_be_asked_about_are_named_and_hold_up_nobody(
@@ -350,5 +361,24 @@ def test_subscribing_from_the_dates_of_several_light_curves_keeps_them_apart(atl
     subscribe(target_list=listed, last_full=clock())
     subscriptions.ask_due(clock())
     asked = {query.target_id: query.parameters['mjd_min'] for query in PhotometryQuery.objects.all()}
-    assert asked[old.pk] == pytest.approx(mjd_of(clock()) - 114, abs=1e-5)
-    assert asked[new.pk] == pytest.approx(mjd_of(clock()) - 16, abs=1e-5)
+    assert asked[old.pk] == rounded(mjd_of(clock()) - 114)
+    assert asked[new.pk] == rounded(mjd_of(clock()) - 16)
+
+
+def test_without_a_first_date_everything_is_all_since_the_survey_began(atlas: Any, clock: Hands, target: Any) -> None:
+    subscription = subscribe(target=target)
+    subscriptions.ask_due(clock())
+    assert newest(subscription).parameters == {'reduction': 'difference', 'mjd_min': 57200.0}
+
+
+def test_targets_whose_last_points_differ_a_little_go_out_together(atlas: Any, clock: Hands, make_target: Any) -> None:
+    listed = TargetList.objects.create(name='Nearby')
+    for days in (0.1, 0.3, 0.7):
+        one = make_target()
+        LightCurve.objects.create(target=one, service='ATLAS', last_point=clock() - days * DAY)
+        listed.targets.add(one)
+    subscribe(target_list=listed, last_full=clock())
+    subscriptions.ask_due(clock())
+    queries.run(clock)
+    assert atlas.service.requests['submit'] == 1
+    assert PhotometryQuery.objects.filter(state='submitted').count() == 3

@@ -205,7 +205,7 @@ def test_without_a_processor_for_its_type_the_file_is_kept_and_the_query_says_so
     ask: Any, clock: Hands, settings: Any, data_folder: Path
 ) -> None:
     settings.DATA_PROCESSORS = {name: path for name, path in settings.DATA_PROCESSORS.items() if name != KIND}
-    assert [message.id for message in checks.services_check()][0] == 'tom_forced_phot.W003'
+    assert next(message.id for message in checks.services_check()) == 'tom_forced_phot.W003'
     query = ask()
     until(clock, 'done')
     query = fresh(query)
@@ -253,7 +253,7 @@ def test_asking_again_brings_a_second_file_and_no_point_twice(ask: Any, clock: H
     until(clock, 'done')
     assert points() == TWO
     assert DataProduct.objects.count() == 2
-    assert fresh(second).new == 0
+    assert (fresh(second).new, fresh(second).message) == (0, '0 points. What the file holds was there already.')
 
 
 def test_a_process_that_dies_in_the_middle_is_followed_by_another_and_the_third_says_so(ask: Any, clock: Hands) -> None:

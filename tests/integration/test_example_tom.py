@@ -25,7 +25,7 @@ from tom_common.exceptions import ImproperCredentialsException
 from tom_observations.models import DynamicCadence, ObservationRecord, ObservationTemplate
 
 from custom_code import clock
-from custom_code.demo import ledger, table
+from custom_code.demo import ledger
 from custom_code.observatory import ObservatoryImagingForm, PlainObservatoryFacility, SimulatedObservatoryFacility
 from mytom.environment import database
 from tests.conftest import NIGHT, at
@@ -70,9 +70,10 @@ class TestSettings:
 
     @pytest.mark.slow
     def test_the_checks_are_clean_with_and_without_redis(self, tmp_path: Path) -> None:
+        names = ('ATLAS_FORCED_PHOTOMETRY_API_KEY', 'ZTF_FORCED_PHOTOMETRY_EMAIL', 'ZTF_FORCED_PHOTOMETRY_USERPASS')
         for redis in ('', 'redis://127.0.0.1:1/0'):
-            name = str(tmp_path / 'db.sqlite3')
-            done = manage('check', '--fail-level', 'WARNING', EXAMPLE_TOM_DATABASE=name, REDIS_URL=redis)
+            given = dict.fromkeys(names, 'example') | {'EXAMPLE_TOM_DATABASE': str(tmp_path / 'db.sqlite3'), 'REDIS_URL': redis}
+            done = manage('check', '--fail-level', 'WARNING', **given)
             assert done.returncode == 0, done.stderr
             assert 'no issues' in done.stdout
 
@@ -234,13 +235,14 @@ class TestPages:
 class TestDemo:
     @pytest.mark.slow
     @pytest.mark.faults
-    def test_ten_nights_end_without_doubles_or_orphans(self, tmp_path: Path) -> None:
+    def test_ten_nights_and_a_day_end_without_doubles_or_orphans(self, tmp_path: Path) -> None:
         done = manage('demo', '--no-serve', '--no-color', EXAMPLE_TOM_DEMO_FOLDER=str(tmp_path / 'demo'))
         assert done.returncode == 0, done.stdout + done.stderr
         lines = done.stdout.splitlines()
-        bookings = re.fullmatch(
-            r'bookings (\d+), distinct causes (\d+), doubles 0, orphans 0, records without a booking 0, windows in the past 0',
-            lines[-1],
+        bookings = re.search(
+            r'^bookings (\d+), distinct causes (\d+), doubles 0, orphans 0, records without a booking 0, windows in the past 0$',
+            done.stdout,
+            re.MULTILINE,
         )
         assert bookings
         assert bookings[1] == bookings[2]
@@ -249,6 +251,15 @@ class TestDemo:
         text = ' '.join(done.stdout.split())
         for happened in ('KILLED', 'reply lost', 'a cloudy night', 'found at Simulated observatory', 'End:', 'the limit is 3'):
             assert happened in text
+        points = re.fullmatch(
+            r'queries asked 17, ended in points 15, no data 1, failed 1, points stored (\d+), points doubled 0', lines[-2]
+        )
+        assert points
+        assert int(points[1]) > 2000
+        assert lines[-1].startswith('jobs at the services, by their own logs: ATLAS 6, ZTF 6, doubles 0, orphans 0; requests: ')
+        for happened in ('REPLY LOST', 'Found at ATLAS: not sent again.', 'Found at ZTF: not sent again.', 'nothing changed'):
+            assert happened in text
+        assert 'ZTF all 5 ! KILLED: kill -9 after the service had accepted' in text
         assert done.stderr == ''
 
     def test_a_port_in_use_is_said_before_anything_is_done(self) -> None:
@@ -289,9 +300,3 @@ class TestDemo:
         assert (found.doubles, found.orphans, found.past, found.bookings, found.causes) == (('999',), ('999',), ('999',), 2, 1)
         assert found.complaints() == ['doubles: 999', 'orphans: 999', 'in the past: 999']
         assert not found.is_clean
-
-    def test_its_table_folds_long_reasons(self) -> None:
-        folded = list(table.lines(('1', '11-21', 'M31', 'word ' * 30, '#1')))
-        assert len(folded) == 3
-        assert folded[0].startswith('1')
-        assert all(line.startswith(' ' * 40) and len(line) < 140 for line in folded[1:])

@@ -45,8 +45,7 @@ class Server:
         try:
             data = str(self.folder / 'data')
             self._do('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync')
-            options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
-            self._do('pg_ctl', '-w', '-D', data, '-l', str(self.folder / 'log'), '-o', options, 'start')
+            self.start()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -72,6 +71,15 @@ class Server:
             )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f'{program} failed: {(self.folder / "output").read_text()[-2000:]}')
+
+    def start(self) -> None:
+        """Start, at first or after ``halt``."""
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        self._do('pg_ctl', '-w', '-D', str(self.folder / 'data'), '-l', str(self.folder / 'log'), '-o', options, 'start')
+
+    def halt(self) -> None:
+        """Stop at once, as a crash of the server would; what was committed stays."""
+        self._do('pg_ctl', '-w', '-m', 'immediate', '-D', str(self.folder / 'data'), 'stop')
 
     def stop(self) -> None:
         """Stop at once and remove everything."""

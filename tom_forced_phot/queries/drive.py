@@ -108,16 +108,18 @@ def drive(
     wait: Callable[[float], Any] = lambda seconds: threading.Event().wait(seconds),
 ) -> Next:
     """Drive one query until it has ended, or for so long at the most: for a web request where there is no worker."""
-    began = clock()
-    end = began + timedelta(seconds=seconds)
+    end = clock() + timedelta(seconds=seconds)
+    left = seconds  # counted as well: a rehearsal's clock may stand still
     while True:
         done = advance(pk, clock=clock)
         now = clock()
-        if done.again is None or not done.state.is_open:
+        if done.again is None or not done.state.is_open or now >= end or done.again > end:
             return done
-        if now >= end or done.again > end:
+        pause = max(0.05, (done.again - now).total_seconds())
+        if pause > left:
             return done
-        wait(max(0.05, (done.again - now).total_seconds()))
+        wait(pause)
+        left -= pause
 
 
 def overdue(now: datetime, most: int) -> list[int]:

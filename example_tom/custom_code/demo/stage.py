@@ -1,4 +1,4 @@
-"""What the demo plays on: a folder made afresh, the simulated observatory as a process, and the environment of both."""
+"""What the demo plays on: a folder made afresh, the simulated observatory and photometry services, and the TOM's environment."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from django.conf import settings
 BASE = Path(settings.BASE_DIR)
 FOLDER = Path(os.environ.get('EXAMPLE_TOM_DEMO_FOLDER') or BASE / 'var' / 'demo')
 INNER = 'EXAMPLE_TOM_DEMO'
+ZTF_USER = ('tom@example.org', 'look-up')
 
 
 def make_folder() -> None:
@@ -29,14 +30,26 @@ def make_folder() -> None:
     FOLDER.mkdir(parents=True)
 
 
-def environment(observatory_url: str) -> dict[str, str]:
-    """The environment of the demo's TOM: its own database, clock and observatory, whatever the caller's are."""
-    kept = {name: value for name, value in os.environ.items() if name not in ('DATABASE_URL', 'REDIS_URL')}
+def environment(observatory_url: str, forced: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The environment of the demo's TOM: its own database, clock, observatory and services, whatever the caller's are."""
+    kept = {name: value for name, value in os.environ.items() if name not in ('DATABASE_URL', 'REDIS_URL', 'RABBITMQ_URL')}
     return kept | {
         INNER: '1',
+        'NO_PROXY': '127.0.0.1',  # all it talks to is on this machine
+        'no_proxy': '127.0.0.1',
         'EXAMPLE_TOM_DATABASE': str(FOLDER / 'db.sqlite3'),
+        'EXAMPLE_TOM_MEDIA': str(FOLDER / 'data'),
         'EXAMPLE_TOM_CLOCK': str(FOLDER / 'clock.json'),
         'EXAMPLE_OBSERVATORY_URL': observatory_url,
+        'ATLAS_FORCED_PHOTOMETRY_URL': forced['atlas']['url'],
+        'ATLAS_FORCED_PHOTOMETRY_API_KEY': forced['atlas']['token'],
+        'ZTF_FORCED_PHOTOMETRY_URL': forced['zfps']['url'],
+        'ZTF_FORCED_PHOTOMETRY_EMAIL': ZTF_USER[0],
+        'ZTF_FORCED_PHOTOMETRY_USERPASS': ZTF_USER[1],
+        'MAST_PANSTARRS_URL': forced['mast']['url'],
+        'MAST_API_TOKEN': '',
+        # Who asks in the web form does not wait for a service: cron carries on.
+        'EXAMPLE_TOM_PHOT_SETTINGS': json.dumps({'SYNCHRONOUS_TIME': 10}),
         'EXAMPLE_TOM_LOG_LEVEL': os.environ.get('EXAMPLE_TOM_LOG_LEVEL', 'CRITICAL'),
         'PYTHONUNBUFFERED': '1',
     }
@@ -79,31 +92,44 @@ def port_answers(port: int) -> bool:
 @contextmanager
 def observatory(seed: int) -> Iterator[str]:
     """Run the simulated observatory; its URL. It ends with this block, and with this process whatever happens."""
-    script = BASE / 'simulators' / 'observatory.py'
-    command = [sys.executable, str(script), '--port', '0', '--seed', str(seed), '--storage', str(FOLDER), '--attached']
+    with _simulator('observatory', '--port', '0', '--seed', str(seed), '--storage', str(FOLDER)) as told:
+        yield told['url']
+
+
+@contextmanager
+def photometry(seed: int) -> Iterator[dict[str, dict[str, Any]]]:
+    """Run the simulated photometry services likewise; by name where each is, and ATLAS' token."""
+    served = ('--atlas', '0', '--zfps', '0', '--mast', '0', '--zfps-options', json.dumps({'wait': 2400}))
+    with _simulator('forced', *served, '--seed', str(seed), '--storage', str(FOLDER / 'services')) as told:
+        yield told
+
+
+@contextmanager
+def _simulator(name: str, *arguments: str) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, str(BASE / 'simulators' / f'{name}.py'), *arguments, '--attached']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
         try:
-            yield json.loads(process.stdout.readline())['url']
+            yield json.loads(process.stdout.readline())
         finally:
             process.stdin.close()
             process.wait()
 
 
 class Control:
-    """The observatory as its operators see it: clock, weather, faults and its own log."""
+    """The observatory, or a photometry service, as its operators see it: clock, weather, faults and its own log."""
 
     def __init__(self, url: str) -> None:
-        """Speak to the observatory at ``url``."""
+        """Speak to the one at ``url``."""
         self.url = url
 
     def tell(self, name: str, **said: Any) -> Any:
-        """Tell the observatory something."""
+        """Tell it something."""
         return self._json(requests.post(f'{self.url}/control/{name}', json=said, timeout=10))
 
     def ask(self, name: str, **query: Any) -> Any:
-        """Ask the observatory something."""
+        """Ask it something."""
         return self._json(requests.get(f'{self.url}/control/{name}', params=query, timeout=10))
 
     @staticmethod
@@ -112,10 +138,10 @@ class Control:
         return response.json()
 
     def set_now(self, instant: datetime) -> None:
-        """Set the observatory's clock."""
+        """Set its clock."""
         self.tell('clock', now=instant.isoformat())
 
     def log(self, since: int = 0) -> list[dict[str, Any]]:
-        """What it accepted after the booking ``since``."""
+        """What it accepted after the entry ``since``."""
         log: list[dict[str, Any]] = self.ask('log', since=since)
         return log

@@ -58,14 +58,15 @@ UNLUCKY = {'AT 2018cow': ['WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED'], 'M31N 2008
 
 
 class Story:
-    """Ten nights, ending now; ``rows()`` plays them and yields the table."""
+    """Ten nights, the last of which ended at noon, a day ago or two; ``rows()`` plays them and yields the table."""
 
     def __init__(self, control: Control, user: User, password: str, seed: int) -> None:
-        """Set both clocks to noon ten days ago and let the seed choose the cloudy nights."""
+        """Set both clocks to noon eleven days ago and let the seed choose the cloudy nights."""
         self.control, self.user, self.password = control, user, password
-        self.noon = (timezone.now() - timedelta(days=NIGHTS)).replace(hour=12, minute=0, second=0, microsecond=0)
-        if self.noon > timezone.now() - timedelta(days=NIGHTS):
+        self.noon = (timezone.now() - timedelta(days=NIGHTS + 1)).replace(hour=12, minute=0, second=0, microsecond=0)
+        if self.noon > timezone.now() - timedelta(days=NIGHTS + 1):
             self.noon -= timedelta(days=1)
+        self.end = self.noon + timedelta(days=NIGHTS)
         weather = random.Random(seed)
         self.cloudy = {weather.choice(pair) for pair in ((2, 3), (5, 6), (8, 9))}
         self.seen_run = 0
@@ -91,7 +92,6 @@ class Story:
             for hours in CRON:
                 self._set_now(self._noon(night) + timedelta(hours=hours))
                 yield from self._cron(night)
-        self._set_now(timezone.now())
         if not (self.crashed and self.lost):
             raise RuntimeError('This seed leaves no occasion for the crash or the lost reply: choose another.')
 

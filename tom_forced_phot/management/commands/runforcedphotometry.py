@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError, close_old_connections
 from tom_targets.models import Target, TargetList
 from tqdm import tqdm
 
@@ -50,8 +51,16 @@ class Command(BaseCommand):
         if options['loop'] is None:
             sys.exit(1 if self._run() else 0)
         while True:
-            self._run()
+            self._run_on()
             threading.Event().wait(options['loop'])
+
+    def _run_on(self) -> None:
+        """One pass of many: a database that is away for a while must not end the loop."""
+        try:
+            close_old_connections()
+            self._run()
+        except (OperationalError, InterfaceError) as error:
+            self.stderr.write(f'The database does not answer; looking again: {str(error).splitlines()[0]}')
 
     def _check(self) -> None:
         options = self.options

@@ -1,0 +1,35 @@
+"""Several commands and a worker at work on the same queries at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.forced.slow.checks import check_ended
+from tests.support.phot_processes import PhotTom, Redis, ask, make_targets, unfinished, until
+
+pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.slow]
+
+
+def test_two_commands_and_a_worker_at_once_ask_about_each_target_once(
+    open_tom: Callable[..., PhotTom], worker_url: str, redis: Redis
+) -> None:
+    tom = open_tom(worker_url, service='tests.forced.slow.quick.TensAtlas')
+    tom.more['REDIS_URL'] = redis.url
+    targets = make_targets(100)
+    worker = tom.work()
+    commands = [tom.start('--loop', '0.2', '--json') for _ in range(2)]
+    until(lambda: {'command', 'worker'} & _at_work(), 'somebody is at work', worker=worker)
+    assert tom.start_queries([query.pk for query in ask(targets)]) == ''
+    until(lambda: not unfinished(), 'all ended', worker=worker)
+    assert [command.popen.poll() for command in commands] == [None, None], 'a command ended'
+    assert _at_work() == {'command', 'worker'}
+    tom.end()
+    check_ended(tom, targets)
+
+
+def _at_work() -> set[str]:
+    from tom_forced_phot.models import WorkerSign
+
+    return set(WorkerSign.objects.values_list('kind', flat=True))
