@@ -26,11 +26,6 @@ def floored(instant: datetime) -> float:
     return mjd_of(instant) // 10 * 10
 
 
-def rounded(mjd: float) -> float:
-    """Down to ten days: so targets go out together."""
-    return mjd // 10 * 10
-
-
 def subscribe(**given: Any) -> PhotometrySubscription:
     return PhotometrySubscription.objects.create(**{'service': 'ATLAS', **given})
 
@@ -361,8 +356,8 @@ def test_subscribing_from_the_dates_of_several_light_curves_keeps_them_apart(atl
     subscribe(target_list=listed, last_full=clock())
     subscriptions.ask_due(clock())
     asked = {query.target_id: query.parameters['mjd_min'] for query in PhotometryQuery.objects.all()}
-    assert asked[old.pk] == rounded(mjd_of(clock()) - 114)
-    assert asked[new.pk] == rounded(mjd_of(clock()) - 16)
+    assert asked[old.pk] == floored(clock() - 114 * DAY)
+    assert asked[new.pk] == floored(clock() - 16 * DAY)
 
 
 def test_without_a_first_date_everything_is_all_since_the_survey_began(atlas: Any, clock: Hands, target: Any) -> None:

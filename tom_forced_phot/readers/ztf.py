@@ -51,6 +51,7 @@ NUMBERS = ('jd', 'exptime', 'zpdiff', 'forcediffimflux', 'forcediffimfluxunc')
 PLACES = ('field', 'ccdid', 'qid')
 TEXTS = ('filter', 'procstatus')
 NEEDED = (*PLACES, *TEXTS, *NUMBERS)
+COUNTERS = ('index', 'sindex')
 CONSTANTS = {'time': 'start of exposure', 'time_scale': 'UTC'}
 #: The codes of ``procstatus`` in a file, which the service also gives as exit codes of a job.
 PROCSTATUS: Mapping[int, str] = {
@@ -174,11 +175,21 @@ def points(found: Columns, threshold: float, limit_sigmas: float, *, from_zero: 
         exposure_time=seconds,
         telescope=TELESCOPE,
         instrument=text_array([f'ZTF {f.zfill(4)} c{c.zfill(2)} q{q}' for f, c, q in zip(field, ccd, quadrant, strict=True)]),
-        columns={**found.values, **{name: typed(found.values[name].tolist()) for name in PLACES}},
+        columns=kept_columns(found, quadrant),
         constants=CONSTANTS,
         rejected=found.rejected,
         rows=found.rows,
     )
+
+
+def kept_columns(found: Columns, quadrant: list[str]) -> dict[str, NDArray[Any]]:
+    """The file's columns, but for its row numbers, which differ with the dates asked for, and with quadrants from 1 to 4.
+
+    So the same measurement looks the same, whichever way and for whichever dates it was asked for.
+    """
+    columns = {name: column for name, column in found.values.items() if name not in COUNTERS}
+    places = {name: typed(found.values[name].tolist()) for name in PLACES}
+    return {**columns, **places, 'qid': typed(quadrant)}
 
 
 def quadrants(found: Columns, ccd: list[str], qid: list[str], *, from_zero: bool) -> list[str]:

@@ -99,7 +99,7 @@ class Photometry:
         yield from self._cron_until_done()
         self.set_now(clock.now() + 5 * MINUTE)
         self.controls[ZTF].tell('outcome', **self._at(BROKEN), exitcode=0)
-        for service, name in ((ATLAS, AGAIN), (ZTF, BROKEN)):
+        for service, name in ((ATLAS, AGAIN), (ZTF, AGAIN), (ZTF, BROKEN)):
             yield self._said(service, name, f'{who} asks the same again')
             self._send_form(service, self.targets[self._place(name)], **self._dates())
         yield from self._cron_until_done()
