@@ -5,6 +5,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+INGEST ?=
 # Test processes at the same time; `make test JOBS=0` runs them all in one.
 JOBS ?= auto
 # The interpreter that makes .venv; left empty, the newest suitable one is found by running it.
@@ -87,8 +88,9 @@ docs: $(VENV)/.docs  ## the documentation, in docs/_build/html; a warning is an 
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.test  ## measure against the toolkit's own command
+bench: $(VENV)/.test  ## measure against the toolkit: cadences, then the storing of photometry
 	@$(PY) tests/benchmarks/run.py $(ARGS)
+	@$(PY) tests/benchmarks/ingest.py $(INGEST)
 
 clean:  ## remove the virtual environment and everything that was built or measured
 	rm -rf $(VENV) .tox build dist docs/_build example_tom/var htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -252,12 +252,12 @@ class TestDemo:
         for happened in ('KILLED', 'reply lost', 'a cloudy night', 'found at Simulated observatory', 'End:', 'the limit is 3'):
             assert happened in text
         points = re.fullmatch(
-            r'queries asked 17, ended in points 15, no data 1, failed 1, points stored (\d+), points doubled 0', lines[-2]
+            r'queries asked 18, ended in points 16, no data 1, failed 1, points stored (\d+), points doubled 0', lines[-2]
         )
         assert points
         assert int(points[1]) > 2000
-        assert lines[-1].startswith('jobs at the services, by their own logs: ATLAS 6, ZTF 6, doubles 0, orphans 0; requests: ')
-        for happened in ('REPLY LOST', 'Found at ATLAS: not sent again.', 'Found at ZTF: not sent again.', 'nothing changed'):
+        assert lines[-1].startswith('jobs at the services, by their own logs: ATLAS 6, ZTF 7, doubles 0, orphans 0; requests: ')
+        for happened in ('REPLY LOST', 'Found at ATLAS: not sent again.', 'Found at ZTF: not sent again.', 'nothing changed', 'updated in place'):
             assert happened in text
         assert 'ZTF all 5 ! KILLED: kill -9 after the service had accepted' in text
         assert done.stderr == ''

@@ -190,7 +190,9 @@ def words_of(query: PhotometryQuery) -> str:
     """What became of a query; of rows only why some were left out, for the figures stand beside it."""
     if query.state != QueryState.DONE:
         return f'{QueryState(query.state).words}: {query.message}'
-    text = 'Points stored.' if query.new or query.updated else 'The same points again: nothing changed.'
+    text = 'Points stored.' if query.new else 'The same points again: nothing changed.'
+    if query.updated and not query.new:  # single requests print more digits than batches
+        text = f'The same points again: {query.updated} updated in place.'
     return f'{text} {left_out(query.message)}'.rstrip()
 
 
