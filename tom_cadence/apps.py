@@ -30,3 +30,24 @@ class TomCadenceConfig(AppConfig):
         from tom_cadence.shadows import url_paths
 
         return [*url_paths(), path('', include('tom_cadence.urls', namespace='cadences'))]
+
+    def nav_items(self) -> list[dict[str, str]]:
+        """In every page's navigation: the list of cadences, and the bell."""
+        return [
+            {'partial': 'tom_cadence/partials/nav_cadences.html', 'position': 'left'},
+            {'partial': 'tom_cadence/partials/nav_bell.html', 'position': 'right'},
+        ]
+
+    def target_detail_tabs(self) -> list[dict[str, str]]:
+        """One tab on a target's page, fetched when it is opened."""
+        return [
+            {
+                'partial': 'tom_cadence/partials/target_tab.html',
+                'label': 'Cadences',
+                'context': 'tom_cadence.views.overview.tab_context',
+            }
+        ]
+
+    def profile_details(self) -> list[dict[str, str]]:
+        """On the user's own profile: what they are told."""
+        return [{'partial': 'tom_cadence/partials/profile_notices.html', 'context': 'tom_cadence.views.overview.profile_context'}]

@@ -71,6 +71,9 @@ SETTINGS: dict[str, Setting] = {
     'NOTIFY_BY_MAIL': Setting(
         bool, True, "Mail the owner, where Django's mail is configured, when a cadence ends or needs attention."
     ),
+    'NOTIFY_IN_TOM': Setting(
+        bool, True, 'Show the owner a message in the TOM, behind the bell, when a cadence ends or needs attention.'
+    ),
     'CLOCK': Setting(
         str,
         'django.utils.timezone.now',

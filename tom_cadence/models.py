@@ -221,3 +221,66 @@ class TemplateCard(models.Model):
 
     def __str__(self) -> str:
         return f'{self.template}'
+
+
+class TemplateApplication(models.Model):
+    """One use of an observation template for one or many targets: what was filled in, and by whom."""
+
+    key = models.CharField(max_length=64, unique=True, help_text='Comes with the form: sent twice, it makes one application.')
+    template = models.ForeignKey(
+        'tom_observations.ObservationTemplate', null=True, on_delete=models.SET_NULL, related_name='applications'
+    )
+    template_name = models.CharField(max_length=200, blank=True, default='')
+    facility = models.CharField(max_length=50)
+    observation_type = models.CharField(max_length=100, blank=True, default='')
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='template_applications')
+    groups = models.ManyToManyField('auth.Group', blank=True, related_name='+', help_text='Who may see the records made.')
+    observation_group = models.ForeignKey(
+        'tom_observations.ObservationGroup', null=True, on_delete=models.SET_NULL, related_name='+'
+    )
+    strategy = models.CharField(max_length=100, blank=True, default='')
+    cadence_parameters = models.JSONField(default=dict)
+    created = models.DateTimeField()
+    confirmed = models.DateTimeField(null=True, help_text='A person said that it may be sent; empty while it is held.')
+    message = models.TextField(blank=True, default='', help_text='Why it was held.')
+
+    def __str__(self) -> str:
+        return f'{self.template_name} of {self.created:%Y-%m-%d %H:%M} UTC'
+
+
+class TemplateTask(models.Model):
+    """One target of an application. Written as being sent before the facility is called, and sent by one process only."""
+
+    class State(models.TextChoices):
+        """What is known about it."""
+
+        NEW = 'new', 'Not checked yet'
+        READY = 'ready', 'Ready to be sent'
+        INVALID = 'invalid', 'Cannot be sent'
+        SENDING = 'sending', 'Being sent'
+        ACCEPTED = 'accepted', 'Booked'
+        REFUSED = 'refused', 'Not booked'
+        UNCERTAIN = 'uncertain', 'Not known whether it is booked'
+        LEFT_OUT = 'left-out', 'Left out'
+
+    OPEN = (State.SENDING, State.UNCERTAIN)
+
+    application = models.ForeignKey(TemplateApplication, on_delete=models.CASCADE, related_name='tasks')
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=models.SET_NULL, related_name='+')
+    cause = models.CharField(max_length=200, unique=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.NEW)
+    attempt = models.PositiveIntegerField(default=0)
+    token = models.CharField(max_length=16, default=make_token)
+    data = models.JSONField(default=dict, help_text="What the facility's form gets: a list of values a field.")
+    kept = models.JSONField(default=dict, help_text='What the record keeps: the parameters as the form wrote them.')
+    sent = models.DateTimeField(null=True, help_text='When the intent was committed.')
+    closed = models.DateTimeField(null=True, help_text='When the call ended, with or without a reply.')
+    message = models.TextField(blank=True, default='')
+    warning = models.TextField(blank=True, default='')
+    observation_ids = models.JSONField(default=list)
+
+    class Meta:
+        indexes = (models.Index(fields=['application', 'state'], name='cadence_task_state'),)
+
+    def __str__(self) -> str:
+        return f'{self.cause}: {self.get_state_display()}'

@@ -1,4 +1,4 @@
-"""Telling the owner, once, what happened to a cadence."""
+"""Telling the owner, once, what happened to a cadence: in the TOM and by mail, as the user and the site want it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 
-from tom_cadence import conf
+from tom_cadence import conf, registry
 
 if TYPE_CHECKING:
-    from tom_cadence.models import ManagedCadence
+    from tom_cadence.models import ManagedCadence, NoticePreference
 
 logger = logging.getLogger(__name__)
 WORDS = {
@@ -28,32 +28,81 @@ WORDS = {
 def tell_owner(managed: ManagedCadence, event: str, reason: str) -> None:
     """Tell the owner of one cadence that it finished, needs attention, was paused or was deleted."""
     subject = f'{managed} {WORDS[event]}'
-    _mail(
-        managed.owner,
-        subject,
-        f'{subject}.\n\n{reason}\n\nStrategy: {managed.strategy}\nFacility: {managed.facility}\n',
-    )
+    details = f'Strategy: {strategy_words(managed.strategy)}\nFacility: {managed.facility}\n'
+    _tell(managed.owner, managed, subject, reason, f'{reason}\n\n{details}')
 
 
 def tell_about_credentials(stopped: Sequence[ManagedCadence], facility: str, reason: str) -> None:
     """One notice for all cadences that wait for new credentials."""
-    names = '\n'.join(f'- {managed}' for managed in stopped)
-    subject = f'{len(stopped)} cadences wait: {facility} does not accept your credentials'
-    _mail(
-        stopped[0].owner,
-        subject,
-        f'{reason}\n\nThese cadences wait until you set them right and resume them:\n{names}\n',
-    )
+    subject = f'{_count(stopped)}: {facility} does not accept your credentials'
+    text = f'{reason}\n\nThese cadences wait until you set them right and resume them:\n{_names(stopped)}\n'
+    _tell(stopped[0].owner, _only(stopped), subject, f'{reason} They wait until you set them right and resume them.', text)
 
 
-def _mail(owner: Any, subject: str, body: str) -> None:
-    """Send after the transaction is through; a mail server that is down stops nothing, and is said in the log."""
-    if not conf.get('NOTIFY_BY_MAIL') or not getattr(owner, 'email', ''):
+def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
+    """One notice for all cadences of one owner that somebody else paused together."""
+    subject = f'{_count(stopped)} paused'
+    _tell(stopped[0].owner, _only(stopped), subject, reason, f'{reason}\n\n{_names(stopped)}\n')
+
+
+def strategy_words(name: str) -> str:
+    """A strategy's own name in place of its class name."""
+    return str(getattr(registry.strategies().get(name), 'name', '') or name)
+
+
+def wants(user: Any) -> tuple[bool, bool]:
+    """Whether this user is told in the TOM, and by mail: the site's settings and the user's own."""
+    preference = preference_of(user)
+    return bool(conf.get('NOTIFY_IN_TOM') and preference.in_tom), bool(conf.get('NOTIFY_BY_MAIL') and preference.by_mail)
+
+
+def preference_of(user: Any) -> NoticePreference:
+    """The user's preference as it is, or everything."""
+    from tom_cadence.models import NoticePreference
+
+    return NoticePreference.objects.filter(user=user.pk).first() or NoticePreference()
+
+
+def _count(stopped: Sequence[ManagedCadence]) -> str:
+    return str(stopped[0]) if len(stopped) == 1 else f'{len(stopped)} cadences'
+
+
+def _only(stopped: Sequence[ManagedCadence]) -> ManagedCadence | None:
+    return stopped[0] if len(stopped) == 1 else None
+
+
+def _names(stopped: Sequence[ManagedCadence]) -> str:
+    return '\n'.join(f'- {managed}' for managed in stopped)
+
+
+def _tell(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
+    if owner is None:
         return
+    in_tom, by_mail = wants(owner)
+    if in_tom:
+        _write(owner, managed, f'{subject}. {reason}')
+    email: str = getattr(owner, 'email', '')
+    if by_mail and email:
+        _mail(email, subject, f'{subject}.\n\n{body}')
+
+
+def _write(owner: Any, managed: ManagedCadence | None, text: str) -> None:
+    """A notice that cannot be written stops nothing, and is said in the log."""
+    from tom_cadence.journal.notices import write_notice
+
+    try:
+        with transaction.atomic():
+            write_notice(owner, managed, text, conf.utc_now())
+    except Exception as error:
+        logger.error('A notice could not be written: %s', error, extra={'event': 'notice_not_written'})
+
+
+def _mail(email: str, subject: str, body: str) -> None:
+    """Send after the transaction is through; a mail server that is down stops nothing, and is said in the log."""
 
     def send() -> None:
         try:
-            send_mail(subject, body, settings.DEFAULT_FROM_EMAIL, [owner.email])
+            send_mail(subject, body, settings.DEFAULT_FROM_EMAIL, [email])
         except Exception as error:  # the mail backend is the site's: it may raise anything
             logger.error('A notice could not be mailed: %s', error, extra={'event': 'notice_not_mailed'})
 

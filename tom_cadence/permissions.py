@@ -11,11 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from guardian.shortcuts import get_objects_for_user
-from tom_observations.models import ObservationGroup, ObservationRecord
+from tom_observations.models import ObservationGroup, ObservationRecord, ObservationTemplate
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
-from tom_cadence.models import ManagedCadence
+from tom_cadence.models import ManagedCadence, TemplateCard
 
 Rows = QuerySet[ManagedCadence]
 
@@ -66,3 +66,25 @@ def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
     if user.is_authenticated:
         allowed |= Q(owner=user)
     return rows.filter(allowed)
+
+
+def visible_templates(user: Any) -> QuerySet[ObservationTemplate]:
+    """Observation templates this user may see and use: nobody's, the user's own, and those shared with the user's groups."""
+    rows = ObservationTemplate.objects.all()
+    if user.is_superuser:
+        return rows
+    allowed = Q(card__isnull=True) | Q(card__owner__isnull=True)
+    if user.is_authenticated:
+        shared = TemplateCard.groups.through.objects.filter(templatecard__template=OuterRef('pk'), group__in=user.groups.all())
+        allowed |= Q(card__owner=user) | Q(Exists(shared))
+    return rows.filter(allowed)
+
+
+def changeable_templates(user: Any) -> QuerySet[ObservationTemplate]:
+    """Observation templates this user may edit and delete: the user's own, and nobody's, which the user so takes over."""
+    rows = ObservationTemplate.objects.all()
+    if not user.is_authenticated:
+        return rows.none()
+    if user.is_superuser:
+        return rows
+    return rows.filter(Q(card__isnull=True) | Q(card__owner__isnull=True) | Q(card__owner=user))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,14 +25,46 @@ CHECKED = {
 }
 
 
+TEMPLATES = {
+    'tom_observations/observationrecord_detail.html': '390642437f9b453d',
+    'tom_observations/partials/observationtemplate_from_record.html': '13c722037a52cb69',
+}
+
+
 def fingerprint(function: Any) -> str:
-    return hashlib.sha256(re.sub(r'\s+', ' ', inspect.getsource(function)).encode()).hexdigest()[:16]
+    return fingerprint_of(inspect.getsource(function))
+
+
+def fingerprint_of(text: str) -> str:
+    return hashlib.sha256(re.sub(r'\s+', ' ', text).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize('function', CHECKED, ids=lambda function: function.__qualname__)
 def test_the_hosts_code_is_still_what_was_checked(function: Any) -> None:
     """If this fails, read the host's change, adapt tom_cadence/shadows.py and what it names, then note the new fingerprint."""
     assert fingerprint(function) == CHECKED[function]
+
+
+@pytest.mark.parametrize('name', shadows.SHADOWED)
+def test_the_hosts_template_is_still_what_was_checked(name: str) -> None:
+    """If this fails, read the host's change, adapt our template of the same name, then note the new fingerprint."""
+    host = Path(tom_observations.views.__file__).parent / 'templates' / name
+    assert fingerprint_of(host.read_text()) == TEMPLATES[name]
+
+
+def test_every_template_of_the_hosts_names_is_listed() -> None:
+    ours = Path(shadows.__file__).parent / 'templates'
+    names = {str(path.relative_to(ours)) for path in ours.rglob('*.html')} - {
+        str(path.relative_to(ours)) for path in (ours / 'tom_cadence').rglob('*.html')
+    }
+    assert names == set(shadows.SHADOWED) == set(TEMPLATES)
+
+
+def test_the_hosts_record_page_is_extended_and_not_copied() -> None:
+    name = 'tom_observations/observationrecord_detail.html'
+    ours = Path(shadows.__file__).parent / 'templates' / name
+    assert f"{{% extends '{name}' %}}" in ours.read_text()
+    assert '{{ block.super }}' in ours.read_text()
 
 
 def test_the_hosts_names_lead_to_the_checked_views() -> None:

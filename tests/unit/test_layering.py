@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.sources import calls, files, imports, read
 
-PURE = ('windows', 'history', 'decisions', 'parameters', 'limits', 'exceptions', 'points', 'facilities/exposure')
+PURE = ('windows', 'history', 'decisions', 'parameters', 'limits', 'exceptions', 'points', 'preview', 'facilities/exposure')
 PURE_FILES = [f'tom_cadence/{name}.py' for name in PURE]
 STRATEGIES = [name for name in files('tom_cadence') if name.startswith('tom_cadence/strategies/')]
 
@@ -33,7 +33,7 @@ MAY_WRITE = {'create', 'update', 'acreate'}
 QUERY = ('.objects', '.filter(', '.exclude(', '.all()', 'rows', 'queryset')
 
 THIN = {
-    'tom_cadence/management/': {'conf', 'exceptions', 'journal', 'models', 'runner', 'tasks', 'management'},
+    'tom_cadence/management/': {'apply', 'conf', 'exceptions', 'journal', 'models', 'runner', 'steering', 'tasks', 'management'},
     'tom_cadence/tasks.py': {'runner'},
     'tom_cadence/admin.py': {'models'},
 }

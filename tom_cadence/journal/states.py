@@ -16,6 +16,12 @@ from tom_cadence.models import CadenceRun, ManagedCadence
 
 logger = logging.getLogger(__name__)
 CREDENTIALS = 'credentials'
+#: How a change of state stands in the history.
+KINDS: dict[str, CadenceRun.Decision] = {
+    ManagedCadence.State.FINISHED: CadenceRun.Decision.STOP,
+    ManagedCadence.State.PAUSED: CadenceRun.Decision.NOTE,
+    ManagedCadence.State.ATTENTION: CadenceRun.Decision.ERROR,
+}
 
 
 def raise_version(**which: Any) -> None:
@@ -50,12 +56,11 @@ def stop(
         if not changed:
             return False
         DynamicCadence.objects.filter(pk=managed.cadence_id).update(active=False, modified=now)
-        kind = CadenceRun.Decision.ERROR if state == ManagedCadence.State.ATTENTION else CadenceRun.Decision.STOP
-        note(managed, kind, reason, now)
-    managed.state, managed.reason = state, reason
+        note(managed, KINDS[state], reason, now)
+        managed.state, managed.reason = state, reason
+        if not reason_class:
+            notices.tell_owner(managed, state, reason)
     logger.warning('%s: %s: %s', managed, state, reason, extra={'event': f'cadence_{state}', 'cadence': managed.host_cadence_id})
-    if not reason_class:
-        notices.tell_owner(managed, state, reason)
     return True
 
 

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from tom_cadence import conf
+from tom_cadence import apply, conf
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner.audit import audit
 from tom_cadence.runner.health import health
@@ -75,6 +75,8 @@ class Command(BaseCommand):
                 validate=self.options['validate'],
                 progress=bar.update,
             )
+        if not self.options['dry_run']:
+            apply.settle_everything(conf.utc_now())
         self._print(report)
         if report.failed:
             sys.exit(1)

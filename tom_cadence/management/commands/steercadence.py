@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from tom_cadence import conf, journal
+from tom_cadence import conf, journal, steering
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.models import ManagedCadence
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         elif action == 'resume':
             journal.resume(managed, now, f'{BY} resumed it.')
         elif action == 'send-again':
-            journal.say_send_again(managed, BY, now)
+            return f'{managed}: {steering.say_send_again(managed, BY, now)}'
         else:
             records = journal.say_booked(managed, options['observation'], BY, now)
             return f'{managed}: {len(records)} observations recorded, and active again.'

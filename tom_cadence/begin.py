@@ -1,0 +1,307 @@
+"""Beginning a cadence: what is checked, what is foreseen, and what is sent, once.
+
+The first observation goes the way of every other: the intent is committed before the call, what is proven not to be booked is
+taken back, and a lost reply is looked up, or a person is asked. ``start`` sends: its view is ``non_atomic_requests``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+
+from tom_cadence import conf, journal, registry
+from tom_cadence.decisions import Decision, Stop, Submit
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
+from tom_cadence.facilities.exposure import exposure_seconds
+from tom_cadence.history import Attempt, History, Outcome
+from tom_cadence.journal import Claim, Intent
+from tom_cadence.journal import begin as beginnings
+from tom_cadence.journal.begin import CAUSE, AlreadyBegun, Beginning, begun_with
+from tom_cadence.limits import enforce
+from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.parameters import clean
+from tom_cadence.preview import Preview, next_windows, within_limits
+from tom_cadence.runner import act, read
+from tom_cadence.runner.act import Sending
+from tom_cadence.runner.decide import runs_itself
+from tom_cadence.runner.permissions import Permissions
+from tom_cadence.runner.read import Looked
+from tom_cadence.starting import problem_with
+from tom_cadence.windows import Window, show
+
+__all__ = ['AlreadyBegun', 'Begun', 'Foreseen', 'Ready', 'again', 'already', 'check_first', 'foresee', 'start', 'start_on_group']
+State = ManagedCadence.State
+PROVEN = (Temporary, Refused, Credentials)
+"""Errors of a call after which nothing is booked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A cadence that was checked and may begin."""
+
+    user: Any
+    target: Any
+    gateway: Gateway
+    prepared: Prepared
+    strategy: str
+    parameters: dict[str, Any]
+    name: str
+    groups: Sequence[Any] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """The windows after the first: if all succeed, if the next one fails; or why they cannot be foreseen."""
+
+    succeeding: Preview = field(default_factory=Preview)
+    failing: Preview = field(default_factory=Preview)
+    now: str = ''
+    unknown: str = ''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What came of it: the cadence, a sentence, and whether a person should look."""
+
+    managed: ManagedCadence
+    text: str
+    attention: bool = False
+
+
+def kept(cleaned: Mapping[str, Any], names: Sequence[str] | set[str]) -> dict[str, Any]:
+    """A strategy's parameters as its cadence keeps them: every value as JSON has it."""
+    return dict(json.loads(json.dumps({name: cleaned.get(name) for name in sorted(names)}, cls=DjangoJSONEncoder)))
+
+
+def make_strategy(name: str, parameters: Mapping[str, Any], group: Any = None) -> Any:
+    """The strategy of a cadence that does not exist yet; NeedsAttention where it cannot be made."""
+    problem = problem_with(name, parameters)
+    if problem:
+        raise NeedsAttention(problem)
+    cadence = DynamicCadence(cadence_strategy=name, cadence_parameters=dict(parameters), active=True)
+    if group is not None:
+        cadence.observation_group = group
+    try:
+        return registry.strategy_class(name)(cadence)
+    except Exception as error:  # the site's own code
+        raise NeedsAttention(f'This strategy cannot be made: {error}') from error
+
+
+def check_first(strategy: str, parameters: Mapping[str, Any], window: Window, asked: Mapping[str, Any], now: datetime) -> str:
+    """Why the limits would not even let the first observation through, or an empty text."""
+    if window.end <= now:
+        return f'The observing window has ended already ({show(window.end)}).'
+    first = Submit(reason='', window=window, like=0)
+    seconds = exposure_seconds(asked)
+    decision = enforce(first, clean(dict(parameters)), History(), now, exposure=0, next_exposure=seconds)
+    if not isinstance(decision, Stop):
+        return ''
+    return decision.reason.replace('The next window', 'The first window').replace('The next observation', 'The first observation')
+
+
+def foresee(ready: Ready, now: datetime) -> Foreseen:
+    """The windows that would follow the first one."""
+    strategy = make_strategy(ready.strategy, ready.parameters)
+    if runs_itself(strategy):
+        return _unforeseen()
+    first = Attempt(
+        record=1,
+        observation_id='1 (the first)',
+        facility=ready.gateway.name,
+        status='imagined',
+        outcome=Outcome.WAITING,
+        created=now,
+        window=ready.prepared.window,
+        keywords=ready.gateway.keywords,
+        parameters=ready.prepared.parameters,
+    )
+    return _windows(_decider(strategy, ready.parameters), History(attempts=(first,)), now)
+
+
+def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parameters: Mapping[str, Any], now: datetime) -> Foreseen:
+    """What a cadence for this group would do at its first run, and the windows after that."""
+    strategy = make_strategy(strategy_name, parameters, group)
+    if runs_itself(strategy):
+        return _unforeseen()
+    managed = ManagedCadence(cadence=strategy.dynamic_cadence, owner=user, host_cadence_id=0)
+    item = Looked(managed=managed, strategy=strategy, parameters=clean(dict(parameters)))
+    read.read_rows([item], full=True)
+    read.build_history(item, Facilities())
+    if item.trouble:
+        return Foreseen(unknown=item.trouble)
+    decide = _decider(strategy, parameters)
+    try:
+        decision = decide(item.history, now)
+    except CadenceError as error:
+        return Foreseen(now=str(error))
+    return _windows(decide, item.history, now, _in_words(decision))
+
+
+def _decider(strategy: Any, parameters: Mapping[str, Any]) -> Callable[[History, datetime], Decision]:
+    return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'))
+
+
+def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> Foreseen:
+    try:
+        succeeding = next_windows(decide, history, now)
+        return Foreseen(succeeding=succeeding, failing=next_windows(decide, history, now, fails_first=True), now=words)
+    except Exception as error:  # a strategy is the site's own code, and this is only a preview
+        return Foreseen(now=words, unknown=f'The strategy could not say what it would do: {error}')
+
+
+def _unforeseen() -> Foreseen:
+    return Foreseen(unknown='This strategy decides and sends by itself, so its windows cannot be foreseen.')
+
+
+def _in_words(decision: Decision) -> str:
+    if isinstance(decision, Submit):
+        window = decision.window
+        return f'{decision.reason} It would ask for {show(window.start)} to {show(window.end)}.'
+    return f'{"It would end at once: " if isinstance(decision, Stop) else ""}{decision.reason}'
+
+
+def _cause(user: Any, token: str) -> str:
+    return f'{CAUSE}{user.pk}:{token}'[:200]
+
+
+def already(user: Any, token: str) -> ManagedCadence | None:
+    """The cadence that was begun with this form before."""
+    return begun_with(_cause(user, token))
+
+
+def start(ready: Ready, token: str, now: datetime) -> Begun:
+    """Begin, and send the first observation once, however often the form arrives.
+
+    Raises AlreadyBegun, or the Refused, Temporary or Credentials after which nothing is booked and no cadence is left.
+    """
+    Permissions().check(ready.user, ready.target.pk)
+    intent = _intent(ready, token)
+    payload = ready.gateway.mark(ready.prepared.payload, intent.token)
+    beginning = Beginning(
+        owner=ready.user,
+        strategy=ready.strategy,
+        parameters=ready.parameters,
+        name=ready.name,
+        target_name=ready.target.name,
+        groups=ready.groups,
+    )
+    last = _last()
+    submission, claimed = beginnings.begin(beginning, intent, now)
+    item = read.prepare(submission.managed)
+    sending = Sending(item, claimed, submission, f'{ready.user} started it.', act._send(ready.gateway, payload, last))
+    return _deliver(sending, ready.gateway, ready.groups, take_back=True)
+
+
+def _intent(ready: Ready, token: str) -> Intent:
+    return Intent(
+        cause=_cause(ready.user, token),
+        facility=ready.gateway.name,
+        target=ready.target.pk,
+        owner=ready.user,
+        follows=(),
+        like=None,
+        parameters=ready.prepared.parameters,
+        window=ready.prepared.window,
+    )
+
+
+def _last() -> float:
+    """Until when it may be sent: a process that slept longer leaves it to others."""
+    return time.time() + conf.get('FACILITY_TIMEOUT') / 2
+
+
+def _deliver(sending: Sending, gateway: Gateway, groups: Sequence[Any], *, take_back: bool) -> Begun:
+    """Call the facility, and record what came of it."""
+    calls = Calls(at_once=1, per_lane=1)
+    calls.start(sending, gateway.name, sending.function, conf.get('FACILITY_TIMEOUT'))
+    call = calls.next()
+    if take_back and isinstance(call.error, PROVEN):
+        beginnings.take_back(sending.submission)
+        raise call.error
+    managed, facilities = sending.item.managed, Facilities()
+    try:
+        decision, records = act.settle(sending, call.result, call.error, facilities, conf.utc_now())
+    except Temporary as error:
+        journal.release(sending.claimed)
+        lost = sending.submission.state == Submission.State.UNCERTAIN
+        return Begun(managed=managed, text=f'{error}{" The next run looks whether it is booked." if lost else ""}', attention=True)
+    except CadenceError as error:
+        journal.stop(managed, State.ATTENTION, str(error), conf.utc_now())
+        return Begun(managed=managed, text=str(error), attention=True)
+    journal.release(sending.claimed)
+    if not records:
+        return Begun(managed=managed, text=decision.reason, attention=True)
+    beginnings.share(records, groups)
+    _ask_first_status(gateway, records)
+    ids = ', '.join(record.observation_id for record in records)
+    return Begun(managed=managed, text=f'The cadence has started: observation {ids} is booked at {gateway.name}.')
+
+
+def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) -> None:
+    """One question after the new observations' states; its failure is harmless."""
+    if gateway.updates_itself or not gateway.can_poll:
+        return
+    calls = Calls(at_once=1, per_lane=1)
+    calls.start(None, gateway.name, lambda: [gateway.status(r.observation_id) for r in records], conf.get('FACILITY_TIMEOUT'))
+    call = calls.next()
+    for record, status in zip(records, call.result or (), strict=False):
+        journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
+
+
+def again(managed: ManagedCadence, now: datetime) -> Begun:
+    """Send a cadence's first observation again, after a person said that the facility does not have it.
+
+    Raises NeedsAttention where there is none to send. The cadence is kept, whatever the facility says.
+    """
+    refused = Submission.objects.filter(managed=managed, cause__startswith=CAUSE).order_by('-pk').first()
+    if refused is None or refused.state != Submission.State.REFUSED or managed.host.observation_group.observation_records.exists():
+        raise NeedsAttention('There is no first observation of this cadence to send again.')
+    taken = act.take([read.prepare(managed)])
+    if not taken:
+        raise Temporary('Another process is working on this cadence; try again in a minute.')
+    claimed, item = taken[0]
+    try:
+        return _send_again(refused, claimed, item, now)
+    finally:
+        journal.release(claimed)
+
+
+def _send_again(refused: Submission, claimed: Claim, item: Looked, now: datetime) -> Begun:
+    owner = item.managed.owner
+    gateway = Facilities().gateway(refused.facility, owner)
+    if refused.target_id is None or refused.window_start is None or refused.window_end is None:
+        raise NeedsAttention('The target or the window of the first observation is not known any more.')
+    Permissions().check(owner, refused.target_id)
+    window = Window(start=refused.window_start, end=refused.window_end).not_before(now)
+    prepared = gateway.prepare(refused.parameters, window, {}, item.strategy.update_observation_payload)
+    intent = Intent(
+        cause=refused.cause,
+        facility=refused.facility,
+        target=refused.target_id,
+        owner=owner,
+        follows=(),
+        like=None,
+        parameters=prepared.parameters,
+        window=prepared.window,
+        attempt=refused.attempt + 1,
+    )
+    payload, last = gateway.mark(prepared.payload, intent.token), _last()
+    submission = journal.open_request(item.managed, claimed, intent, now)
+    sending = Sending(item, claimed, submission, 'The first observation was sent again.', act._send(gateway, payload, last))
+    return _deliver(sending, gateway, (), take_back=False)
+
+
+def start_on_group(group: ObservationGroup, user: Any, strategy: str, parameters: dict[str, Any], now: datetime) -> ManagedCadence:
+    """Begin a cadence for a group that exists: its observations are adopted, and nothing is sent now."""
+    beginning = Beginning(owner=user, strategy=strategy, parameters=parameters, name=group.name, target_name='')
+    managed = beginnings.begin_on_group(group, beginning, now)
+    journal.complete([managed])
+    return managed

@@ -1,0 +1,155 @@
+"""The list of cadences, as the host lists targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_tables2 as tables
+from django.core.paginator import Paginator
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django_tables2.data import TableQuerysetData
+from tom_common.htmx_table import HTMXTable
+
+from tom_cadence import overview, registry
+from tom_cadence.models import ManagedCadence
+from tom_cadence.permissions import Rows
+from tom_cadence.templatetags.cadence_extras import badge, strategy_words, when
+
+A_PAGE = 25
+
+
+def cell(label: str) -> dict[str, Any]:
+    """What a narrow screen writes before the value, where there is no room for a head."""
+    return {'td': {'data-label': label}}
+
+
+class Pages(Paginator[Any]):
+    """Pages of one size, whatever the address says about ``per_page``."""
+
+    def __init__(self, rows: Any, per_page: int) -> None:
+        """Leave the size alone."""
+        super().__init__(rows, A_PAGE)
+
+
+class Page(TableQuerysetData):
+    """Asks once which cadences there are, in their order, and then reads only those of a page.
+
+    Whether a user may see a cadence is what costs: counting and slicing would ask for it twice.
+    """
+
+    @cached_property
+    def pks(self) -> list[int]:
+        """All of the list, as it is filtered and sorted."""
+        return list(self.data.values_list('pk', flat=True))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.pks)
+
+    def __getitem__(self, key: slice) -> list[ManagedCadence]:
+        """The rows of one page."""
+        rows = ManagedCadence.objects.select_related('cadence', 'owner').in_bulk(self.pks[key])
+        return [rows[pk] for pk in self.pks[key] if pk in rows]
+
+
+def page_of(record: ManagedCadence) -> str:
+    """Where the cadence's own page is."""
+    return reverse('cadences:page', args=[record.pk])
+
+
+class CadenceTable(HTMXTable):
+    """Each row has a ``summary`` (see ``overview.summarise``)."""
+
+    selection = tables.CheckBoxColumn(
+        accessor='pk',
+        orderable=False,
+        attrs={
+            'input': {'name': 'selected-row', 'form': 'bulk-form', 'class': 'form-check-input'},
+            'th__input': {'class': 'form-check-input', 'data-selects': 'selected-row', 'aria-label': 'Select all on this page'},
+            'td': {'class': 'cadence-select'},
+        },
+    )
+    target = tables.Column(
+        'Target',
+        accessor='summary__target',
+        order_by=('target_name',),
+        attrs={'td': {'data-label': 'Target', 'class': 'cadence-target'}},
+        linkify=page_of,
+    )
+    strategy = tables.Column('Strategy', attrs=cell('Strategy'))
+    facility = tables.Column('Facility', attrs=cell('Facility'))
+    owner = tables.Column('Owner', order_by=('owner_name',), attrs=cell('Owner'), default='nobody')
+    state = tables.Column('State', attrs=cell('State'))
+    result = tables.Column('Last result', accessor='summary', orderable=False, attrs=cell('Last result'))
+    following = tables.Column('Next', accessor='summary', orderable=False, attrs=cell('Next'))
+    counts = tables.Column('Done / failed', accessor='summary', orderable=False, attrs=cell('Done / failed'))
+
+    class Meta(HTMXTable.Meta):
+        """The host's look, with heads and pages that a keyboard reaches."""
+
+        model = ManagedCadence
+        fields = ('selection', 'target', 'strategy', 'facility', 'owner', 'state', 'result', 'following', 'counts')
+        sequence = fields
+        template_name = 'tom_cadence/partials/htmx_table.html'
+        attrs = {'class': 'table table-hover table-sm align-middle cadence-list'}
+
+    partial_template_name = 'tom_cadence/partials/overview_table.html'
+
+    def render_selection(self, value: int, record: ManagedCadence) -> Any:
+        """A box that says what it selects."""
+        return format_html(
+            '<input type="checkbox" class="form-check-input" name="selected-row" form="bulk-form" value="{}" '
+            'aria-label="Select {}">',
+            value,
+            record,
+        )
+
+    def render_target(self, value: str) -> str:
+        """The target's name as it is now."""
+        return value or 'no observation yet'
+
+    def render_strategy(self, value: str) -> str:
+        """In words."""
+        return strategy_words(value)
+
+    def render_state(self, value: str, record: ManagedCadence) -> Any:
+        """A badge."""
+        return badge(record.state, value)
+
+    def render_result(self, value: overview.Summary) -> Any:
+        """What became of the newest finished observation, and when."""
+        if value.result is None:
+            return 'none yet'
+        return format_html('<div>{}<div>{}</div></div>', badge(value.result.value), when(value.result_when))
+
+    def render_following(self, value: overview.Summary) -> Any:
+        """What happens next, and when; why nothing does."""
+        if value.next_when is None:
+            return value.next_action or '—'
+        return format_html('<div>{}<div>{} {}</div></div>', value.next_action, value.next_words, when(value.next_when))
+
+    def render_counts(self, value: overview.Summary) -> Any:
+        """Observations that succeeded and that failed."""
+        return format_html(
+            '<span aria-hidden="true">{} / {}</span><span class="visually-hidden">{} done, {} failed</span>',
+            value.done,
+            value.failed,
+            value.done,
+            value.failed,
+        )
+
+    def order_strategy(self, rows: Rows, is_descending: bool) -> tuple[Rows, bool]:
+        """By the words, not by the names of classes."""
+        names = sorted(registry.strategies(), key=lambda name: str(strategy_words(name)).lower())
+        return _ordered(rows, 'strategy', names, is_descending)
+
+    def order_state(self, rows: Rows, is_descending: bool) -> tuple[Rows, bool]:
+        """What a person has to see first comes first."""
+        return _ordered(rows, 'state', overview.URGENCY, is_descending)
+
+
+def _ordered(rows: Rows, name: str, order: Any, is_descending: bool) -> tuple[Rows, bool]:
+    place = overview.rank(name, order)
+    return rows.order_by(place.desc() if is_descending else place.asc(), '-pk'), True
