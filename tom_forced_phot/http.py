@@ -6,22 +6,39 @@ may have, and changes something there, is ``Uncertain``.
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from html import escape
+from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from tom_forced_phot import conf
+from tom_forced_phot.connections import BoundedAdapter, cut_off
 from tom_forced_phot.exceptions import Refused, Temporary, Uncertain, UnexpectedReply
 from tom_forced_phot.services.protocol import Reply, Request, Secrets
 
 logger = logging.getLogger(__name__)
+
+
+class WithoutQueries(logging.Filter):
+    """Cuts the query out of addresses that urllib3 logs: an account may stand in it (ZTF takes one in a GET)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, with its text cut."""
+        record.msg, record.args = re.sub(r'\?[^\s)\'"]*', '?...', record.getMessage()), ()
+        return True
+
+
+for _name in ('urllib3.connection', 'urllib3.connectionpool'):
+    logging.getLogger(_name).addFilter(WithoutQueries())
 AGENT = 'tom-followup (https://pypi.org/project/tom-followup)'
 CHUNK = 65_536
 REDIRECTS = 5
@@ -40,9 +57,10 @@ def session() -> requests.Session:
     """One session a thread: they are not made to be shared."""
     if not hasattr(_local, 'session'):
         made = requests.Session()
+        made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a login of one user must not stick to the next
         made.headers.update({'User-Agent': AGENT, 'Accept': 'application/json, text/*;q=0.9, */*;q=0.5'})
         for scheme in ('http://', 'https://'):
-            made.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0))
+            made.mount(scheme, BoundedAdapter(pool_connections=8, pool_maxsize=8, max_retries=0))
         _local.session = made
     return _local.session
 
@@ -55,12 +73,21 @@ def send(request: Request, base: str, secrets: Secrets) -> Reply:
         raise type(error)(redacted(str(error), secrets)) from None
 
 
+def spellings(secret: str) -> set[str]:
+    """A secret as it may stand in an address (twice encoded in an address of an address), a page, JSON or the repr of an error."""
+    plain = {secret, secret.strip()}
+    quoted = {spell(text) for text in plain for spell in (quote, quote_plus, partial(quote, safe=''), escape)}
+    quoted |= {quote(text, safe='') for text in quoted}
+    quoted |= {repr(text)[1:-1] for text in plain} | {json.dumps(text)[1:-1] for text in plain}
+    return {text for text in plain | quoted if len(text) > 3}
+
+
 def redacted(text: str, secrets: Secrets) -> str:
-    """``text`` without any secret, also where an address or a page shows one in its own spelling."""
+    """``text`` without any secret, and as a database can hold it."""
     for secret in secrets.texts():
-        for spelling in (secret, quote(secret, safe=''), quote_plus(secret), quote(secret), escape(secret)):
+        for spelling in sorted(spellings(secret), key=len, reverse=True):
             text = text.replace(spelling, '***')
-    return text
+    return text.encode('utf-8', 'replace').decode().replace('\0', '')
 
 
 def told(error: BaseException, secrets: Secrets) -> str:
@@ -74,7 +101,7 @@ def origin(address: str) -> tuple[str, str, int]:
         split = urlsplit(address)
         port = split.port or {'https': 443, 'http': 80}.get(split.scheme, 0)
     except ValueError:
-        raise UnexpectedReply(f'{address[:200]!r} is no address.') from None
+        raise UnexpectedReply(f'{shown(address)!r} is no address.') from None
     return split.scheme, (split.hostname or '').lower(), port
 
 
@@ -84,10 +111,15 @@ def address_of(path: str, base: str) -> str:
         raise Refused("No address is configured for this service: set its 'url'.")
     found = path if '://' in path else urljoin(base.rstrip('/') + '/', path)
     if origin(found) != origin(base):
-        raise UnexpectedReply(f'The service names the address {found[:200]!r}, which is not at {base}: it is not fetched.')
+        raise UnexpectedReply(f'The service names the address {shown(found)!r}, which is not at {base}: it is not fetched.')
     if '@' in urlsplit(found).netloc:
         raise UnexpectedReply('The service names an address with a user name in it: it is not fetched.')
     return found
+
+
+def shown(address: str) -> str:
+    """An address without what may stand in it of an account: its query, its fragment, a user name."""
+    return address.partition('?')[0].partition('#')[0].rpartition('@')[2][:200]
 
 
 def _send(request: Request, base: str, secrets: Secrets) -> Reply:
@@ -111,7 +143,7 @@ def _send(request: Request, base: str, secrets: Secrets) -> Reply:
 def _not_moved(reply: Reply, request: Request, base: str) -> Reply:
     """A change that is answered by a redirect was not made: the address in the settings is not the right one."""
     if request.changes and 300 <= reply.status < 400:
-        where = reply.headers.get('location', 'nowhere')[:200]
+        where = shown(reply.headers.get('location', 'nowhere'))
         raise Refused(f'{_host(base)} wants to be asked at {where!r}: correct the address in the settings.')
     return reply
 
@@ -126,21 +158,24 @@ def _exchange(
 ) -> Reply:
     left = max(0.05, end - time.monotonic())
     timeouts = (min(conf.get('CONNECT_TIMEOUT'), left), min(conf.get('READ_TIMEOUT'), left))
-    with session().request(
-        method,
-        address,
-        params=query or None,
-        data=form or None,
-        headers=dict(secrets.headers),
-        auth=secrets.basic or NoNetrc(),
-        timeout=timeouts,
-        allow_redirects=False,
-        stream=True,
-    ) as response:
+    with (
+        cut_off(left),
+        session().request(
+            method,
+            address,
+            params=query or None,
+            data=form or None,
+            headers=dict(secrets.headers),
+            auth=secrets.basic or NoNetrc(),
+            timeout=timeouts,
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
         content = _read(response, end)
-        _local.session.cookies.clear()  # a login of one user must not stick to the next request
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, content, headers, address)
+        hidden = tuple(text for secret in secrets.texts() for text in spellings(secret))
+        return Reply(response.status_code, content, headers, address, hidden)
 
 
 def _read(response: requests.Response, end: float) -> bytes:
@@ -171,6 +206,8 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 def _failure(error: requests.exceptions.RequestException, request: Request, base: str) -> Exception:
     host = _host(base)
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return Refused(f'A credential for {host} holds a character that cannot be sent: correct it in the settings.')
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)):
         return Refused(f'{base!r} is no address: correct it in the settings.')
     if _never_sent(error):
@@ -186,9 +223,12 @@ def _failure(error: requests.exceptions.RequestException, request: Request, base
 
 def _never_sent(error: requests.exceptions.RequestException) -> bool:
     """DNS, refused connections, TLS: nothing of the request arrived."""
-    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)):
+    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)):
         return True
     text = repr(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        # another error of TLS may come with the reply, when the whole request has arrived
+        return 'CERTIFICATE_VERIFY_FAILED' in text or 'HANDSHAKE' in text.upper()
     return any(name in text for name in ('NewConnectionError', 'NameResolutionError', 'ConnectionRefusedError'))
 
 

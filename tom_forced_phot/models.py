@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -55,7 +56,7 @@ class PhotometrySubscription(models.Model):
     target_list = models.ForeignKey('tom_targets.TargetList', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     parameters = models.JSONField(default=dict, blank=True)
-    interval_hours = models.FloatField(default=24)
+    interval_hours = models.FloatField(default=24, validators=[MinValueValidator(0.1), MaxValueValidator(87600)])
     until = models.DateTimeField(null=True, blank=True)
     active = models.BooleanField(default=True)
     reason = models.TextField(blank=True, help_text='Why it is paused.')
@@ -124,7 +125,7 @@ class PhotometryQuery(models.Model):
     next_step = models.DateTimeField(null=True, db_index=True)
     deadline = models.DateTimeField(null=True)
     message = models.TextField(blank=True)
-    problem = models.CharField(max_length=24, blank=True, help_text='The class of the error, for programs.')
+    problem = models.CharField(max_length=100, blank=True, help_text='The class of the error, for programs.')
     claim = models.PositiveIntegerField(default=0)
     claim_until = models.DateTimeField(null=True)
     rows = models.PositiveIntegerField(default=0)

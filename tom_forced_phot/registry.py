@@ -65,7 +65,10 @@ def service(name: str) -> ForcedPhotometryService:
     """One service, with its settings; Refused for a name that is not configured, or whose class cannot be loaded."""
     good, bad = _loaded()
     if name in good:
-        return good[name]()
+        try:
+            return good[name]()
+        except Exception as error:  # the site's own class; its words may hold what is in the settings
+            raise Refused(f'{name} cannot be made: {type(error).__name__} in its __init__().') from error
     if name in bad:
         raise Refused(bad[name])
     known = ', '.join(sorted(good)) or 'none'

@@ -77,7 +77,7 @@ OPEN = frozenset({Q.QUEUED, Q.SUBMITTED, Q.RUNNING, Q.RESULT})
 ENDS = frozenset(Q) - OPEN
 #: From each state the states that may follow it. A closed query is never opened again: asking again makes a new one.
 QUERY_MOVES: dict[QueryState, frozenset[QueryState]] = {
-    Q.QUEUED: frozenset({Q.SUBMITTED, Q.RUNNING, Q.RESULT, Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED}),
+    Q.QUEUED: frozenset({Q.SUBMITTED, Q.RUNNING, Q.RESULT, Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
     Q.SUBMITTED: frozenset({Q.QUEUED, Q.RUNNING, Q.RESULT, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
     # a run that failed at the service is begun again there, so it may wait again
     Q.RUNNING: frozenset({Q.QUEUED, Q.SUBMITTED, Q.RESULT, Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),

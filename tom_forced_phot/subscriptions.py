@@ -10,18 +10,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Max, Q
+from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_forced_phot import conf, queries, registry
 from tom_forced_phot.dates import mjd_of
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
+from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.states import QueryState
 
 logger = logging.getLogger(__name__)
 SHOWN = 3
 ROUNDED = 10.0
+#: Rows that no form has seen are kept within these as well: ten years at the most.
+LEAST_HOURS, MOST_HOURS = 0.1, 87_600.0
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,31 @@ def first_date(last_point: datetime | None, now: datetime, *, full: bool, least:
 
 
 def ask_due(now: datetime, service: str | None = None) -> list[Round]:
-    """One round of every subscription (to one service) whose time has come."""
+    """One round of every subscription (to one service) whose time has come; what is wrong with one holds up no other."""
     rows = PhotometrySubscription.objects.filter(active=True).filter(Q(next_round=None) | Q(next_round__lte=now))
     if service:
         rows = rows.filter(service=service)
     done = []
     for subscription in rows.select_related('target', 'target_list', 'owner').order_by('pk'):
-        if subscription.until is not None and now >= subscription.until:
-            _pause(subscription, f'It ended on {subscription.until:%Y-%m-%d}, as planned.')
-        elif _take(subscription, now):
-            done.append(_round(subscription, now))
+        try:
+            done += _due(subscription, now)
+        except Exception as error:
+            logger.exception('A round of a photometry subscription failed', extra={'subscription': subscription.pk})
+            _failed(subscription, repr(error))
     return done
+
+
+def _due(subscription: PhotometrySubscription, now: datetime) -> list[Round]:
+    if subscription.until is not None and now >= subscription.until:
+        _pause(subscription, f'It ended on {subscription.until:%Y-%m-%d}, as planned.')
+        return []
+    return [_round(subscription, now)] if _take(subscription, now) else []
 
 
 def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
     """Only one of two commands at once goes on with a subscription."""
     rows = PhotometrySubscription.objects.filter(pk=subscription.pk, active=True, next_round=subscription.next_round)
-    later = now + timedelta(hours=max(subscription.interval_hours, 0.1))
+    later = now + timedelta(hours=max(LEAST_HOURS, min(subscription.interval_hours, MOST_HOURS)))
     return bool(rows.update(next_round=later))
 
 
@@ -111,16 +123,25 @@ def _targets(subscription: PhotometrySubscription) -> Iterable[Any]:
 
 
 def _cleaned(subscription: PhotometrySubscription, target: Any, now: datetime, full: bool) -> dict[str, Any]:
-    cleaned = dict(subscription.parameters)
-    curve = LightCurve.objects.filter(target_id=target.pk, service=subscription.service).first()
+    cleaned, service = dict(subscription.parameters), registry.service(subscription.service)
     cleaned['min_date'] = first_date(
-        curve.last_point if curve else None,
+        _last_point(service, target, cleaned, now),
         now,
         full=full,
-        least=cleaned.get('min_date') or registry.service(subscription.service).earliest or None,
+        least=cleaned.get('min_date') or service.earliest or None,
         overlap=timedelta(days=conf.get('OVERLAP_DAYS')),
     )
     return cleaned
+
+
+def _last_point(service: ForcedPhotometryService, target: Any, cleaned: dict[str, Any], now: datetime) -> datetime | None:
+    """The newest point of the kind that is asked for: one kind says nothing about how far another is known."""
+    reduction = service.parameters(cleaned, now).get('reduction')
+    if reduction:
+        points = PhotometryReducedDatum.objects.filter(target_id=target.pk, source_name=service.name, reduction_version=reduction)
+        return points.aggregate(last=Max('timestamp'))['last']
+    curve = LightCurve.objects.filter(target_id=target.pk, service=service.name).first()
+    return curve.last_point if curve else None
 
 
 def judge(now: datetime) -> list[PhotometrySubscription]:
@@ -156,7 +177,8 @@ def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
     """One failed round more; whether it is paused for it."""
     rows = PhotometrySubscription.objects.filter(pk=subscription.pk)
     with transaction.atomic():
-        rows.update(failures=F('failures') + 1, reason=reason)
+        if not rows.update(failures=F('failures') + 1, reason=reason):
+            return False  # it was deleted meanwhile
         subscription.refresh_from_db()
         if subscription.failures < conf.get('SUBSCRIPTION_FAILURES'):
             return False

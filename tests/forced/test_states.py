@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 21, 3, 0, tzinfo=timezone.utc)
 Q, J = QueryState, JobState
 #: The moves of a query, written out a second time by hand: a move that is added or lost by mistake is seen here.
 MOVES = """
-queued -> submitted running result done no_data failed cancelled
+queued -> submitted running result done no_data failed cancelled expired
 submitted -> queued running result no_data failed cancelled expired
 running -> queued submitted result done no_data failed cancelled expired
 result -> done no_data failed cancelled expired

@@ -93,9 +93,9 @@ def doing(name: str, tree: ast.AST) -> Iterator[str]:
 
 
 def reaching_out(name: str, tree: ast.AST) -> Iterator[str]:
-    """Only http.py talks to services; only queries/ lets it."""
+    """Only http.py talks to services, over its connections.py; only queries/ lets it."""
     for module, what, _ in imports(tree):
-        if name != f'{APP}/http.py' and under(whole(module, what), NETWORK):
+        if name not in (f'{APP}/http.py', f'{APP}/connections.py') and under(whole(module, what), NETWORK):
             yield f'imports {module}'
         if whole(module, what) == f'{APP}.http' and not name.startswith(f'{APP}/queries/'):
             yield f'imports {APP}.http'

@@ -12,6 +12,7 @@ from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.queries import fetching, own, rows, sending, watching
 from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.protocol import Secrets
 from tom_forced_phot.states import JobState, QueryState, Step, next_step, pause
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class _Busy(Exception):
 BUSY = timedelta(seconds=5)
 #: A query that somebody sends at this moment is due when his claim runs out; its own message must not sleep so long.
 BEING_SENT = timedelta(seconds=10)
+NOT_CONFIGURED = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,11 @@ def _overdue(query: PhotometryQuery, now: datetime) -> bool:
 def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime | None:
     now = clock()
     if not QueryState(query.state).is_open:
+        if query.job is not None and query.job.state in (JobState.SUBMITTING, JobState.UNCERTAIN):
+            return _with_job(query, query.job, Step.LOOK_UP, service, clock)  # closed while its reply was on the way
         return _released(_claimed(query, now), fetching.clean(query, service, now))
     job = query.job
-    step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, query.deadline)
+    step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, _deadline(query))
     if service.does_all_itself():
         return own.run(query, _claimed(query, now), service, clock)
     if step is Step.GIVE_UP:
@@ -101,6 +105,15 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
             PhotometryQuery.objects.filter(pk=query.pk, job=job, state=query.state).update(job=None, state=QueryState.QUEUED)
         return sending.submit(query, service, clock)
     return now if job is None else _with_job(query, job, step, service, clock)
+
+
+def _deadline(query: PhotometryQuery) -> datetime | None:
+    """The deadline, if it counts: only where sending was tried, and the service was asked once more after it."""
+    if query.job is None:
+        return query.deadline if query.attempts else None
+    looked = query.job.state != JobState.OPEN or query.job.attempts > 0
+    heard = query.job.heard is not None and query.deadline is not None and query.job.heard >= query.deadline
+    return query.deadline if looked or heard else None
 
 
 def _claimed(query: PhotometryQuery, now: datetime) -> rows.Claim:
@@ -127,11 +140,13 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
         if step is Step.LOOK_UP:
             return sending.look_up(job, claim, service, clock)
         return watching.poll(job, claim, service, clock)
+    except LostClaim:
+        raise
     except ForcedPhotometryError as error:
         rows.release_job(claim)
         wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(job.attempts + 1)
         RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
-        rows.wait(job.queries.all(), now + wait, http.told(error, service.secrets()))
+        rows.wait(job.queries.exclude(state=QueryState.RESULT), now + wait, http.told(error, service.secrets()))
         return now + wait
     except Exception:
         rows.release_job(claim)
@@ -143,15 +158,19 @@ def _give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: date
     text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
     if query.message and query.state == QueryState.QUEUED:
         text += f' Last: {query.message}'
-    mine = PhotometryQuery.objects.filter(pk=query.pk)
-    rows.end(mine, QueryState.FAILED, now, text, 'Deadline', to_clean=bool(query.remote))
+    rows.end(PhotometryQuery.objects.filter(pk=query.pk), QueryState.FAILED, now, text, 'Deadline')
+    rows.tidy_later(query.pk, now)
 
 
 def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
+    """A mistake in the settings, or a worker with old ones: it waits, and says so, until its deadline."""
     mine = PhotometryQuery.objects.filter(pk=query.pk)
-    if QueryState(query.state).is_open:
+    if not QueryState(query.state).is_open:
+        mine.update(to_clean=False, next_step=None)
+    elif query.deadline is not None and now >= query.deadline:
         rows.end(mine, QueryState.FAILED, now, text, 'Refused')
-    mine.update(to_clean=False, next_step=None)
+    else:
+        rows.wait(mine, now + NOT_CONFIGURED, text)
     return _next(query.pk, None)
 
 
@@ -163,7 +182,10 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
         if isinstance(error, ForcedPhotometryError)
         else f'An error nobody foresaw: {type(error).__name__}: {str(error)[:200]}'
     )
-    text = http.redacted(text, registry.service(query.service).secrets())
+    text = http.redacted(text, _secrets(query))
+    if not QueryState(query.state).is_open:  # tidying up at the service is a courtesy
+        mine.update(to_clean=False, next_step=None, claim_until=None)
+        return None
     if isinstance(error, Throttled):
         until = now + timedelta(seconds=error.seconds)
         rows.wait(mine, until, text)
@@ -174,3 +196,10 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
     until = now + pause(query.attempts + 1)
     rows.wait(mine, until, text, failed=True)
     return until
+
+
+def _secrets(query: PhotometryQuery) -> Secrets:
+    try:
+        return registry.service(query.service).secrets()
+    except Exception:  # the site's own class; what it raised is the error that is being told
+        return Secrets()

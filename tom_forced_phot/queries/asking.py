@@ -9,17 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_forced_phot import conf, registry
 from tom_forced_phot.exceptions import Credentials, Refused
-from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
+from tom_forced_phot.ingest import Watchers, permissions
+from tom_forced_phot.ingest.files import points_of
+from tom_forced_phot.models import IngestedFile, PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Position
 from tom_forced_phot.states import QueryState
+
+#: The end of a file's name, as long as it can get.
+LATE_FILE = 'query_999999999.txt'
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,8 @@ def _ask(
 ) -> Asked:
     position = position_of(target)
     _check(service, position, parameters, now)
-    question = _digest([service.name, target.pk, parameters])
-    group = None if service.does_all_itself() else service.together(position, parameters)
-    hours = conf.get('DEADLINE_HOURS')
+    _check_path(service, target)
+    question = _digest([service.name, target.pk, position.as_json(), parameters])
     query = PhotometryQuery(
         service=service.name,
         target_id=target.pk,
@@ -86,16 +92,28 @@ def _ask(
         subscription=subscription,
         parameters=parameters,
         question=question,
-        group_key='' if group is None else _digest(group),
+        group_key=group_of(service, position, parameters),
         state=QueryState.QUEUED,
         next_step=now,
-        deadline=now + (timedelta(hours=hours) if hours else timedelta(seconds=service.patience)),
+        deadline=now + patience_of(service),
         message='Queued.',
         created=now,
     )
     asked = _insert(query, user)
     reach(Point.ASKED)
     return asked
+
+
+def group_of(service: ForcedPhotometryService, position: Position, parameters: Mapping[str, Any]) -> str:
+    """Equal for questions that can go out in one request; empty for one that goes alone."""
+    group = None if service.does_all_itself() else service.together(position, parameters)
+    return '' if group is None else _digest(group)
+
+
+def patience_of(service: ForcedPhotometryService) -> timedelta:
+    """How long a question may stay open once it is sent."""
+    hours = conf.get('DEADLINE_HOURS')
+    return timedelta(hours=hours) if hours else timedelta(seconds=service.patience)
 
 
 def ask_many(
@@ -149,6 +167,20 @@ def _check(service: ForcedPhotometryService, position: Position, parameters: Map
             raise Refused(reason)
 
 
+def _check_path(service: ForcedPhotometryService, target: Target) -> None:
+    """The host's path of the result holds the target's name, which may be too long for it."""
+    if service.does_all_itself():
+        return
+    product = DataProduct(target=target, data_product_type=service.get_data_product_type(), product_id=LATE_FILE)
+    field = DataProduct._meta.get_field('data')
+    path = field.generate_filename(product, f'{service.name.lower()}_{LATE_FILE}')
+    if len(path) > field.max_length:
+        raise Refused(
+            f'The name of {target.name} is too long: its result would be kept as a file whose path has {len(path)} characters, '
+            f'and a data product has room for {field.max_length}.'
+        )
+
+
 def _insert(query: PhotometryQuery, user: Any) -> Asked:
     """The row, or the open one that asks the same."""
     for _ in range(3):
@@ -161,9 +193,24 @@ def _insert(query: PhotometryQuery, user: Any) -> Asked:
             found = rows.first()
             if found is not None:
                 if query.asked_by is not None and query.asked_by != found.asked_by:
-                    found.followers.add(query.asked_by)
+                    _follow(found, query.asked_by)
                 return Asked(found, False)
     raise Refused('The question could not be stored: somebody else is asking the same, again and again.')
+
+
+def _follow(query: PhotometryQuery, user: Any) -> None:
+    """Let somebody else see what comes; or what has come meanwhile, with followers who were there in time."""
+    with transaction.atomic():
+        query.followers.add(user)
+        # who is closing it is waited for
+        now = PhotometryQuery.objects.select_for_update().filter(pk=query.pk).first()
+    product = None if now is None or QueryState(now.state).is_open else now.data_product
+    if product is None or not permissions.needed():
+        return
+    file = IngestedFile.objects.filter(data_product=product).select_related('light_curve', 'data_product').first()
+    named = np.array([] if file is None else points_of(file), dtype=np.int64)
+    points = PhotometryReducedDatum.objects.filter(data_product=product)
+    permissions.grant(product, points, [named], Watchers(users=(user,)))
 
 
 def _digest(what: Any) -> str:

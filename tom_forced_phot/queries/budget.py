@@ -26,6 +26,8 @@ def take(service: ForcedPhotometryService, now: datetime, *, write: bool) -> Non
     # not only a later minute: a clock that was set back must not stop everything
     if rows.exclude(minute=minute, minute__isnull=False).update(minute=minute, used=1):
         return
+    if rows.filter(minute=minute, used__lt=most).update(used=F('used') + 1):  # another process began the minute just now
+        return
     row.refresh_from_db()
     if row.quiet_until is not None and row.quiet_until > now:
         raise Throttled(

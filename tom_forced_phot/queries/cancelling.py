@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.queries import rows
 from tom_forced_phot.queries.advance import Next, advance
@@ -14,12 +16,13 @@ from tom_forced_phot.states import QueryState
 
 def cancel(pk: int, user: Any, now: datetime) -> bool:
     """Stop a query here at once, and its job at the service where it can be stopped; whether there was anything to stop."""
-    query = PhotometryQuery.objects.get(pk=pk)
     who = f'by {user}' if user is not None else 'here'
     mine = PhotometryQuery.objects.filter(pk=pk)
-    if not rows.end(mine, QueryState.CANCELLED, now, f'Cancelled {who}.', to_clean=bool(query.remote)):
+    if not rows.end(mine, QueryState.CANCELLED, now, f'Cancelled {who}.'):
         return False
-    advance(pk, now)
+    rows.tidy_later(pk, now)
+    # what is done at the service cannot be rolled back
+    transaction.on_commit(lambda: advance(pk, now))
     return True
 
 

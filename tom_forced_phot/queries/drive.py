@@ -64,7 +64,9 @@ def due(now: datetime, service: str | None = None, pks: Iterable[int] | None = N
         rows = rows.filter(service=service)
     if pks is not None:
         rows = rows.filter(pk__in=list(pks))
-    return rows.order_by('next_step', 'pk')
+    # its turn is over when somebody else has taken the job
+    busy = Q(job__claim_until__gt=now) & ~Q(state=QueryState.RESULT)
+    return rows.exclude(busy).order_by('next_step', 'pk')
 
 
 def run(
@@ -92,12 +94,15 @@ def _one(pk: int, clock: Callable[[], datetime], report: Report) -> int:
     before = PhotometryQuery.objects.filter(pk=pk).values_list('state', flat=True).first()
     if before is None:
         return 0
-    done = advance(pk, clock=clock)
+    try:
+        done = advance(pk, clock=clock)
+    except PhotometryQuery.DoesNotExist:  # deleted with its target, in the middle of it
+        return 0
     if not done.worked:
         return 0
     report.steps += 1
     if QueryState(before).is_open and not done.state.is_open:
-        report.ended.append(PhotometryQuery.objects.select_related('target').get(pk=pk))
+        report.ended += PhotometryQuery.objects.select_related('target').filter(pk=pk)
     return 1
 
 
@@ -111,7 +116,10 @@ def drive(
     end = clock() + timedelta(seconds=seconds)
     left = seconds  # counted as well: a rehearsal's clock may stand still
     while True:
-        done = advance(pk, clock=clock)
+        try:
+            done = advance(pk, clock=clock)
+        except PhotometryQuery.DoesNotExist:
+            return Next(QueryState.CANCELLED, None)
         now = clock()
         if done.again is None or not done.state.is_open or now >= end or done.again > end:
             return done

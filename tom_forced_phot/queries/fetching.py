@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from tom_dataproducts.models import DataProduct
 
 from tom_forced_phot import conf, http, ingest
 from tom_forced_phot.exceptions import (
@@ -31,6 +32,8 @@ from tom_forced_phot.services.replies import check
 from tom_forced_phot.states import QueryState, pause
 
 CLEAN_TRIES = 5
+#: A result that is there is fetched for so long after the deadline.
+LAST_TRIES = timedelta(days=1)
 
 
 def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
@@ -48,6 +51,8 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
     try:
         _keep(query, claim, service, content, table, clock())
     except LostClaim:
+        unsaved = DataProduct(target_id=query.target_id, data_product_type=service.get_data_product_type())
+        ingest.remove_leftover(unsaved, _file_name(query))
         return None
     reach(Point.INGESTED)
     return clock()
@@ -95,12 +100,11 @@ def _keep(
             _must(rows.end(mine, QueryState.NO_DATA, now, text, to_clean=True))
         return
     with transaction.atomic():
-        name = f'{service.name.lower()}_query_{query.pk}.txt'
         product = ingest.make_product(
             query.target,
             service.get_data_product_type(),
             content,
-            name,
+            _file_name(query),
             f'{service.name} query {query.pk}',
             f'{service.name} {service.data_service_type.lower()}, asked {query.created:%Y-%m-%d %H:%M} UTC (query {query.pk}).',
         )
@@ -108,6 +112,10 @@ def _keep(
         counts = ingest.ingest(product, table, service=service.name, reduction=reduction, now=now, watchers=_watchers(query))
         more = {key: getattr(counts, key) for key in ('rows', 'new', 'updated', 'unchanged', 'rejected')}
         _must(rows.end(mine, QueryState.DONE, now, counts.message, data_product=product, to_clean=True, **more))
+
+
+def _file_name(query: PhotometryQuery) -> str:
+    return f'{query.service.lower()}_query_{query.pk}.txt'
 
 
 def _must(changed: int) -> None:
@@ -125,7 +133,7 @@ def _failed(
 ) -> datetime | None:
     mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
     text = http.told(error, service.secrets())
-    if isinstance(error, Expired):
+    if isinstance(error, Expired) and query.attempts:  # not at the first word: a proxy that restarts says the same
         rows.end(mine, QueryState.EXPIRED, now, text, 'Expired')
         return None
     until = now + (timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(query.attempts + 1))
@@ -139,7 +147,7 @@ def _failed(
 def _again(query: PhotometryQuery, error: ForcedPhotometryError, now: datetime) -> bool:
     """Whether trying again can help: a service that is away comes back, one that sends nonsense only perhaps."""
     if isinstance(error, Temporary):
-        return isinstance(error, Throttled) or query.deadline is None or now < query.deadline
+        return query.deadline is None or now < query.deadline + LAST_TRIES
     return query.attempts + 1 < conf.get('REFUSED_TRIES')
 
 

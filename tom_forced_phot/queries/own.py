@@ -5,17 +5,24 @@ Their state is kept like any other query's; nobody can promise that such a servi
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, connection, transaction
 from django.db.models import QuerySet
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 from tom_dataproducts.data_processor import run_data_processor
 from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct, PhotometryReducedDatum
 
+from tom_forced_phot import conf
 from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.queries import rows
@@ -23,9 +30,12 @@ from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.states import QueryState
 
+logger = logging.getLogger(__name__)
 TRIES = 2
 #: Settings of a service whose values are not for everybody's eyes.
 SECRET = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
+#: What the service that works in this thread has saved so far.
+_saved: ContextVar[set[int] | None] = ContextVar('saved', default=None)
 
 
 def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
@@ -37,23 +47,83 @@ def run(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, 
         rows.end(mine, QueryState.FAILED, now, text, 'Interrupted')
         return None
     rows.move_query(mine, QueryState.RUNNING, attempts=query.attempts + 1, message=f'{service.name} is at work.')
-    before = set(_products(query, service).values_list('pk', flat=True))
-    try:
-        service.query_service(_cleaned(query, service))
-    except Exception as error:  # the site's own code
-        left = _products(query, service).exclude(pk__in=before).order_by('pk').first()
-        kept = {'data_product': left} if left is not None else {}
-        rows.end(mine, QueryState.FAILED, clock(), _says(service, error), type(error).__name__, **kept)
-        return None
-    made = list(_products(query, service).exclude(pk__in=before).order_by('pk'))
+    with _noting() as saved:
+        try:
+            with _holding(claim, clock):
+                service.query_service(_cleaned(query, service))
+        except Exception as error:  # the site's own code
+            left = _products(query, service, saved).first()
+            kept = {'data_product': left} if left is not None else {}
+            rows.end(mine, QueryState.FAILED, clock(), _says(service, error), type(error).__name__, **kept)
+            return None
+    _take_over(query, mine, service, saved, clock)
+    return None
+
+
+def _take_over(
+    query: PhotometryQuery,
+    mine: QuerySet[PhotometryQuery],
+    service: ForcedPhotometryService,
+    saved: set[int],
+    clock: Callable[[], datetime],
+) -> None:
+    made = list(_products(query, service, saved))
     with transaction.atomic():
         if not made:
             rows.end(mine, QueryState.NO_DATA, clock(), f'{service.name} brought no file.')
-            return None
+            return
         message, points = _ingested(made, service)
         _share(query, made)
         rows.end(mine, QueryState.DONE, clock(), message, data_product=made[0], rows=points, new=points)
-    return None
+
+
+@contextmanager
+def _noting() -> Iterator[set[int]]:
+    """Note the data products that are made in this thread meanwhile: other people's are made in others."""
+    saved: set[int] = set()
+    token = _saved.set(saved)
+    try:
+        yield saved
+    finally:
+        _saved.reset(token)
+
+
+@receiver(post_save, sender=DataProduct, dispatch_uid='tom_forced_phot.product_saved')
+def _note(*, instance: DataProduct, created: bool, **_: Any) -> None:
+    saved = _saved.get()
+    if created and saved is not None:
+        saved.add(instance.pk)
+
+
+@contextmanager
+def _holding(claim: Claim, clock: Callable[[], datetime]) -> Iterator[None]:
+    """Keep the claim while the service works: it may wait for hours, and nobody is to take it for dead."""
+    if transaction.get_connection().in_atomic_block:  # nobody else sees the claim before it is over
+        yield
+        return
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(claim, clock, over), name=f'claim of query {claim.pk}', daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+
+
+def _beat(claim: Claim, clock: Callable[[], datetime], over: threading.Event) -> None:
+    """Extend the claim until ``over``, or until it is not ours any more."""
+    mine = PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number, state=QueryState.RUNNING)
+    try:
+        while not over.wait(conf.get('CLAIM_TIME') / 3):
+            try:
+                if not mine.update(claim_until=clock() + conf.seconds('CLAIM_TIME')):
+                    return
+            except Error as error:
+                logger.warning('The claim of query %s could not be extended: %s', claim.pk, error)
+                connection.close()
+    finally:
+        connection.close()
 
 
 def _says(service: ForcedPhotometryService, error: Exception) -> str:
@@ -73,9 +143,9 @@ def _share(query: PhotometryQuery, made: list[DataProduct]) -> None:
         permissions.grant(product, points, (), Watchers(users=tuple(users)))
 
 
-def _products(query: PhotometryQuery, service: ForcedPhotometryService) -> QuerySet[Any]:
+def _products(query: PhotometryQuery, service: ForcedPhotometryService, saved: set[int]) -> QuerySet[Any]:
     kind = service.get_data_product_type()
-    return DataProduct.objects.filter(target_id=query.target_id, data_product_type=kind)
+    return DataProduct.objects.filter(pk__in=saved, target_id=query.target_id, data_product_type=kind).order_by('pk')
 
 
 def _ingested(made: list[DataProduct], service: ForcedPhotometryService) -> tuple[str, int]:

@@ -17,6 +17,7 @@ from tom_forced_phot.services.protocol import Answer, Progress
 from tom_forced_phot.states import ENDS, OPEN, QUERY_MOVES, JobState, QueryState, check_job
 
 logger = logging.getLogger(__name__)
+LONGEST_PROBLEM = 100
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def release_job(claim: Claim) -> None:
 def renew_job(claim: Claim, state: JobState, now: datetime) -> None:
     """Hold it for longer; LostClaim where we were taken for dead meanwhile, so that nothing must be sent any more."""
     until = now + conf.seconds('CLAIM_TIME')
-    if not RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=state).update(claim_until=until, next_step=until):
+    mine = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=state)
+    if not mine.update(claim_until=until, next_step=until, last_sent=now):
         raise LostClaim(f'Job {claim.pk} is not ours any more.')
 
 
@@ -80,7 +82,7 @@ def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, mess
         which,
         after,
         message=message,
-        problem=problem,
+        problem=problem[:LONGEST_PROBLEM],
         closed=now,
         next_step=now if more.get('to_clean') else None,
         claim_until=None,
@@ -92,18 +94,27 @@ def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, mess
     return changed
 
 
+def tidy_later(pk: int, now: datetime) -> None:
+    """Let a closed query's job be stopped at the service: it is there, or its reply is still on the way."""
+    on_the_way = Q(job__state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
+    closed = PhotometryQuery.objects.filter(pk=pk).exclude(state__in=list(OPEN))
+    there = closed.filter(on_the_way | ~Q(remote={})).values('pk')
+    PhotometryQuery.objects.filter(pk__in=list(there.values_list('pk', flat=True))).update(to_clean=True, next_step=now)
+
+
 def wait(which: QuerySet[PhotometryQuery], until: datetime, message: str, *, failed: bool = False, **more: Any) -> int:
     """Come back later, in the same state; ``failed`` counts one try more."""
     tries = {'attempts': F('attempts') + 1} if failed else {}
     return which.filter(state__in=list(OPEN)).update(next_step=until, message=message, claim_until=None, **tries, **more)
 
 
-def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta) -> datetime:
-    """Write what a service said about the positions of a job; when to look at the job again."""
+def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta, most: float) -> datetime:
+    """Write what a service said about the positions of a job; when to look at it again (``most``: seconds, at the latest)."""
     soonest: datetime | None = None
     plain: dict[tuple[Any, ...], list[int]] = {}
     for index, progress in answer.parts.items():
-        again = now + (pause if progress.look_again is None else max(pause, timedelta(seconds=progress.look_again)))
+        asked = 0.0 if progress.look_again is None else min(progress.look_again, most)
+        again = now + max(pause, timedelta(seconds=asked))
         if progress.state not in ENDS and progress.state is not QueryState.RESULT:
             soonest = again if soonest is None else min(soonest, again)
         plain.setdefault(_key(progress), []).append(index)
@@ -133,6 +144,13 @@ def _apply_one(job: RemoteJob, indexes: Iterable[int], progress: Progress, now: 
     if progress.remote and progress.state not in (QueryState.EXPIRED,):
         gone = rows.filter(state__in=[QueryState.CANCELLED, QueryState.FAILED], remote={})
         gone.update(to_clean=True, next_step=now, **remote)
+
+
+def let_go(job: RemoteJob, indexes: list[int], now: datetime) -> None:
+    """Put those of a job back into the queue that the service does not have."""
+    if indexes:
+        missing = PhotometryQuery.objects.filter(job=job, index__in=indexes, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
+        wait(missing, now, 'It is not at the service: it is sent anew.', state=QueryState.QUEUED, job=None, index=0, remote={})
 
 
 def close_if_done(job: RemoteJob, now: datetime) -> bool:

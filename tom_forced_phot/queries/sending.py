@@ -15,7 +15,7 @@ from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Tempo
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
-from tom_forced_phot.queries.asking import position_of
+from tom_forced_phot.queries.asking import group_of, patience_of, position_of
 from tom_forced_phot.queries.batches import Waiting, batch, fair_order
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -24,7 +24,8 @@ from tom_forced_phot.states import JobState, QueryState, pause, poll_pause
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
-CONSIDERED = 5000
+#: Of each user.
+CONSIDERED = 3000
 PAGES = 50
 MOST_SENT = 5
 MARK = 'tf-'
@@ -33,7 +34,13 @@ MARK = 'tf-'
 def job_of(row: RemoteJob) -> Job:
     """A job's row as the service sees it."""
     positions = tuple(Position(**each) for each in row.positions)
-    return Job(row.mark, positions, row.parameters, row.remote, row.last_sent)
+    return Job(row.mark, positions, row.parameters, row.remote, row.last_sent, _taken(row))
+
+
+def _taken(row: RemoteJob) -> frozenset[str]:
+    targets = row.queries.values('target')
+    others = PhotometryQuery.objects.filter(service=row.service, target__in=targets).exclude(job=row).exclude(remote={})
+    return frozenset(str(remote['reqid']) for remote in others.values_list('remote', flat=True) if remote.get('reqid'))
 
 
 def submit(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime:
@@ -76,7 +83,7 @@ def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | No
         return None
     found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target')
     by_pk = {query.pk: query for query in found}
-    queries = [by_pk[each.pk] for each in chosen if each.pk in by_pk]
+    queries = [by_pk[each.pk] for each in chosen if each.pk in by_pk and _is_askable(by_pk[each.pk], service, now)]
     if not queries:
         return None
     job = RemoteJob.objects.create(
@@ -95,15 +102,33 @@ def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | No
     )
     for index, query in enumerate(queries):
         query.job, query.index, query.next_step, query.message = job, index, job.next_step, 'Being sent.'
-    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message'], batch_size=100)
+        if not query.attempts:  # the service's time begins now, however long nobody was there to send it
+            query.deadline = now + patience_of(service)
+    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message', 'deadline'], batch_size=100)
     return job
+
+
+def _is_askable(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> bool:
+    """Whether it still can be asked as it was: its target may have been edited since; one that cannot fails, and only it."""
+    position = position_of(query.target)
+    reason = service.objection(position, query.parameters, now)
+    if reason:
+        rows.end(_only(query), QueryState.FAILED, now, reason, 'Refused')
+        return False
+    if query.group_key and query.group_key != group_of(service, position, query.parameters):
+        _only(query).update(group_key=group_of(service, position, query.parameters))
+        return False
+    return True
 
 
 def _choose(service: ForcedPhotometryService, now: datetime) -> list[Waiting]:
     queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
     # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
-    oldest = queued.order_by('pk').select_for_update(skip_locked=True)[:CONSIDERED]
-    waiting = [Waiting(*each) for each in oldest.values_list('pk', 'asked_by', 'group_key')]
+    waiting: list[Waiting] = []
+    for user in queued.order_by('asked_by').values_list('asked_by', flat=True).distinct():
+        oldest = queued.filter(asked_by=user).order_by('pk').select_for_update(skip_locked=True)[:CONSIDERED]
+        waiting += [Waiting(*each) for each in oldest.values_list('pk', 'asked_by', 'group_key')]
+    waiting.sort(key=lambda each: each.pk)
     there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
     busy = dict(there.order_by().values_list('asked_by').annotate(Count('pk')))
     return batch(fair_order(waiting, busy), service.batch_size)
@@ -112,19 +137,36 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> list[Waiting]:
 def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> None:
     """Send a job whose intent is committed, and write what became of it."""
     job = job_of(row)
-    request = service.submit(job)
+    try:
+        request = service.submit(job)
+    except Exception as error:  # nothing was sent: each goes alone, so that the one that cannot be asked is found
+        logger.exception('A request could not be made', extra={'event': 'request_not_made', 'job': row.pk})
+        _not_made(row, claim, error, clock())
+        return
     rows.renew_job(claim, JobState.SUBMITTING, clock())
     reach(Point.SENDING)
     try:
         reply = _call(service, request, row)
         reach(Point.REPLIED)
         answer = understood(service.name, lambda: service.submitted(job, reply))
+        if len(answer.parts) < len(row.positions):
+            raise UnexpectedReply(f'{service.name} said nothing about {len(row.positions) - len(answer.parts)} positions.')
     except ForcedPhotometryError as error:
         _not_accepted(row, claim, service, error, clock())
     except Split as error:
         _split(row, claim, service, error, clock())
     else:
         accept(row, service, answer, clock())
+
+
+def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> None:
+    text = f'The request could not be made ({type(error).__name__}).'
+    with transaction.atomic():
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        if len(row.positions) == 1:
+            rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
+        else:
+            rows.unbind(row, now, text, failed=False, alone=True)
 
 
 def understood(name: str, read: Callable[[], Answer]) -> Answer:
@@ -152,7 +194,8 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
         open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
         if not open_rows.update(state=JobState.OPEN, claim_until=None, **fields):
             return
-        again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most))
+        again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most), most)
+        rows.let_go(row, [index for index in range(len(row.positions)) if index not in answer.parts], now)
         RemoteJob.objects.filter(pk=row.pk).update(next_step=again)
         rows.close_if_done(row, now)
     reach(Point.ACCEPTED)
@@ -228,9 +271,13 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
     if len(answer.parts) == len(row.positions):
         accept(row, service, answer, clock())
         return now
-    settled = (row.last_sent or row.created) + timedelta(seconds=service.settle_time)
+    # the call itself may last so long, and what it made appears at the service only then
+    settled = (row.last_sent or row.created) + timedelta(seconds=service.settle_time) + conf.seconds('CALL_TIMEOUT')
     if now < settled and not service.repeatable:
         return _wait(row, claim, settled, 'The reply was lost; it is not at the service so far.')
+    if answer.parts:  # a part of it is there: only the others go out anew
+        accept(row, service, answer, clock())
+        return now
     return _send_again(row, claim, service, clock)
 
 

@@ -43,7 +43,7 @@ def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: 
     now = clock()
     with transaction.atomic():
         least, most = service.look_again
-        again = rows.apply(row, answer, now, poll_pause(now - row.created, least, most))
+        again = rows.apply(row, answer, now, poll_pause(now - row.created, least, most), most)
         remote = {**row.remote, **answer.remote}
         rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=again, attempts=0, remote=remote, message='', heard=now)
         rows.close_if_done(row, now)
@@ -62,6 +62,8 @@ def _ask(row: RemoteJob, parts: list[Part], service: ForcedPhotometryService, no
         http.log_call(service.name, request, reply, {'job': row.pk})
         answer = _progress(service, job, parts, reply, answer)
         request = answer.more
+    if answer.parts:
+        return answer
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
 
 

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_atlas
+from tom_forced_phot.services.angles import separation
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.forms import DatesForm
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, Split
@@ -26,6 +28,8 @@ NO_DATA = 'No data returned'
 #: Degrees; the server gives back what it was given, so this is rounding only.
 SAME = 1e-4
 PAGE = 100
+#: Between the position asked for and that in the file.
+ARCSEC = 5.0
 #: A user may have 500 tasks that have not begun; others than ours may count, for people share accounts.
 FULL, FULL_WAIT = 'too many queued tasks', 300.0
 
@@ -143,7 +147,7 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         """How the tasks are."""
         request = self.status(job, parts)
         if len(parts) == 1:
-            if reply.status == 404:
+            if reply.status == 404 and _says_gone(reply):
                 return Answer({parts[0].index: _gone()})
             return Answer({parts[0].index: _progress(json_of(check(reply, request, self.name), self.name))})
         body = _page(check(reply, request, self.name), self.name)
@@ -152,7 +156,11 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         for task in body['results']:
             if task.get('id') in wanted:
                 seen[wanted[task['id']]] = _progress(task)
-        more = _next(body) if len(seen) < len(parts) else None
+        # what is not on the pages since it was sent is not there any more
+        older = (
+            job.last_sent is not None and bool(body['results']) and all(_before(task, job.last_sent) for task in body['results'])
+        )
+        more = _next(body) if len(seen) < len(parts) and not older else None
         if more is None:
             seen |= {part.index: _gone() for part in parts if part.index not in seen}
         return Answer(seen, more=more)
@@ -164,6 +172,20 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
     def read(self, content: bytes) -> Measurements:
         """The result file."""
         return read_atlas(content)
+
+    def belongs(self, content: bytes, part: Part) -> str:
+        """Whether the file's own coordinates are those that were asked for."""
+        position = part.position
+        if position.moving or position.proper_motion or position.ra is None or position.dec is None:
+            return ''
+        columns = read_atlas(content).columns
+        if 'RA' not in columns or 'Dec' not in columns or not len(columns['RA']):
+            return ''
+        ra, dec = (float(np.nanmedian(np.asarray(columns[name], dtype=np.float64))) for name in ('RA', 'Dec'))
+        distance = separation(position.ra, position.dec, ra, dec)
+        if not distance > ARCSEC:
+            return ''
+        return f'ATLAS sent the light curve of another position, {ra:.5f} {dec:.5f}: {distance:.0f} arcsec away.'
 
     def clean_up(self, job: Job, part: Part) -> Request | None:
         """The server asks its users to delete finished tasks."""
@@ -251,6 +273,15 @@ def _progress(task: Any) -> Progress:
     return Progress(
         QueryState.SUBMITTED, f'Number {place + 1} in the queue of ATLAS.', remote | {'place': place}, 10.0 + 5.0 * place
     )
+
+
+def _says_gone(reply: Reply) -> bool:
+    """The two ways in which the server says so itself (1.5): any other 404 is a proxy's, or a mistake."""
+    try:
+        body = reply.json()
+    except (ValueError, RecursionError):
+        return 'page not found' in reply.text.lower() and '<html' not in reply.text.lower()
+    return isinstance(body, dict) and 'detail' in body
 
 
 def _gone() -> Progress:

@@ -6,6 +6,7 @@ requests and replies instead, and the engine does the rest: nothing in it touche
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -85,10 +86,10 @@ class ForcedPhotometryService:
 
     def credential(self, key: str) -> str:
         """One credential from the settings or the environment; empty where there is none, or only the placeholder text."""
-        found = str(self.config.get(key) or '')
+        found = str(self.config.get(key) or '').strip()
         if found in PLACEHOLDERS:
             found = os.environ.get(self.credentials.get(key, ''), '')
-        return '' if found in PLACEHOLDERS else found
+        return '' if found.strip() in PLACEHOLDERS else found.strip()
 
     def missing_credentials(self) -> list[str]:
         """The keys that have no value."""
@@ -157,6 +158,8 @@ class ForcedPhotometryService:
                 return f'{position.name} needs a name that the Minor Planet Center knows.'
         elif position.ra is None or position.dec is None:
             return f'{position.name} has no coordinates.'
+        elif not (math.isfinite(position.ra) and math.isfinite(position.dec) and abs(position.dec) <= 90):
+            return f'{position.name} has no sensible coordinates: {position.ra}, {position.dec}.'
         elif position.dec < self.southern_limit:
             return (
                 f'{self.name} sees nothing south of declination {self.southern_limit:g}; {position.name} is at {position.dec:.2f}.'
@@ -165,6 +168,8 @@ class ForcedPhotometryService:
 
     def _objection_to_dates(self, parameters: Mapping[str, Any], now: datetime) -> str:
         first, last = parameters.get('mjd_min'), parameters.get('mjd_max')
+        if any(date is not None and not math.isfinite(date) for date in (first, last)):
+            return 'A date is not a number.'
         if first is not None and first >= mjd_of(now):
             return f'The beginning asked for, MJD {first:g}, is in the future.'
         if first is not None and last is not None and last <= first:

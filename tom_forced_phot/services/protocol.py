@@ -56,6 +56,16 @@ class Reply:
     content: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     url: str = ''
+    #: Texts that must not be shown, in all their spellings.
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The body as it may be shown; hidden before anything is cut off, so that no half of a secret stays."""
+        text = self.text
+        for secret in self.hidden:
+            text = text.replace(secret, '***')
+        return text
 
     @property
     def text(self) -> str:
@@ -99,6 +109,8 @@ class Job:
     parameters: Mapping[str, Any]
     remote: Mapping[str, Any] = field(default_factory=dict)
     last_sent: datetime | None = None
+    #: Numbers at the service that are other jobs of ours about the same targets.
+    taken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

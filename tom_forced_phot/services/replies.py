@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -48,16 +49,16 @@ def json_of(reply: Reply, name: str) -> Any:
 
 def beginning(reply: Reply) -> str:
     """The first 300 characters of the body, on one line."""
-    text = ' '.join(reply.text[: 4 * SHOWN].split())
+    text = ' '.join(reply.shown[: 4 * SHOWN].split())
     return repr(text[:SHOWN]) if text else 'an empty body'
 
 
 def sentence(reply: Reply) -> str:
     """What an error body says: JSON of any nesting, HTML or text."""
     try:
-        found = list(_texts(reply.json()))
+        found = list(_texts(json.loads(reply.shown)))
     except (ValueError, RecursionError):
-        found = [readable(reply.text)]
+        found = [readable(reply.shown)]
     text = ' '.join(dict.fromkeys(part for part in found if part))
     return text[:SHOWN] or 'no explanation.'
 

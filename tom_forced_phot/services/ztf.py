@@ -195,6 +195,7 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
             self._refuse(reply)
             raise UnexpectedReply(f'ZTF answered with something that is no status page: {self._says(reply)}')
         ours = [row for row in listed if job.last_sent is None or not row.older(job.last_sent)]
+        ours = [row for row in ours if str(row.number) not in job.taken]
         listing = pages.Listing(ours, *_dates(job.parameters))
         found = {index: listing.newest(*_place(position)) for index, position in places}
         return {index: _progress(row) for index, row in found.items() if row is not None}
