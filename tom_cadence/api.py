@@ -11,11 +11,16 @@ from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
 from tom_cadence import registry
+from tom_cadence.permissions import visible_records
 from tom_cadence.starting import problem_with
 
 
 class CheckedObservationViewSet(ObservationRecordViewSet):
     """``POST /api/observations/`` of the host; what it would refuse after sending is refused before."""
+
+    def get_queryset(self) -> Any:
+        """As the host has it; it would fail for visitors where TARGET_PERMISSIONS_ONLY is False."""
+        return super().get_queryset() if self.request.user.is_authenticated else visible_records(self.request.user)
 
     def create(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Check who asks, for which target, and the cadence; then let the host do it."""

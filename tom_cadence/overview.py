@@ -15,13 +15,15 @@ from tom_cadence.exceptions import BadWindow
 from tom_cadence.facilities import Facilities
 from tom_cadence.history import Outcome
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.permissions import Rows
+from tom_cadence.permissions import Rows, visible_targets
 from tom_cadence.windows import Window, read_window
 
 State = ManagedCadence.State
 #: What a person has to see first comes first.
 URGENCY = (State.ATTENTION, State.ACTIVE, State.PAUSED, State.FINISHED)
 LONGEST_REASON = 120
+#: An owner keeps a cadence, and may stop it, when the permission on its target was taken away.
+UNSEEN = 'a target that you may not see'
 
 
 @dataclass(kw_only=True)
@@ -53,19 +55,20 @@ def rank(name: str, order: Sequence[str]) -> Case:
     return Case(*places, default=Value(len(order)), output_field=IntegerField())
 
 
-def summarise(rows: Sequence[ManagedCadence], now: datetime) -> None:
-    """Give each of these cadences (of one page) its ``summary``: three statements for all of them."""
+def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
+    """Give each of these cadences (of one page) its ``summary``: four statements for all of them."""
     facilities = Facilities()
     found = {row.pk: Summary(target=row.target_name) for row in rows}
     _count(rows, found, facilities)
     wanted = {pk for summary in found.values() for pk in (*summary.newest.values(), summary.newest_at_all) if pk}
     records = ObservationRecord.objects.select_related('target').in_bulk(wanted) if wanted else {}
+    seen = set(visible_targets(user).filter(pk__in={each.target_id for each in records.values()}).values_list('pk', flat=True))
     open_requests = set(
         Submission.objects.filter(managed__in=found, state__in=Submission.OPEN).values_list('managed_id', flat=True)
     )
     for row in rows:
         summary = found[row.pk]
-        _last_result(summary, records)
+        _last_result(summary, records, seen)
         _next_action(row, summary, records, facilities, row.pk in open_requests, now)
         row.summary = summary  # type: ignore[attr-defined]
 
@@ -100,7 +103,7 @@ def outcome_of(facilities: Facilities, facility: str, status: str) -> Outcome | 
         return None
 
 
-def _last_result(summary: Summary, records: dict[int, Any]) -> None:
+def _last_result(summary: Summary, records: dict[int, Any], seen: set[int]) -> None:
     """The newest observation that is finished, and when it was."""
     newest = {pk: outcome for outcome, pk in summary.newest.items() if outcome is not Outcome.WAITING}
     record = records.get(max(newest, default=0))
@@ -108,7 +111,7 @@ def _last_result(summary: Summary, records: dict[int, Any]) -> None:
         summary.result, summary.result_when = newest[record.pk], record.scheduled_end or record.modified
     latest = records.get(summary.newest_at_all)
     if latest is not None:
-        summary.target = latest.target.name
+        summary.target = latest.target.name if latest.target_id in seen else UNSEEN
 
 
 def _next_action(
@@ -149,7 +152,7 @@ def _window(record: Any, facilities: Facilities) -> Window | None:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_REASON else f'{text[: LONGEST_REASON - 1].rstrip()}…'
+    return text if len(text) <= LONGEST_REASON else f'{text[:LONGEST_REASON].rpartition(" ")[0].rstrip(",;:")} …'
 
 
 @dataclass(frozen=True, kw_only=True)

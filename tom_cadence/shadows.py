@@ -1,7 +1,8 @@
 """Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
 
-The two for observations call the host's own code; they only check first what the host checks too late: after the observation
-was sent (tom_observations/views.py 379-437 and api_views.py 75-171 of tomtoolkit 3.1.0). Those for templates lead to this
+The two for observations call the host's own code; they only check first what the host checks too late, after the observation was
+sent, or never: who may see the target (tom_observations/views.py 379-437 and api_views.py 75-171 of tomtoolkit 3.1.0). Both send, so
+neither runs inside a transaction of the request. Those for templates lead to this
 app's pages. SHADOWED lists the host's templates of which this app has one of the same name. A test fails when the host's code
 or templates change.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.transaction import non_atomic_requests
 from django.urls import path
 
 HOST_VERSION = '3.1.0'
@@ -29,12 +31,12 @@ def url_paths() -> list[Any]:
     from tom_cadence.views.start import CheckedObservationCreateView
 
     return [
-        path('api/observations/', CheckedObservationViewSet.as_view({'get': 'list', 'post': 'create'})),
+        path('api/observations/', non_atomic_requests(CheckedObservationViewSet.as_view({'get': 'list', 'post': 'create'}))),
         path('observations/template/list/', templates.host_list),
         path('observations/template/<str:facility>/create/', templates.host_create),
         path('observations/template/<int:pk>/update/', templates.host_update),
         path('observations/template/<int:pk>/delete/', templates.delete),
         path('observations/template/<int:pk>/', templates.host_update),
         path('observations/<int:pk>/template/', templates.host_record),
-        path('observations/<str:facility>/create/', CheckedObservationCreateView.as_view()),
+        path('observations/<str:facility>/create/', non_atomic_requests(CheckedObservationCreateView.as_view())),
     ]

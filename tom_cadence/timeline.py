@@ -25,7 +25,7 @@ BANDS = {'u': '#8F5BD6', 'g': '#009E73', 'r': '#D55E00', 'i': '#CC79A7', 'z': '#
 OTHER_BANDS = ('#0072B2', '#882255', '#B8A000', '#5B7F95')
 MOST_LANES = 4
 LANE, CURVE, LEGEND = 34, 250, 90
-MARGINS = {'l': 74, 'r': 12, 't': 28, 'b': 40}
+MARGINS = {'l': 74, 'r': 12, 't': 28, 'b': 50}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,14 +150,15 @@ def _layout(lanes: int, has_curve: bool, span: tuple[datetime, datetime], now: d
         'margin': MARGINS,
         'barmode': 'overlay',
         'hovermode': 'closest',
-        'legend': {'orientation': 'h', 'y': -60 / height, 'yanchor': 'top', 'x': 0},
+        'showlegend': True,
+        'legend': {'orientation': 'h', 'y': -70 / height, 'yanchor': 'top', 'x': 0},
         'modebar': {'bgcolor': 'rgba(0,0,0,0)'},
         'paper_bgcolor': 'rgba(0,0,0,0)',
         'plot_bgcolor': 'rgba(0,0,0,0)',
         'xaxis': {
             'type': 'date',
             'range': [_utc(instant) for instant in span],
-            'title': {'text': 'Date (UTC)', 'standoff': 8},
+            'title': {'text': 'Date (UTC)', 'standoff': 14},
             'anchor': 'y2' if has_curve else 'y',
         },
         'yaxis': {

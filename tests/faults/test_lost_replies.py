@@ -289,7 +289,7 @@ def test_refused_credentials_pause_all_cadences_of_that_facility_and_owner_toget
         assert reason.startswith('Simulated observatory does not accept the credentials')
         assert 'expired' not in reason
     assert state_of(other) == ('active', '')
-    assert [mail.subject for mail in mailoutbox] == ['4 cadences wait: Simulated observatory does not accept your credentials']
+    assert [mail.subject for mail in mailoutbox] == ['4 cadences: Simulated observatory does not accept your credentials']
     turn(observatory, DUE + 1)
     assert len(mailoutbox) == 1
     assert [entry['target'] for entry in observatory.log(5)] == ['SN 4']

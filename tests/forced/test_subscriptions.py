@@ -30,6 +30,13 @@ def subscribe(**given: Any) -> PhotometrySubscription:
     return PhotometrySubscription.objects.create(**{'service': 'ATLAS', **given})
 
 
+def known_until(target: Any, last: datetime, service: str = 'ATLAS') -> None:
+    """A light curve of one point."""
+    LightCurve.objects.create(target=target, service=service, points=1, last_point=last)
+    kind = {'source_name': service, 'reduction_version': 'difference', 'bandpass': 'o'}
+    PhotometryReducedDatum.objects.create(target=target, timestamp=last, brightness=18.0, **kind)
+
+
 def again(subscription: PhotometrySubscription) -> PhotometrySubscription:
     return PhotometrySubscription.objects.get(pk=subscription.pk)
 
@@ -115,7 +122,7 @@ def test_when_everything_could_not_be_had_it_is_asked_for_again_at_the_next_roun
 ) -> None:
     one_round(clock)
     clock.move(89 * DAY)
-    atlas.service.fault('result', '404')
+    atlas.service.fault('result', '404', count=2)
     one_round(clock)
     assert newest(alone).state == 'expired'
     one_round(clock)
@@ -215,7 +222,7 @@ def test_how_many_failed_rounds_is_a_setting(alone: PhotometrySubscription, cloc
 
 def test_a_success_in_between_begins_the_count_anew(alone: PhotometrySubscription, clock: Hands, atlas: Any) -> None:
     for _ in range(2):
-        atlas.service.fault('result', '404')
+        atlas.service.fault('result', '404', count=2)
         one_round(clock)
     assert again(alone).failures == 2
     one_round(clock)
@@ -230,7 +237,7 @@ def test_no_data_is_no_failure(alone: PhotometrySubscription, clock: Hands, atla
 
 
 def test_a_cancelled_query_is_neither_a_failure_nor_a_success(alone: PhotometrySubscription, clock: Hands, atlas: Any) -> None:
-    atlas.service.fault('result', '404')
+    atlas.service.fault('result', '404', count=2)
     one_round(clock)
     subscriptions.ask_due(clock())
     queries.cancel(newest(alone).pk, None, clock())
@@ -239,7 +246,7 @@ def test_a_cancelled_query_is_neither_a_failure_nor_a_success(alone: PhotometryS
 
 
 def test_a_round_is_judged_once(alone: PhotometrySubscription, clock: Hands, atlas: Any) -> None:
-    atlas.service.fault('result', '404')
+    atlas.service.fault('result', '404', count=2)
     one_round(clock)
     for _ in range(5):
         subscriptions.judge(clock())
@@ -247,7 +254,7 @@ def test_a_round_is_judged_once(alone: PhotometrySubscription, clock: Hands, atl
 
 
 def test_switched_on_again_it_counts_anew(alone: PhotometrySubscription, clock: Hands, atlas: Any) -> None:
-    atlas.service.fault('result', '404', count=4)
+    atlas.service.fault('result', '404', count=8)
     for _ in range(3):
         one_round(clock)
     PhotometrySubscription.objects.update(active=True)
@@ -348,9 +355,9 @@ def test_only_those_to_one_service_where_one_is_named(alone: PhotometrySubscript
 
 def test_subscribing_from_the_dates_of_several_light_curves_keeps_them_apart(atlas: Any, clock: Hands, make_target: Any) -> None:
     old, new = make_target(), make_target()
-    LightCurve.objects.create(target=old, service='ATLAS', last_point=clock() - 100 * DAY)
-    LightCurve.objects.create(target=new, service='ATLAS', last_point=clock() - 2 * DAY)
-    LightCurve.objects.create(target=new, service='ZTF', last_point=clock() - 50 * DAY)
+    known_until(old, clock() - 100 * DAY)
+    known_until(new, clock() - 2 * DAY)
+    known_until(new, clock() - 50 * DAY, 'ZTF')
     listed = TargetList.objects.create(name='Both')
     listed.targets.add(old, new)
     subscribe(target_list=listed, last_full=clock())
@@ -370,7 +377,7 @@ def test_targets_whose_last_points_differ_a_little_go_out_together(atlas: Any, c
     listed = TargetList.objects.create(name='Nearby')
     for days in (0.1, 0.3, 0.7):
         one = make_target()
-        LightCurve.objects.create(target=one, service='ATLAS', last_point=clock() - days * DAY)
+        known_until(one, clock() - days * DAY)
         listed.targets.add(one)
     subscribe(target_list=listed, last_full=clock())
     subscriptions.ask_due(clock())

@@ -176,7 +176,7 @@ def start_and_die(browser: Any, target: Any, point: points.Point) -> None:
 
 @pytest.fixture
 def browser(client: Any, observatory: Any, astronomer: Any, settings: Any) -> Any:
-    settings.TOM_CADENCE = {'CLOCK': 'tests.integration.test_starting_pages.clock', 'FACILITY_TIMEOUT': 1}
+    settings.TOM_CADENCE = {'CLOCK': 'tests.integration.test_starting_pages.clock', 'FACILITY_TIMEOUT': 4}
     client.force_login(astronomer)
     return client
 

@@ -28,7 +28,7 @@ BOTH_MODES = pytest.mark.parametrize('permissions_only', [True, False], ids=['ta
 @pytest.fixture(autouse=True)
 def tonight(settings: Any, observatory: Any) -> None:
     """The TOM's clock stands where the observatory's does; a facility that hangs is waited for a second."""
-    settings.TOM_CADENCE = {'CLOCK': 'tests.integration.test_starting_pages.clock', 'FACILITY_TIMEOUT': 1}
+    settings.TOM_CADENCE = {'CLOCK': 'tests.integration.test_starting_pages.clock', 'FACILITY_TIMEOUT': 4}
 
 
 def clock() -> Any:

@@ -32,7 +32,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
     filters = CadenceFilterSet(request.GET, queryset=rows, request=request)
     table = CadenceTable(Page(filters.qs), exclude=() if request.user.is_authenticated else ('selection',))
     RequestConfig(request, paginate={'paginator_class': Pages}).configure(table)
-    overview.summarise([row.record for row in table.page.object_list], conf.utc_now())
+    overview.summarise([row.record for row in table.page.object_list], request.user, conf.utc_now())
     only_table = bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     context = {
         'table': table,
@@ -70,7 +70,7 @@ def target_tab(request: HttpRequest, target: int) -> HttpResponse:
     found = get_object_or_404(visible_targets(request.user), pk=target)
     rows = overview.of_target(visible_cadences(request.user, ManagedCadence.objects.select_related('cadence', 'owner')), found.pk)
     shown = list(overview.by_urgency(rows)[: MOST_IN_A_TAB + 1])
-    overview.summarise(shown[:MOST_IN_A_TAB], conf.utc_now())
+    overview.summarise(shown[:MOST_IN_A_TAB], request.user, conf.utc_now())
     context = {'cadences': shown[:MOST_IN_A_TAB], 'more': len(shown) > MOST_IN_A_TAB, 'cadence_target': found}
     return render(request, 'tom_cadence/partials/target_cadences.html', context)
 

@@ -1,16 +1,30 @@
-"""The host's observation form, with the cadence checked before anything is sent."""
+"""The host's observation form, with target and cadence checked before anything is shown or sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.http import Http404
 from tom_observations.views import ObservationCreateView
 
+from tom_cadence.permissions import visible_targets
 from tom_cadence.starting import problem_with
 
 
 class CheckedObservationCreateView(ObservationCreateView):
-    """The host's view; it would fail after the facility has booked where the form has no name or the cadence is unusable."""
+    """The host's view; it would fail after the facility has booked where the form has no name or the cadence is unusable.
+
+    It would also show any target to whoever is logged in, and book observations of it.
+    """
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """A target that this user may not see does not exist; who is not logged in is sent to the login first."""
+        wanted = str(self.get_target_id())
+        if request.user.is_authenticated and not (
+            wanted.isdecimal() and len(wanted) < 18 and visible_targets(request.user).filter(pk=int(wanted)).exists()
+        ):
+            raise Http404('There is no such target.')
+        return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> Any:
         """Send only what can be recorded afterwards."""

@@ -25,8 +25,8 @@ from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Position
 from tom_forced_phot.states import QueryState
 
-#: The end of a file's name, as long as it can get.
-LATE_FILE = 'query_999999999.txt'
+#: The number of a query that is as long as one can get.
+LATE = 999_999_999
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,10 @@ def _check_path(service: ForcedPhotometryService, target: Target) -> None:
     """The host's path of the result holds the target's name, which may be too long for it."""
     if service.does_all_itself():
         return
-    product = DataProduct(target=target, data_product_type=service.get_data_product_type(), product_id=LATE_FILE)
+    kind, number = service.get_data_product_type(), f'{service.name} query {LATE}'
+    product = DataProduct(target=target, data_product_type=kind, product_id=number)
     field = DataProduct._meta.get_field('data')
-    path = field.generate_filename(product, f'{service.name.lower()}_{LATE_FILE}')
+    path = field.generate_filename(product, f'{service.name.lower()}_query_{LATE}.txt')
     if len(path) > field.max_length:
         raise Refused(
             f'The name of {target.name} is too long: its result would be kept as a file whose path has {len(path)} characters, '
@@ -199,7 +200,7 @@ def _insert(query: PhotometryQuery, user: Any) -> Asked:
 
 
 def _follow(query: PhotometryQuery, user: Any) -> None:
-    """Let somebody else see what comes; or what has come meanwhile, with followers who were there in time."""
+    """Let somebody else see what comes, or what has come just now."""
     with transaction.atomic():
         query.followers.add(user)
         # who is closing it is waited for
