@@ -6,6 +6,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 INGEST ?=
+PAGES ?=
 # Test processes at the same time; `make test JOBS=0` runs them all in one.
 JOBS ?= auto
 # The interpreter that makes .venv; left empty, the newest suitable one is found by running it.
@@ -26,7 +27,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format types check docs bench clean
+.PHONY: help demo test coverage lint format types check docs screenshots bench clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -88,9 +89,13 @@ docs: $(VENV)/.docs  ## the documentation, in docs/_build/html; a warning is an 
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.test  ## measure against the toolkit: cadences, then the storing of photometry
+screenshots: $(VENV)/.test  ## the pictures of docs/cadence-pages.md, from the example TOM (ARGS='overview preview' for some)
+	@$(PY) docs/screenshots.py $(ARGS)
+
+bench: $(VENV)/.test  ## measure cadences and the storing of photometry against the toolkit, and the time of the pages
 	@$(PY) tests/benchmarks/run.py $(ARGS)
 	@$(PY) tests/benchmarks/ingest.py $(INGEST)
+	@$(PY) tests/benchmarks/pages.py $(PAGES)
 
 clean:  ## remove the virtual environment and everything that was built or measured
 	rm -rf $(VENV) .tox build dist docs/_build example_tom/var htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

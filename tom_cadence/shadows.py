@@ -1,10 +1,9 @@
 """Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
 
-The two for observations call the host's own code; they only check first what the host checks too late, after the observation was
-sent, or never: who may see the target (tom_observations/views.py 379-437 and api_views.py 75-171 of tomtoolkit 3.1.0). Both send, so
-neither runs inside a transaction of the request. Those for templates lead to this
-app's pages. SHADOWED lists the host's templates of which this app has one of the same name. A test fails when the host's code
-or templates change.
+The two for observations call the host's own code; they only check first what the host checks after the observation was sent, or
+never: who may see the target (tom_observations/views.py 379-437 and api_views.py 75-171 of tomtoolkit 3.1.0). Both send, so neither
+runs inside a transaction of the request. Those for templates lead to this app's pages. SHADOWED lists the host's templates of which
+this app has one of the same name. A test fails when the host's code or templates change.
 """
 
 from __future__ import annotations

@@ -101,9 +101,10 @@ class CadenceTable(HTMXTable):
         """A box that says what it selects."""
         return format_html(
             '<input type="checkbox" class="form-check-input" name="selected-row" form="bulk-form" value="{}" '
-            'aria-label="Select {}">',
+            'aria-label="Select cadence {} ({})">',
             value,
-            record,
+            record.host_cadence_id,
+            self.render_target(record.summary.target),  # type: ignore[attr-defined]
         )
 
     def render_target(self, value: str) -> str:
