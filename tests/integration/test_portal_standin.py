@@ -52,7 +52,7 @@ def observer(client: Client, django_user_model: type[User], settings: Any) -> Cl
 
 @pytest.fixture
 def target(db: None) -> Target:
-    return Target.objects.create(name='SN 2026abc', type='SIDEREAL', ra=150.1, dec=-20.5, epoch=2000.0)
+    return Target.objects.create(name='SN 2026abc', type='SIDEREAL', ra=150.1, dec=-20.5, epoch=2000.0, permissions='OPEN')
 
 
 def tomorrow(hours: int = 8) -> tuple[datetime, datetime]:
