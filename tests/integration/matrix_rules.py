@@ -1,0 +1,318 @@
+"""Who may see and do what, for every URL of the two apps: the table that the permission matrix is tested against.
+
+Answers in the order of ``ROLES``. ``login`` and ``away`` are redirects, to the login and elsewhere. The host makes a redirect to
+the login, with a message, of every 403 outside of /api/: so ``login`` is also what a user gets who may see, but not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import plotly
+
+from tests.conftest import at
+from tests.support.cadences import SIMULATED
+from tests.support.matrix import FIELDS, ROLES, Case
+
+#                  anonymous stranger viewer changer owner superuser
+ALL = '            200       200      200    200     200   200'
+NOBODY = '         405       405      405    405     405   405'
+MEMBERS = '        login     200      200    200     200   200'
+MEMBERS_DO = '     login     away     away   away    away  away'
+MEMBERS_CANNOT = ' login     405      405    405     405   405'
+ALL_AWAY = '       away      away     away   away    away  away'
+SEEN = '           404       404      200    200     200   200'
+SEEN_AWAY = '      404       404      away   away    away  away'
+SEEN_BY_MEMBERS = 'login     404      200    200     200   200'
+SEERS_DO = '       login     404      away   away    away  away'
+CHANGED = '        login     404      login    200     200   200'
+CHANGERS_DO = '    login     404      login    away    away  away'
+CHANGERS_ONLY = '  login     404      404    200     200   200'
+CHANGERS_SEND = '  login     404      404    away    away  away'
+OWNED = '          login     404      login    login     200   200'
+OWNERS_DO = '      login     404      login    login     away  away'
+OWN = '            login     404      404    404     200   200'
+OWN_DO = '         login     404      404    404     away  away'
+NO_SUCH = '        404       404      404    404     404   404'
+
+LOGGED_IN, SEERS, CHANGERS, OWNERS = ROLES[1:], ROLES[2:], ROLES[3:], ROLES[4:]
+NONE: tuple[str, ...] = ()
+Data = Callable[[Case], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One way to ask one URL: what each role is answered, and whose POST changes something."""
+
+    address: Callable[[Case], str]
+    get: str = NOBODY
+    post: str = NOBODY
+    changes: tuple[str, ...] = NONE
+    data: Data = lambda case: {}
+    before: Callable[[Case], object] = lambda case: None
+    json: bool = False
+    name: str = ''
+
+
+def _cadence(rest: str) -> Callable[[Case], str]:
+    return lambda case: f'/cadences/{case.managed.pk}/{rest}'
+
+
+def _template(rest: str) -> Callable[[Case], str]:
+    return lambda case: f'/observation-templates/{case.template.pk}/{rest}'
+
+
+def _application(rest: str) -> Callable[[Case], str]:
+    return lambda case: f'/observation-templates/applications/{case.application.pk}/{rest}'
+
+
+def _verb(verb: str, before: Callable[[Case], object] = lambda case: None, data: Data = lambda case: {}, get: str = NOBODY) -> Rule:
+    return Rule(address=_cadence(f'{verb}/'), get=get, post=CHANGERS_DO, changes=CHANGERS, before=before, data=data, name=verb)
+
+
+def _step(verb: str, before: Callable[[Case], object]) -> Rule:
+    return Rule(address=_application(f'{verb}/'), post=OWN_DO, changes=OWNERS, before=before, name=verb)
+
+
+def _decide(verb: str, state: str, data: Data = lambda case: {}) -> Rule:
+    return Rule(
+        address=lambda case: _application(f'targets/{case.task.pk}/{verb}/')(case),
+        post=OWN_DO,
+        changes=OWNERS,
+        before=lambda case: case.task_is(state),
+        data=data,
+        name=verb,
+    )
+
+
+def _begin(case: Case) -> dict[str, Any]:
+    return {
+        **FIELDS,
+        'name': 'one more',
+        'cadence-cadence_frequency': '24',
+        'start_once': f'number-that-counts-once-{case.target.pk}',
+    }
+
+
+def _from(case: Case) -> dict[str, str]:
+    """The queries of the four ways to start a cadence."""
+    rest = f'what={quote(SIMULATED)}%7CIMAGING&strategy=ResumeCadenceAfterFailureStrategy'
+    return {
+        'from a target': f'target={case.target.pk}&{rest}',
+        'from a template': f'template={case.template.pk}&target={case.target.pk}&{rest}',
+        'from a record': f'record={case.record.pk}&{rest}',
+        'for a group': f'group={case.loose.pk}&{rest}',
+    }
+
+
+def _start(way: str, place: str) -> Callable[[Case], str]:
+    return lambda case: f'/cadences/{place}?{_from(case)[way]}'
+
+
+WAYS = ('from a target', 'from a template', 'from a record', 'for a group')
+CREDENTIALS = 'credentials:Simulated observatory:hush'
+CREATE = f'create/?facility={quote(SIMULATED)}&type=IMAGING'
+FILLED = {'card-name': 'Brand new', 'card-description': '', **FIELDS, 'name': '{target} r'}
+ATLAS = '/dataproducts/data/single_target_data_service/ATLAS/query/'
+
+ACTIONS = [
+    _verb('pause'),
+    _verb('resume', lambda case: case.become('paused')),
+    _verb('end'),
+    _verb('run-now'),
+    _verb('edit', data=lambda case: {'cadence_frequency': '48'}, get=CHANGED),
+    _verb('owner', data=lambda case: {'owner': case.people.users['changer'].pk}),
+    _verb('booked', lambda case: case.doubt(), data=lambda case: {'observation_ids': f'hush-{case.managed.pk}-b'}),
+    _verb('send-again', lambda case: case.doubt()),
+    _verb('resume-facility', lambda case: case.become('attention', reason_class=CREDENTIALS)),
+    Rule(address=_cadence('no-such-verb/'), post=NO_SUCH, name='no such verb'),
+]
+STEPS = [
+    _step('check', lambda case: case.task_is('new')),
+    _step('confirm', lambda case: case.task_is('ready')),
+    _step('send', lambda case: case.task_is('ready', confirmed=True)),
+    _step('hold', lambda case: case.task_is('ready', confirmed=True)),
+    _step('recheck', lambda case: case.task_is('invalid')),
+]
+DECISIONS = [
+    _decide('booked', 'uncertain', lambda case: {'ids': f'hush-{case.task.pk}-c'}),
+    _decide('again', 'uncertain'),
+    _decide('leave-out', 'ready'),
+    _decide('include', 'left-out'),
+]
+BULK = {
+    'pause': lambda case: {'action': 'pause', 'selected-row': case.managed.pk},
+    'pause at a facility': lambda case: {'action': 'pause-facility', 'facility': SIMULATED},
+}
+APPLY: Data = lambda case: {**FIELDS, 'name': 'one more', 'for-key': f'k{case.target.pk}', 'for-targets': [case.target.pk]}  # noqa: E731
+REST: Data = lambda case: {  # noqa: E731
+    'facility': SIMULATED,
+    'observation_type': 'IMAGING',
+    'target_id': case.target.pk,
+    'name': 'one more',
+    'observing_parameters': FIELDS,
+}
+
+RULES: dict[str, list[Rule]] = {
+    'list': [
+        Rule(address=lambda case: '/cadences/', get=ALL),
+        Rule(address=lambda case: '/cadences/?query=hus&sort=target', get=ALL, name='searched'),
+        Rule(address=lambda case: '/cadences/?target=hus&state=active&mine=on', get=ALL, name='filtered'),
+    ],
+    'bulk': [
+        *(Rule(
+            address=lambda case: f'/cadences/bulk/?facility={quote(SIMULATED)}', get=MEMBERS, post=MEMBERS_DO,
+            changes=CHANGERS, data=data, name=name,
+        ) for name, data in BULK.items()),
+        Rule(
+            address=lambda case: '/cadences/bulk/', get=MEMBERS_DO, post=MEMBERS_DO, changes=CHANGERS,
+            before=lambda case: case.become('paused'),
+            data=lambda case: {'action': 'resume', 'selected-row': case.managed.pk}, name='resume',
+        ),
+        Rule(
+            address=lambda case: '/cadences/bulk/', get=MEMBERS_DO, post=MEMBERS_DO, changes=CHANGERS,
+            before=lambda case: case.become('attention', reason_class=CREDENTIALS),
+            data=lambda case: {'action': 'resume-credentials', 'facility': SIMULATED}, name='after credentials',
+        ),
+    ],
+    'target-tab': [Rule(address=lambda case: f'/cadences/target/{case.target.pk}/', get=SEEN)],
+    'notices': [
+        Rule(
+            address=lambda case: '/cadences/notices/', get=MEMBERS, post=MEMBERS_DO, changes=('owner',),
+            data=lambda case: {'all': 'on'}, name='all',
+        ),
+        Rule(
+            address=lambda case: '/cadences/notices/', get=MEMBERS, post=MEMBERS_DO, changes=('owner',),
+            data=lambda case: {'notice': case.notice.pk}, name='one',
+        ),
+    ],
+    'notice-preference': [
+        Rule(
+            address=lambda case: '/cadences/notices/preference/', get=MEMBERS_CANNOT, post=MEMBERS_DO, changes=LOGGED_IN,
+            data=lambda case: {'in_tom': 'on'},
+        ),
+    ],
+    'plotly': [Rule(address=lambda case: f'/cadences/plotly-{plotly.__version__}.js', get=ALL)],
+    'page': [
+        Rule(address=_cadence(''), get=SEEN),
+        Rule(address=_cadence('?panel=end&decisions=all&observations=all'), get=SEEN, name='unfolded'),
+        Rule(address=_cadence(''), get=SEEN, before=lambda case: case.doubt(), name='in doubt'),
+    ],
+    'history': [
+        Rule(address=_cadence('history.csv'), get=SEEN, name='CSV'),
+        Rule(address=_cadence('history.ecsv'), get=SEEN, name='ECSV'),
+        Rule(address=_cadence('history.exe'), get=NO_SUCH, name='no such format'),
+    ],
+    'now': [Rule(address=_cadence('now/'), get=CHANGED)],
+    'edit': [
+        Rule(
+            address=_cadence('edit/'), get=CHANGED, post=CHANGERS_DO, changes=CHANGERS,
+            data=lambda case: {'cadence_frequency': '48'},
+        ),
+    ],
+    'action': ACTIONS,
+    'start': [
+        Rule(address=lambda case: '/cadences/start/', get=MEMBERS, post=MEMBERS, name='nothing chosen'),
+        Rule(address=lambda case: '/cadences/start/?q=hus', get=MEMBERS, post=MEMBERS, name='searched'),
+        *(
+            Rule(address=_start(way, 'start/'), get=CHANGED, post=CHANGERS_DO, changes=CHANGERS, data=_begin, name=way)
+            for way in WAYS
+        ),
+    ],
+    'start-preview': [
+        Rule(address=_start(way, 'start/preview/'), get=CHANGERS_DO, post=CHANGED, data=_begin, name=way) for way in WAYS
+    ],
+    'template-list': [Rule(address=lambda case: '/observation-templates/?query=hus', get=ALL)],
+    'template-create': [
+        Rule(
+            address=lambda case: f'/observation-templates/{CREATE}', get=MEMBERS, post=MEMBERS_DO, changes=LOGGED_IN,
+            data=lambda case: FILLED,
+        ),
+    ],
+    'template-from-record': [
+        Rule(
+            address=lambda case: f'/observation-templates/from-record/{case.record.pk}/', get=SEEN_BY_MEMBERS, post=SEERS_DO,
+            changes=SEERS, data=lambda case: FILLED,
+        ),
+    ],
+    'template-detail': [Rule(address=_template(''), get=SEEN, post=SEEN)],
+    'template-edit': [
+        Rule(address=_template('edit/'), get=OWNED, post=OWNERS_DO, changes=OWNERS, data=lambda case: FILLED),
+    ],
+    'template-duplicate': [Rule(address=_template('duplicate/'), post=SEERS_DO, changes=SEERS)],
+    'template-delete': [Rule(address=_template('delete/'), get=OWNED, post=OWNERS_DO, changes=OWNERS)],
+    'template-apply': [
+        Rule(address=_template('apply/'), get=SEEN_BY_MEMBERS, post=SEERS_DO, changes=SEERS, data=APPLY, name='shared'),
+        Rule(
+            address=lambda case: f'/observation-templates/{case.everybodys.pk}/apply/?target={case.target.pk}',
+            get=MEMBERS, post='login 200 away away away away', changes=SEERS, data=APPLY, name="everybody's",
+        ),
+    ],
+    'template-targets': [Rule(address=lambda case: '/observation-templates/targets/?for-query=hus', get=MEMBERS)],
+    'template-cadence': [
+        Rule(
+            address=lambda case: '/observation-templates/cadence/?for-strategy=ResumeCadenceAfterFailureStrategy', get=MEMBERS,
+        ),
+    ],
+    'template-application': [Rule(address=_application(''), get=OWN, post=OWN)],
+    'template-step': STEPS,
+    'template-decide': DECISIONS,
+    'api/observations/': [
+        Rule(
+            address=lambda case: '/api/observations/', get=ALL, post='401 400 201 201 201 201', changes=SEERS, data=REST, json=True,
+        ),
+    ],
+    'observations/template/list/': [Rule(address=lambda case: '/observations/template/list/', get=ALL_AWAY, post=ALL_AWAY)],
+    'observations/template/<str:facility>/create/': [
+        Rule(
+            address=lambda case: f'/observations/template/{quote(SIMULATED)}/create/?type=IMAGING', get=MEMBERS, post=MEMBERS_DO,
+            changes=LOGGED_IN, data=lambda case: FILLED,
+        ),
+    ],
+    'observations/template/<int:pk>/update/': [
+        Rule(address=lambda case: f'/observations/template/{case.template.pk}/update/', get=SEEN_AWAY, post=SEEN_AWAY),
+    ],
+    'observations/template/<int:pk>/': [
+        Rule(address=lambda case: f'/observations/template/{case.template.pk}/', get=SEEN_AWAY, post=SEEN_AWAY),
+    ],
+    'observations/template/<int:pk>/delete/': [
+        Rule(
+            address=lambda case: f'/observations/template/{case.template.pk}/delete/', get=OWNED, post=OWNERS_DO, changes=OWNERS,
+        ),
+    ],
+    'observations/<int:pk>/template/': [
+        Rule(address=lambda case: f'/observations/{case.record.pk}/template/', get=ALL_AWAY, post=ALL_AWAY),
+    ],
+    'observations/<str:facility>/create/': [
+        Rule(
+            address=lambda case: f'/observations/{quote(SIMULATED)}/create/?target_id={case.target.pk}', get=SEEN_BY_MEMBERS,
+            post=SEERS_DO, changes=SEERS,
+            data=lambda case: {
+                **FIELDS, 'name': 'one more', 'facility': SIMULATED, 'observation_type': 'IMAGING', 'target_id': case.target.pk,
+            },
+        ),
+    ],
+    'dataproducts/data/single_target_data_service/<str:service>/query/': [
+        Rule(
+            address=lambda case: f'{ATLAS}?target_id={case.target.pk}', get=CHANGERS_ONLY, post=CHANGERS_SEND, changes=CHANGERS,
+            data=lambda case: {
+                'service': 'ATLAS', 'target_id': case.target.pk,
+                'min_date': at(-240).date().isoformat(), 'max_date': at(-24).date().isoformat(),
+            },
+        ),
+    ],
+}  # fmt: skip
+#: URLs whose POST sends to a facility; they may not run inside a transaction of the request.
+SENDING = {
+    'action',
+    'edit',
+    'now',
+    'start',
+    'template-step',
+    'template-decide',
+    'observations/<str:facility>/create/',
+    'api/observations/',
+}

@@ -1,0 +1,233 @@
+"""Every URL of the two apps, asked by everybody, in both modes of the host: what they get, and that nothing private is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import NIGHT
+from tests.integration.matrix_rules import ACTIONS, RULES, SENDING, Rule
+from tests.support.cadences import SIMULATED
+from tests.support.matrix import (
+    ROLES,
+    TELLTALE,
+    Case,
+    People,
+    differences,
+    everything_said,
+    make_case,
+    outcome,
+    snapshot,
+    urls,
+)
+from tests.support.webform import without_sky_plots
+from tom_cadence.views.page_actions import VERBS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROOMS = pytest.mark.parametrize('room', ['overview', 'page', 'starting', 'templates', 'host'])
+MODES = pytest.mark.parametrize('only_targets', [True, False], ids=['target permissions', 'all permissions'])
+HTMX = {'HX-Request': 'true'}
+BLIND = ('anonymous', 'stranger')
+
+
+def clock() -> Any:
+    return NIGHT
+
+
+@pytest.fixture(autouse=True)
+def tonight(settings: Any, observatory: Any, tmp_path: Any) -> Iterator[None]:
+    """The pages' clock stands at NIGHT; the photometry service is away."""
+    here = f'{__name__}.clock'
+    settings.TOM_CADENCE = {'CLOCK': here, 'FACILITY_TIMEOUT': 2, 'NOTIFY_BY_MAIL': False}
+    settings.TOM_FORCED_PHOT = {'CLOCK': here, 'CONNECT_TIMEOUT': 1, 'READ_TIMEOUT': 1, 'SYNCHRONOUS_TIME': 0}
+    services = settings.FORCED_PHOTOMETRY_SERVICES
+    settings.FORCED_PHOTOMETRY_SERVICES = {**services, 'ATLAS': {**services['ATLAS'], 'url': 'http://127.0.0.1:9', 'api_key': 'k'}}
+    settings.MEDIA_ROOT = tmp_path
+    with without_sky_plots():
+        yield
+
+
+@pytest.fixture
+def people(db: Any, settings: Any, only_targets: bool) -> People:
+    settings.TARGET_PERMISSIONS_ONLY = only_targets
+    return People(only_targets)
+
+
+def post(browser: Any, rule: Rule, case: Case, **more: Any) -> Any:
+    kind = {'content_type': 'application/json'} if rule.json else {}
+    return browser.post(rule.address(case), rule.data(case), **kind, **more)
+
+
+def in_room(room: str) -> list[tuple[str, Rule]]:
+    """The rules of the URLs of one module of views, or of those of the host."""
+    return [(key, rule) for key, rules in RULES.items() for rule in rules if room_of(key) == room]
+
+
+def room_of(key: str) -> str:
+    if '/' in key:
+        return 'host'
+    return 'templates' if key.startswith('template-') else 'starting' if key.startswith('start') else _rest(key)
+
+
+def _rest(key: str) -> str:
+    return 'page' if key in ('page', 'action', 'edit', 'now', 'history', 'plotly') else 'overview'
+
+
+def tells(*responses: Any) -> bool:
+    """Whether a private name is in one of them."""
+    return any(TELLTALE in everything_said(response).lower() for response in responses)
+
+
+def prepared(rule: Rule, people: People) -> Case:
+    case = make_case(people)
+    rule.before(case)
+    return case
+
+
+def test_every_url_has_a_rule_and_every_rule_a_url() -> None:
+    """A new URL belongs into tests/integration/matrix_rules.py: who may see it, and who may change something with it."""
+    assert set(urls()) == set(RULES)
+
+
+def test_every_button_of_a_cadence_has_a_rule() -> None:
+    assert {rule.name for rule in ACTIONS} - {'no such verb'} == set(VERBS)
+
+
+@MODES
+@ROOMS
+def test_whoever_looks_sees_what_is_theirs_and_changes_nothing(room: str, people: People, observatory: Any) -> None:
+    browsers, wrong = {role: people.browser(role) for role in ROLES}, []
+    for key, rule in in_room(room):
+        case = prepared(rule, people)
+        before = snapshot(observatory)
+        for role, expected in zip(ROLES, rule.get.split(), strict=True):
+            response = browsers[role].get(rule.address(case))
+            if outcome(response) != expected:
+                wrong.append(f'{key} {rule.name}: {role} gets {outcome(response)}, not {expected}')
+            if role in BLIND and tells(response, browsers[role].get(rule.address(case), headers=HTMX)):
+                wrong.append(f'{key} {rule.name}: {role} is told a private name')
+        if changed := differences(before, snapshot(observatory)):
+            wrong.append(f'{key} {rule.name}: looking changes {changed}')
+    assert not wrong, '\n'.join(wrong)
+
+
+@MODES
+@ROOMS
+def test_whoever_presses_changes_only_what_is_theirs(room: str, people: People, observatory: Any) -> None:
+    browsers, wrong = {role: people.browser(role) for role in ROLES}, []
+    for key, rule in in_room(room):
+        case = prepared(rule, people)
+        for role, expected in zip(ROLES, rule.post.split(), strict=True):
+            case = prepared(rule, people) if role in rule.changes else case
+            before = snapshot(observatory)
+            response = post(browsers[role], rule, case)
+            changed = differences(before, snapshot(observatory))
+            if outcome(response) != expected:
+                wrong.append(f'{key} {rule.name}: {role} gets {outcome(response)}, not {expected}')
+            if bool(changed) != (role in rule.changes):
+                wrong.append(f'{key} {rule.name}: {role} changes {changed or "nothing"}')
+            if 'observatory' in changed and key not in SENDING:
+                wrong.append(f'{key} {rule.name} sends to the observatory, and is not in SENDING')
+            # the last page also shows the messages that wait
+            if role in BLIND and tells(response, post(browsers[role], rule, case, headers=HTMX), browsers[role].get('/cadences/')):
+                wrong.append(f'{key} {rule.name}: {role} is told a private name')
+    assert not wrong, '\n'.join(wrong)
+
+
+@pytest.mark.parametrize('only_targets', [True])
+@ROOMS
+def test_nothing_is_changed_without_a_csrf_token(room: str, people: People, observatory: Any) -> None:
+    browsers, wrong = {role: people.browser(role, enforce_csrf_checks=True) for role in ('anonymous', 'owner')}, []
+    for key, rule in in_room(room):
+        case = prepared(rule, people)
+        before = snapshot(observatory)
+        for role, browser in browsers.items():
+            answer = outcome(post(browser, rule, case))
+            if answer not in (('401', '403') if rule.json else ('login',)):  # what the host makes of a 403
+                wrong.append(f'{key} {rule.name}: {role} gets {answer}')
+        wrong += [f'{key} {rule.name} changes {changed}' for changed in differences(before, snapshot(observatory))]
+    assert not wrong, '\n'.join(wrong)
+
+
+@MODES
+def test_a_search_for_a_private_name_is_answered_like_one_for_nothing(people: People, observatory: Any) -> None:
+    make_case(people)
+    browser = people.browser('stranger')
+    for address in (
+        '/cadences/?query={}',
+        '/cadences/?target={}',
+        '/cadences/start/?q={}',
+        '/observation-templates/targets/?for-query={}',
+    ):
+        there, nowhere = (browser.get(address.format(text), headers=HTMX).content.decode() for text in ('HUS', 'XQZ'))
+        assert there.replace('HUS', '') == nowhere.replace('XQZ', ''), address
+
+
+@pytest.mark.parametrize('only_targets', [False])
+@pytest.mark.parametrize('withheld', ['target', 'group'])
+def test_where_all_permissions_count_one_of_them_is_not_enough(people: People, observatory: Any, withheld: str) -> None:
+    from guardian.shortcuts import remove_perm
+
+    case = make_case(people)
+    if withheld == 'target':
+        remove_perm('tom_targets.view_target', people.viewers, case.target)
+    else:
+        remove_perm('tom_observations.view_observationgroup', people.viewers, case.group)
+    browser = people.browser('viewer')
+    assert browser.get(f'/cadences/{case.managed.pk}/').status_code == 404
+    said = browser.get('/cadences/').content.decode().lower()
+    assert TELLTALE not in said
+
+
+@MODES
+def test_an_owner_who_may_not_see_the_target_any_more_can_stop_the_cadence_but_reads_no_name(
+    people: People, observatory: Any
+) -> None:
+    from guardian.shortcuts import remove_perm
+
+    case, owner = make_case(people), people.users['owner']
+    for verb in ('view', 'change'):
+        remove_perm(f'tom_targets.{verb}_target', owner, case.target)
+    browser = people.browser('owner')
+    for address in ('/cadences/', f'/cadences/{case.managed.pk}/', f'/cadences/{case.managed.pk}/history.csv'):
+        assert case.target.name.lower() not in browser.get(address).content.decode().lower(), address
+    assert browser.get(f'/cadences/start/?target={case.target.pk}').status_code == 404
+    assert browser.post(f'/cadences/{case.managed.pk}/pause/').status_code == 302
+    case.managed.refresh_from_db()
+    assert case.managed.state == 'paused'
+
+
+@pytest.mark.parametrize('only_targets', [True])
+@pytest.mark.parametrize(('kind', 'visitor'), [('OPEN', '200'), ('PUBLIC', '404')])
+def test_a_public_target_is_everybodys_as_it_is_in_the_toolkit(people: People, observatory: Any, kind: str, visitor: str) -> None:
+    case = make_case(people)
+    case.target.permissions = kind
+    case.target.save()
+    page = f'/cadences/{case.managed.pk}/'
+    assert outcome(people.browser('anonymous').get(page)) == visitor
+    assert outcome(people.browser('anonymous').post(f'{page}pause/')) == 'login'
+    stranger = people.browser('stranger')
+    assert outcome(stranger.get(page)) == '200'
+    assert outcome(stranger.get(f'/targets/{case.target.pk}/update/')) == '200'  # the toolkit's own rule
+    assert outcome(stranger.post(f'{page}pause/')) == 'away'
+
+
+@MODES
+def test_who_may_change_nothing_is_shown_no_button_for_it(people: People, observatory: Any) -> None:
+    case = make_case(people)
+    for role, buttons in (('viewer', False), ('changer', True), ('owner', True)):
+        page = people.browser(role).get(f'/cadences/{case.managed.pk}/').content.decode()
+        assert (f'/cadences/{case.managed.pk}/pause/' in page) is buttons, role
+
+
+@MODES
+def test_the_hosts_pages_tell_no_private_name_by_what_we_put_into_them(people: People, observatory: Any) -> None:
+    case = make_case(people)
+    for role in BLIND:
+        browser = people.browser(role)
+        # not /observations/list/: the host offers every visitor the names of all observation groups there
+        for address in ('/', f'/targets/{case.target.pk}/', f'/observations/{case.record.pk}/', '/targets/'):
+            assert TELLTALE not in everything_said(browser.get(address)).lower(), (role, address)
+    assert SIMULATED in people.browser('owner').get(f'/observations/{case.record.pk}/').content.decode()
