@@ -15,7 +15,7 @@ from tests.property.processes import Process, Time, elsewhere, run
 from tests.support.cadences import PLAIN, SIMULATED, make
 from tom_cadence import journal
 from tom_cadence.journal import resolve
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
+from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Notice, Submission
 from tom_cadence.points import Point
 from tom_cadence.runner import Report, run_cadences
 
@@ -55,6 +55,7 @@ class World:
     def begin(self, seed: int, workers: int) -> None:
         """An empty TOM and an observatory that forgot everything, at NIGHT."""
         for model in (
+            Notice,
             CadenceRun,
             Booking,
             Submission,
