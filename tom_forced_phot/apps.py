@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.urls import include, path
 
 
 class TomForcedPhotConfig(AppConfig):
@@ -27,4 +28,24 @@ class TomForcedPhotConfig(AppConfig):
         """URLs of the host that are answered here (an integration point of the host)."""
         from tom_forced_phot.shadows import url_paths
 
-        return url_paths()
+        return [*url_paths(), path('forced-photometry/', include('tom_forced_phot.urls', namespace='photometry'))]
+
+    def nav_items(self) -> list[dict[str, str]]:
+        """In every page's navigation: the list of queries."""
+        return [{'partial': 'tom_forced_phot/partials/nav.html', 'position': 'left'}]
+
+    def target_detail_tabs(self) -> list[dict[str, str]]:
+        """One tab on a target's page, fetched when it is opened."""
+        return [
+            {
+                'partial': 'tom_forced_phot/partials/target_tab.html',
+                'label': 'Forced photometry',
+                'context': 'tom_forced_phot.views.tab.tab_context',
+            }
+        ]
+
+    def profile_details(self) -> list[dict[str, str]]:
+        """On the user's own profile: own credentials at the services."""
+        return [
+            {'partial': 'tom_forced_phot/partials/profile.html', 'context': 'tom_forced_phot.views.credentials.profile_context'}
+        ]
