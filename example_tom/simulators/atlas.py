@@ -102,6 +102,7 @@ class AtlasServer(Access, Service):
     def work(self, verb: str, request: Request, lost: str) -> Answer:
         """Do what is asked."""
         with self.lock:
+            self.note(verb, request)
             try:
                 self.settle()
                 if not request.path.endswith(('/', '.txt', '.json')):

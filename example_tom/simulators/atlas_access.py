@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -62,6 +63,12 @@ class Access:
         self.tokens = {token_of(user): user for user in self.users}
         self.token = next(iter(self.tokens))
         self.throttle = Throttle(self.seconds)
+        self.seen: Counter[str] = Counter()  # 'submit tom': requests by verb and user
+
+    def note(self, verb: str, request: Request) -> None:
+        """Count whose token came with a request, also where none is needed."""
+        secret = request.headers.get('authorization', '').partition(' ')[2]
+        self.seen[f'{verb} {self.tokens.get(secret, "nobody")}'] += 1
 
     def _auth(self, request: Request) -> Answer:
         said = fields_of(request)

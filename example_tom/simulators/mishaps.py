@@ -13,10 +13,9 @@ The work is done and the reply comes, but oddly: ``foreign-url`` (every own addr
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from simulators.gate import Queues
 
 PLAIN = ('500', '503', '401', '404', '429', 'html', 'empty', 'malformed')
 BEFORE = (*PLAIN, 'reset-before', 'hang', 'redirect-foreign')
@@ -51,63 +50,4 @@ class Mishap:
         return self.skip < 0
 
 
-class Mishaps:
-    """The queues, safe to use from many threads, and the gate at which hanging requests wait."""
-
-    def __init__(self) -> None:
-        """Start without faults."""
-        self._lock = threading.Lock()
-        self._queues: dict[str, list[Mishap]] = {}
-        self._gate = threading.Event()
-        self.committed: Counter[str] = Counter()
-        self.waiting = 0
-
-    def add(self, verb: str, mishap: Mishap) -> None:
-        """Queue a fault for a verb."""
-        with self._lock:
-            self._queues.setdefault(verb, []).append(mishap)
-
-    def take(self, verb: str, text: str) -> Mishap | None:
-        """The fault that this request meets, counted down."""
-        if not self._queues.get(verb):
-            return None
-        with self._lock:
-            for mishap in self._queues[verb]:
-                if not mishap.strikes(text):
-                    continue
-                if mishap.count > 0:
-                    mishap.count -= 1
-                    if not mishap.count:
-                        self._queues[verb].remove(mishap)
-                self.committed[f'{verb} {mishap.kind}'] += 1
-                return mishap
-        return None
-
-    def clear(self) -> None:
-        """Forget what is queued and let go what waits."""
-        with self._lock:
-            self._queues.clear()
-            self.committed.clear()
-        self.release()
-
-    def release(self) -> None:
-        """Let go every request that waits now; later ones wait again."""
-        with self._lock:
-            gate, self._gate = self._gate, threading.Event()
-        gate.set()
-
-    def gate(self) -> threading.Event:
-        """What a request that must hang waits for."""
-        with self._lock:
-            return self._gate
-
-    def enter(self, step: int) -> None:
-        """Count a request that begins (1) or ends (-1) to hang."""
-        with self._lock:
-            self.waiting += step
-
-    def as_json(self) -> dict[str, Any]:
-        """What is queued, what was committed, how many requests hang."""
-        with self._lock:
-            queued = {verb: [asdict(each) for each in mishaps] for verb, mishaps in self._queues.items() if mishaps}
-            return {'queued': queued, 'committed': dict(self.committed), 'waiting': self.waiting}
+Mishaps = Queues[Mishap]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import select
-import socket
-import struct
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from simulators.bookings import Booking, errors_in
 from simulators.faults import Fault
+from simulators.line import Cut, Line, Listening
 from simulators.sky import read_instant
 
 if TYPE_CHECKING:
@@ -25,23 +21,13 @@ API = '/api/observations/'
 PLAIN_ERRORS = {'500-before': 500, '503': 503, '404': 404}
 
 
-class _Cut(Exception):
-    """The line is cut; nothing is answered."""
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Line):
     """One connection, kept alive for many requests."""
 
-    protocol_version = 'HTTP/1.1'
-    disable_nagle_algorithm = True
-    wbufsize = 65536
     server: Server
     split: Any
     query: dict[str, str]
     body: Any
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet; /control/requests counts."""
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -64,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(*self._control(self.split.path.strip('/').partition('/')[2]))
             else:
                 self._answer()
-        except _Cut:
+        except Cut:
             self.close_connection = True
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
@@ -128,45 +114,23 @@ class Handler(BaseHTTPRequestHandler):
             newest = self.server.observatory.book.everything()[-1:]
             return 201, newest[0].as_reply() if newest and kind == 'same-id' else {'id': None, 'state': 'PENDING'}
         if kind == 'reset-before':
-            raise self._reset()
+            raise self.reset()
         if kind == 'hang':
-            self._wait()
-            raise self._reset()
+            self.hang(self.server.observatory.faults)
+            raise self.reset()
         if kind == 'late':
-            self._wait(until_client_leaves=False)
+            self.hang(self.server.observatory.faults, until_client_leaves=False)
             return self._work(verb, owner, lost=kind)
         status, reply = self._work(verb, owner, lost=kind)
         if kind == 'reset-after':
-            raise self._reset()
+            raise self.reset()
         if kind == 'malformed-after':
             return status, json.dumps(reply).encode()[:-9]
         if kind == 'hang-after':
-            if not self._wait():
-                raise self._reset()
+            if not self.hang(self.server.observatory.faults):
+                raise self.reset()
             return status, reply
         return 500, {'detail': 'A rehearsed error.'}
-
-    def _reset(self) -> _Cut:
-        """Cut the line the hard way (RST)."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-        self.connection.close()
-        return _Cut()
-
-    def _wait(self, *, until_client_leaves: bool = True) -> bool:
-        """Hang until released (True), or until the client has left (False)."""
-        faults = self.server.observatory.faults
-        gate = faults.gate()
-        faults.enter(1)
-        try:
-            while not gate.wait(0.02):
-                heard = until_client_leaves and select.select([self.connection], [], [], 0)[0]
-                if heard and not self.connection.recv(1, socket.MSG_PEEK):
-                    return False
-            return True
-        except OSError:
-            return False
-        finally:
-            faults.enter(-1)
 
     def _work(self, verb: str, owner: str, lost: str = '') -> Reply:
         observatory = self.server.observatory
@@ -237,11 +201,8 @@ def _set_clock(observatory: Observatory, said: dict[str, Any]) -> None:
         observatory.advance(float(said['advance']))
 
 
-class Server(ThreadingHTTPServer):
+class Server(Listening):
     """An observatory on a port; a context manager that stops it."""
-
-    daemon_threads = True
-    request_queue_size = 256
 
     def __init__(self, observatory: Observatory, address: tuple[str, int]) -> None:
         """Listen, and serve in a thread."""
@@ -249,26 +210,11 @@ class Server(ThreadingHTTPServer):
         self.observatory = observatory
         self.port = int(self.server_address[1])
         self.url = f'http://{address[0]}:{self.port}'
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name='observatory', daemon=True)
-        self._thread.start()
+        self.begin('observatory')
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is no error of ours."""
-
-    def close(self) -> None:
-        """Stop listening and let go what hangs."""
+    def release(self) -> None:
+        """Let go what hangs."""
         self.observatory.release()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    def __enter__(self) -> Server:
-        """Be used in a with statement."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.close()
 
 
 def serve(observatory: Observatory, host: str = '127.0.0.1', port: int = 0) -> Server:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import select
-import socket
-import struct
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from simulators.line import Cut, Line, Listening
 from simulators.mishaps import LOST, PLAIN, Mishap
 from simulators.service import Answer, Request, Service, as_json, as_text
 
 S = TypeVar('S', bound=Service)
 POUR = 65536
-
-
-class _Cut(Exception):
-    """The line is cut; nothing (more) is answered."""
 
 
 def _page(text: str) -> Answer:
@@ -45,17 +37,11 @@ def plain(mishap: Mishap) -> Answer:
     return Answer(int(kind), body.encode(), headers=headers)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Line):
     """One connection, kept alive for many requests."""
 
-    protocol_version = 'HTTP/1.1'
-    disable_nagle_algorithm = True
-    wbufsize = 65536
     timeout = 120
     server: Server[Any]
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet; /control/requests counts."""
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -77,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._control(path.strip('/').partition('/')[2], request)
             else:
                 self._answer(request, host)
-        except (_Cut, BrokenPipeError, ConnectionResetError, TimeoutError):
+        except (Cut, BrokenPipeError, ConnectionResetError, TimeoutError):
             self.close_connection = True
 
     def _control(self, name: str, request: Request) -> None:
@@ -117,20 +103,20 @@ class Handler(BaseHTTPRequestHandler):
         if kind in PLAIN:
             return plain(mishap)
         if kind == 'reset-before':
-            raise self._reset()
+            raise self.reset()
         if kind == 'redirect-foreign':
             return Answer(302, headers={'Location': mishap.origin.rstrip('/') + self.path})
         if kind == 'hang':
-            self._wait()
-            raise self._reset()
+            self.hang(self.server.service.mishaps)
+            raise self.reset()
         if kind == 'late':
-            self._wait(until_client_leaves=False)
+            self.hang(self.server.service.mishaps, until_client_leaves=False)
         lost = kind in LOST or kind in ('reset-after', 'hang-after', 'late', 'cut')
         answer = service.work(verb, request, kind if lost else '')
         if kind in LOST:
             return plain(mishap)
-        if kind == 'reset-after' or (kind == 'hang-after' and not self._wait()):
-            raise self._reset()
+        if kind == 'reset-after' or (kind == 'hang-after' and not self.hang(self.server.service.mishaps)):
+            raise self.reset()
         return service.estranged(answer, request, mishap.origin) if kind == 'foreign-url' else answer
 
     def _deliver(self, answer: Answer, mishap: Mishap | None) -> None:
@@ -145,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             self._head(answer, len(answer.body))
             self.wfile.write(answer.body[: len(answer.body) // 2])
             self.wfile.flush()
-            raise _Cut
+            raise Cut
         else:
             self._send(answer)
 
@@ -185,34 +171,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(much)
         self.close_connection = True
 
-    def _reset(self) -> _Cut:
-        """Cut the line the hard way (RST)."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-        self.connection.close()
-        return _Cut()
 
-    def _wait(self, *, until_client_leaves: bool = True) -> bool:
-        """Hang until released (True), or until the client has left (False)."""
-        mishaps = self.server.service.mishaps
-        gate = mishaps.gate()
-        mishaps.enter(1)
-        try:
-            while not gate.wait(0.02):
-                heard = until_client_leaves and select.select([self.connection], [], [], 0)[0]
-                if heard and not self.connection.recv(1, socket.MSG_PEEK):
-                    return False
-            return True
-        except OSError:
-            return False
-        finally:
-            mishaps.enter(-1)
-
-
-class Server(ThreadingHTTPServer, Generic[S]):
+class Server(Listening, Generic[S]):
     """A service on a port; a context manager that stops it. ``url`` is the base that a client is given."""
 
-    daemon_threads = True
-    request_queue_size = 1024
     service: S
 
     def __init__(self, service: S, address: tuple[str, int]) -> None:
@@ -223,26 +185,11 @@ class Server(ThreadingHTTPServer, Generic[S]):
         self.hosts = {f'{name}:{self.port}' for name in (self.host, 'localhost', '127.0.0.1')}
         self.root = f'http://{self.host}:{self.port}'
         self.url = self.root + service.prefix
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=service.name, daemon=True)
-        self._thread.start()
+        self.begin(service.name)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is no error of ours."""
-
-    def close(self) -> None:
-        """Stop listening and let go what hangs; the service keeps its state."""
+    def release(self) -> None:
+        """Let go what hangs."""
         self.service.release()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    def __enter__(self) -> Server[S]:
-        """Be used in a with statement."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.close()
 
 
 def serve(service: S, host: str = '127.0.0.1', port: int = 0) -> Server[S]:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -104,6 +105,7 @@ class ZfpsServer(Service):
             raise ValueError(f'unknown form {self.options.form!r}; known: {", ".join(FORMS)}')
         self.public = PUBLIC
         self.users = dict(USERS if users is None else users)
+        self.seen: Counter[str] = Counter()  # 'submit tom@example.org': requests by verb and user
         self.exitcodes: list[tuple[float, float, int]] = []
         self._read()
 
@@ -164,6 +166,7 @@ class ZfpsServer(Service):
         email = said.get('email', '')
         if email not in self.users or self.users[email] != said.get('userpass'):
             raise Sorry('Error: invalid email or userpass')
+        self.seen[f'{verb} {email}'] += 1
         batch = 'batch' in request.path.lower()
         if verb == 'status':
             return self._status(email, batch, said)
