@@ -8,6 +8,7 @@ validation is a bare mock, which the form takes for a refusal and the toolkit th
 
 from __future__ import annotations
 
+from datetime import datetime, timezone, tzinfo
 from typing import Any
 from unittest import mock
 
@@ -21,13 +22,33 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy
 
 pytestmark = pytest.mark.filterwarnings('ignore:ObservingRecordFactory:DeprecationWarning')
+HERE = __name__
+
+
+class Still(datetime):
+    """The toolkit compares minutes: its clock and ours stand still together, so that none begins in between."""
+
+    instant = datetime.now(timezone.utc)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        """The same instant, naive as the toolkit asks for it."""
+        return cls.instant.astimezone(tz) if tz else cls.instant.replace(tzinfo=None)
+
+
+def still_now() -> datetime:
+    return Still.instant
+
+
 CLOSED = {'LCO': {'portal_url': 'http://127.0.0.1:9', 'api_key': 'key'}}
 
 
 @pytest.fixture(autouse=True)
 def our_classes() -> Any:
     """Ours in the place of the toolkit's two."""
+    Still.instant = datetime.now(timezone.utc)
     with (
+        mock.patch.object(upstream, 'datetime', Still),
         mock.patch.object(upstream, 'RetryFailedObservationsStrategy', RetryFailedObservationsStrategy),
         mock.patch.object(upstream, 'ResumeCadenceAfterFailureStrategy', ResumeCadenceAfterFailureStrategy),
     ):
@@ -35,7 +56,7 @@ def our_classes() -> Any:
 
 
 @override_settings(
-    TOM_CADENCE={'RESUBMIT_CANCELLED': True},
+    TOM_CADENCE={'RESUBMIT_CANCELLED': True, 'CLOCK': f'{HERE}.still_now'},
     FACILITIES=CLOSED,
     TOM_FACILITY_CLASSES=['tom_observations.facilities.lco.LCOFacility'],
 )

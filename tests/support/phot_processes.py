@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import NIGHT
-from tests.support.processes import LONGEST, MANAGE, OURS, ROOT, Finished, Process
+from tests.support.processes import LONGEST, MANAGE, OURS, ROOT, Finished, Process, start
 
 DATES = {'min_date': 61335.0, 'max_date': 61345.0}
 ASK = ('--ask', 'ATLAS', '--targets', 'all', '--from', str(DATES['min_date']), '--until', str(DATES['max_date']))
@@ -125,11 +125,7 @@ class PhotTom:
     def start(self, *arguments: str, crash_at: Any = None, passed: int = 0) -> Process:
         """Start ``manage.py runforcedphotometry``; it kills itself at ``crash_at``, after having passed it so often."""
         more = {'EXAMPLE_TOM_CRASH_AT': f'phot:{crash_at.value}:{passed}'} if crash_at else {}
-        command = [sys.executable, str(MANAGE), 'runforcedphotometry', '--skip-checks', *arguments]
-        popen = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment(**more), cwd=ROOT
-        )
-        self.processes.append(Process(popen))
+        self.processes.append(start(['runforcedphotometry', *arguments], self.environment(**more)))
         return self.processes[-1]
 
     def run(self, *arguments: str, crash_at: Any = None, passed: int = 0) -> Finished:
@@ -221,6 +217,13 @@ def ask(targets: list[Any], **dates: float) -> list[Any]:
     from tom_forced_phot import conf, queries
 
     return [queries.ask('ATLAS', target, {**DATES, **dates}, None, conf.utc_now()).query for target in targets]
+
+
+def held() -> bool:
+    """Whether a query is in somebody's hands."""
+    from tom_forced_phot.models import PhotometryQuery
+
+    return PhotometryQuery.objects.exclude(claim_until=None).exists()
 
 
 def unfinished() -> int:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.conftest import NIGHT
 from tests.support.cadences import SIMULATED, make
+from tests.support.nursery import Child, is_possible, nursery
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = ROOT / 'example_tom' / 'manage.py'
@@ -58,7 +59,7 @@ class Finished:
 class Process:
     """One running process of the TOM."""
 
-    def __init__(self, popen: subprocess.Popen[str]) -> None:
+    def __init__(self, popen: subprocess.Popen[str] | Child) -> None:
         """Watch a process."""
         self.popen = popen
 
@@ -91,6 +92,14 @@ class Process:
             self.popen.stdout.close()
 
 
+def start(arguments: list[str], env: dict[str, str], prefix: Sequence[str] = (), *, cold: bool = False) -> Process:
+    """``manage.py ARGUMENTS``; warm (see nursery.py), unless something is to run before it, or it is to start as cron starts it."""
+    if not prefix and not cold and is_possible(env):
+        return Process(nursery().start([*arguments, '--skip-checks'], env))
+    command = [sys.executable, *prefix, str(MANAGE), *arguments, *([] if cold else ['--skip-checks'])]
+    return Process(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=ROOT))
+
+
 @dataclass
 class Tom:
     """The example TOM on one database."""
@@ -115,13 +124,10 @@ class Tom:
 
     def start(self, *arguments: str, crash_at: str = '', freeze_at: str = '') -> Process:
         """Start ``manage.py runcadencestrategies``; it kills itself at ``crash_at`` (``point:passes before``), or freezes."""
-        given = [str(MANAGE), 'runcadencestrategies', *arguments]
-        command = [sys.executable, *(['-c', PAUSE_AT, freeze_at] if freeze_at else []), *given]
-        more = {'EXAMPLE_TOM_CRASH_AT': crash_at} if crash_at else {}
-        popen = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment(**more), cwd=ROOT
-        )
-        self.processes.append(Process(popen))
+        env = self.environment(**({'EXAMPLE_TOM_CRASH_AT': crash_at} if crash_at else {}))
+        given = ['runcadencestrategies', *arguments]
+        prefix = ['-c', PAUSE_AT, freeze_at] if freeze_at else []
+        self.processes.append(start(given, env, prefix))
         return self.processes[-1]
 
     def run(self, *arguments: str, crash_at: str = '') -> Finished:

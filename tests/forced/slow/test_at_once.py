@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.forced.slow.checks import check_ended
-from tests.support.phot_processes import PhotTom, Redis, ask, make_targets, unfinished, until
+from tests.support.phot_processes import PhotTom, Redis, ask, held, make_targets, unfinished, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ def test_two_commands_and_a_worker_at_once_ask_about_each_target_once(
     commands = [tom.start('--loop', '0.2', '--json') for _ in range(2)]
     until(lambda: {'command', 'worker'} & _at_work(), 'somebody is at work', worker=worker)
     assert tom.start_queries([query.pk for query in ask(targets)]) == ''
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     assert [command.popen.poll() for command in commands] == [None, None], 'a command ended'
     assert _at_work() == {'command', 'worker'}
     tom.end()

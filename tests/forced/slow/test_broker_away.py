@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.forced.slow.checks import check_ended
-from tests.support.phot_processes import QUICK, PhotTom, Redis, ask, in_state, make_targets, unfinished, until
+from tests.support.phot_processes import QUICK, PhotTom, Redis, ask, held, in_state, make_targets, unfinished, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.slow]
 
@@ -32,7 +32,7 @@ def test_where_redis_lost_every_message_one_new_question_wakes_the_old_ones(
     later = make_targets(1)
     worker = tom.work()
     assert tom.start_queries([query.pk for query in ask(later)]) == ''
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, [*targets, *later])
 
@@ -56,7 +56,7 @@ def test_a_worker_lives_through_a_restart_of_redis_and_the_command_carries_on_me
     redis.start()
     later = make_targets(3)
     assert tom.start_queries([query.pk for query in ask(later)]) == ''
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, [*targets, *later])
 

@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.forced.slow.checks import check_ended
 from tests.support.databases import Server
-from tests.support.phot_processes import CLAIM, QUICK, PhotTom, Redis, ask, in_state, make_targets, unfinished, until
+from tests.support.phot_processes import CLAIM, QUICK, PhotTom, Redis, ask, held, in_state, make_targets, unfinished, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.postgres, pytest.mark.slow]
 
@@ -66,6 +66,6 @@ def test_a_worker_lives_through_a_restart_of_the_database(
     tom.move(CLAIM)
     later = make_targets(1)
     assert tom.start_queries([query.pk for query in ask(later)]) == ''
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, [*targets, *later])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.forced.slow.checks import check_ended
-from tests.support.phot_processes import CLAIM, QUICK, PhotTom, Redis, ask, make_targets, unfinished, until
+from tests.support.phot_processes import CLAIM, QUICK, PhotTom, Redis, ask, held, make_targets, unfinished, until
 from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.points import Point
@@ -37,7 +37,7 @@ def test_a_hundred_queries_end_as_they_should_although_the_worker_is_killed_agai
         tom.move(CLAIM)
     worker = tom.work()
     tom.start_queries(pks[:1])
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, targets)
 
@@ -50,7 +50,7 @@ def test_a_worker_alone_brings_a_hundred_queries_from_the_question_to_the_points
     targets = make_targets(100)
     worker = tom.work()
     assert tom.start_queries([query.pk for query in ask(targets)]) == ''
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, targets)
 
@@ -68,7 +68,7 @@ def test_queries_whose_messages_come_while_another_thread_sends_them_are_not_lef
     until(lambda: tom.atlas.mishaps.waiting, 'the request arrived', worker=worker)
     until(lambda: _looked_at_by_worker() >= len(targets) - 1, 'the other thread saw the other queries', worker=worker)
     tom.atlas.release()
-    until(lambda: not unfinished(), 'all ended', worker=worker)
+    until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
     worker.kill()
     check_ended(tom, targets)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.forced.slow.checks import check_ended
 from tests.forced.slow.rabbit import rabbitmq
-from tests.support.phot_processes import QUICK, PhotTom, ask, make_targets, unfinished, until
+from tests.support.phot_processes import QUICK, PhotTom, ask, held, make_targets, unfinished, until
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,6 @@ def test_queries_go_from_the_question_to_the_points_through_rabbitmq(
         targets = make_targets(20)
         worker = tom.work()
         assert tom.start_queries([query.pk for query in ask(targets)]) == ''
-        until(lambda: not unfinished(), 'all ended', worker=worker)
+        until(lambda: not unfinished() and not held(), 'all ended', worker=worker)
         worker.kill()
         check_ended(tom, targets)
