@@ -234,10 +234,16 @@ TOM_FACILITY_CLASSES = [
     *filter(None, os.environ.get('EXAMPLE_TOM_MORE_FACILITIES', '').split(',')),
 ]
 
-# tom-followup: its two strategies, in the place of the toolkit's of the same names.
+# tom-followup: its strategies; the first two stand in the place of the toolkit's of the same names.
 TOM_CADENCE_STRATEGIES = [
     'tom_cadence.strategies.RetryFailedObservationsStrategy',
     'tom_cadence.strategies.ResumeCadenceAfterFailureStrategy',
+    'tom_cadence.strategies.UntilSuccessStrategy',
+    'tom_cadence.strategies.StagedStrategy',
+    'tom_cadence.strategies.BrightnessStrategy',
+    'tom_cadence.strategies.DeclineFollowingStrategy',
+    'tom_cadence.strategies.PhaseCoverageStrategy',
+    'tom_cadence.strategies.FillGapsStrategy',
 ]
 
 # tom-followup: see docs/settings; nothing is needed here.
@@ -245,6 +251,8 @@ TOM_CADENCE: dict[str, object] = {}
 if os.environ.get('EXAMPLE_TOM_CLOCK'):
     # The demo's virtual nights pass in seconds, and a dead process's claim runs out by the real clock.
     TOM_CADENCE = {'CLOCK': 'custom_code.clock.now', 'FACILITY_TIMEOUT': 2, 'CLAIM_TIME': 5, 'NOTIFY_BY_MAIL': False}
+if os.environ.get('EXAMPLE_TOM_CADENCE_SETTINGS'):
+    TOM_CADENCE |= json.loads(os.environ['EXAMPLE_TOM_CADENCE_SETTINGS'])
 
 # tom-followup: nothing is needed here either.
 TOM_FORCED_PHOT: dict[str, object] = {}

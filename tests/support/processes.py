@@ -5,6 +5,7 @@ The test's own process serves the observatory and reads the same database throug
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -108,6 +109,7 @@ class Tom:
     observatory: Any
     folder: Path
     more_facilities: str = 'custom_code.observatory.PlainObservatoryFacility'
+    settings: dict[str, Any] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -119,20 +121,21 @@ class Tom:
             'EXAMPLE_OBSERVATORY_URL': self.observatory.url,
             'EXAMPLE_TOM_CLOCK': str(self.folder / 'clock.json'),
             'EXAMPLE_TOM_MORE_FACILITIES': self.more_facilities,
+            'EXAMPLE_TOM_CADENCE_SETTINGS': json.dumps(self.settings),
         }
         return {**kept, **mine, **more}
 
-    def start(self, *arguments: str, crash_at: str = '', freeze_at: str = '') -> Process:
+    def start(self, *arguments: str, crash_at: str = '', freeze_at: str = '', cold: bool = False) -> Process:
         """Start ``manage.py runcadencestrategies``; it kills itself at ``crash_at`` (``point:passes before``), or freezes."""
         env = self.environment(**({'EXAMPLE_TOM_CRASH_AT': crash_at} if crash_at else {}))
         given = ['runcadencestrategies', *arguments]
         prefix = ['-c', PAUSE_AT, freeze_at] if freeze_at else []
-        self.processes.append(start(given, env, prefix))
+        self.processes.append(start(given, env, prefix, cold=cold))
         return self.processes[-1]
 
-    def run(self, *arguments: str, crash_at: str = '') -> Finished:
+    def run(self, *arguments: str, crash_at: str = '', cold: bool = False) -> Finished:
         """The same, to its end."""
-        return self.start(*arguments, crash_at=crash_at).wait()
+        return self.start(*arguments, crash_at=crash_at, cold=cold).wait()
 
     def run_here(self, instant: datetime) -> Any:
         """A run in the test's own process, which starts no interpreter."""
