@@ -8,10 +8,9 @@ from typing import Any
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from tom_observations.api_views import ObservationRecordViewSet
 from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import registry
-from tom_cadence.permissions import visible_records
+from tom_cadence.permissions import startable_targets, visible_records, visible_targets
 from tom_cadence.starting import problem_with
 
 
@@ -26,18 +25,21 @@ class CheckedObservationViewSet(ObservationRecordViewSet):
         """Check who asks, for which target, and the cadence; then let the host do it."""
         if not request.user.is_authenticated:
             raise NotAuthenticated('Log in, or send a token, to request an observation.')
-        _check_target(request)
-        _check_cadence(request.data.get('cadence'))
+        cadence = request.data.get('cadence')
+        _check_target(request, needs_change=cadence is not None)
+        _check_cadence(cadence)
         return super().create(request, *args, **kwargs)
 
 
-def _check_target(request: Any) -> None:
+def _check_target(request: Any, *, needs_change: bool) -> None:
     try:
         wanted = Target.objects.filter(pk=request.data.get('target_id'))
     except (TypeError, ValueError) as error:
         raise ValidationError({'target_id': 'A number is expected.'}) from error
-    if not targets_for_user(request.user, wanted, 'view_target').exists():
+    if not visible_targets(request.user).filter(pk__in=wanted.values('pk')).exists():
         raise ValidationError({'target_id': 'There is no such target, or it is not yours to see.'})
+    if needs_change and not startable_targets(request.user).filter(pk__in=wanted.values('pk')).exists():
+        raise ValidationError({'target_id': 'You may look at this target, but not start a cadence of it.'})
 
 
 def _check_cadence(cadence: Any) -> None:

@@ -11,9 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
-
 from tom_cadence import conf
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway
@@ -22,7 +19,7 @@ from tom_cadence.facilities.calls import Call, NotAsked
 from tom_cadence.journal import applying
 from tom_cadence.models import TemplateApplication, TemplateTask, make_token
 from tom_cadence.observation_templates import for_target, in_words
-from tom_cadence.permissions import visible_cadences, visible_records
+from tom_cadence.permissions import startable_targets, visible_cadences, visible_records, visible_targets
 from tom_cadence.points import Point, reach
 from tom_cadence.windows import Window, read_window
 
@@ -60,8 +57,9 @@ def check_some(application: TemplateApplication, now: datetime, most: int = FEW)
 
 
 def _allowed(application: TemplateApplication, tasks: Sequence[TemplateTask]) -> set[int]:
-    rows = Target.objects.filter(pk__in=[task.target_id for task in tasks])
-    return set(targets_for_user(application.owner, rows, 'view_target').values_list('pk', flat=True))
+    """What each target needs: to be seen, and with a cadence what starting one needs."""
+    rows = (startable_targets if application.strategy else visible_targets)(application.owner)
+    return set(rows.filter(pk__in=[task.target_id for task in tasks]).values_list('pk', flat=True))
 
 
 def _check(task: TemplateTask, application: TemplateApplication, gateway: Gateway, allowed: set[int], now: datetime) -> None:
@@ -77,7 +75,8 @@ def _check(task: TemplateTask, application: TemplateApplication, gateway: Gatewa
 
 def _ask(task: TemplateTask, application: TemplateApplication, gateway: Gateway, allowed: set[int], now: datetime) -> Asked:
     if task.target_id not in allowed:
-        raise Refused('The target is gone, or may not be seen by whoever applied the template.')
+        may = 'start a cadence of it' if application.strategy else 'see it'
+        raise Refused(f'The target is gone, or whoever applied the template may not {may}.')
     asked = check(gateway, application.observation_type, task.data)
     if asked.window is not None and asked.window.end <= now:
         raise Refused('The observing window is over.')

@@ -1,4 +1,4 @@
-"""Beginning a cadence: what is checked, what is foreseen, and what is sent, once.
+"""Beginning a cadence: what is checked, and what is sent, once. What it would do then is in ``foresee``.
 
 The first observation goes the way of every other: the intent is committed before the call, what is proven not to be booked is
 taken back, and a lost reply is looked up, or a person is asked. ``start`` sends: its view is ``non_atomic_requests``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,27 +17,25 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tom_cadence import conf, journal, registry
-from tom_cadence.decisions import Decision, Stop, Submit
+from tom_cadence.decisions import Stop, Submit
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
 from tom_cadence.facilities.exposure import exposure_seconds
-from tom_cadence.history import Attempt, History, Outcome
+from tom_cadence.history import History
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.journal import begin as beginnings
 from tom_cadence.journal.begin import CAUSE, AlreadyBegun, Beginning, begun_with
 from tom_cadence.limits import enforce
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.parameters import clean
-from tom_cadence.preview import Preview, next_windows, within_limits
 from tom_cadence.runner import act, read
 from tom_cadence.runner.act import Sending
-from tom_cadence.runner.decide import runs_itself
 from tom_cadence.runner.permissions import Permissions
 from tom_cadence.runner.read import Looked
 from tom_cadence.starting import problem_with
 from tom_cadence.windows import Window, show
 
-__all__ = ['AlreadyBegun', 'Begun', 'Foreseen', 'Ready', 'again', 'already', 'check_first', 'foresee', 'start', 'start_on_group']
+__all__ = ['AlreadyBegun', 'Begun', 'Ready', 'again', 'already', 'check_first', 'start', 'start_on_group']
 State = ManagedCadence.State
 PROVEN = (Temporary, Refused, Credentials)
 """Errors of a call after which nothing is booked."""
@@ -55,16 +53,6 @@ class Ready:
     parameters: dict[str, Any]
     name: str
     groups: Sequence[Any] = field(default_factory=tuple)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Foreseen:
-    """The windows after the first: if all succeed, if the next one fails; or why they cannot be foreseen."""
-
-    succeeding: Preview = field(default_factory=Preview)
-    failing: Preview = field(default_factory=Preview)
-    now: str = ''
-    unknown: str = ''
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,67 +93,6 @@ def check_first(strategy: str, parameters: Mapping[str, Any], window: Window, as
     if not isinstance(decision, Stop):
         return ''
     return decision.reason.replace('The next window', 'The first window').replace('The next observation', 'The first observation')
-
-
-def foresee(ready: Ready, now: datetime) -> Foreseen:
-    """The windows that would follow the first one."""
-    strategy = make_strategy(ready.strategy, ready.parameters)
-    if runs_itself(strategy):
-        return _unforeseen()
-    first = Attempt(
-        record=1,
-        observation_id='1 (the first)',
-        facility=ready.gateway.name,
-        status='imagined',
-        outcome=Outcome.WAITING,
-        created=now,
-        window=ready.prepared.window,
-        keywords=ready.gateway.keywords,
-        parameters=ready.prepared.parameters,
-    )
-    return _windows(_decider(strategy, ready.parameters), History(attempts=(first,)), now)
-
-
-def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parameters: Mapping[str, Any], now: datetime) -> Foreseen:
-    """What a cadence for this group would do at its first run, and the windows after that."""
-    strategy = make_strategy(strategy_name, parameters, group)
-    if runs_itself(strategy):
-        return _unforeseen()
-    managed = ManagedCadence(cadence=strategy.dynamic_cadence, owner=user, host_cadence_id=0)
-    item = Looked(managed=managed, strategy=strategy, parameters=clean(dict(parameters)))
-    read.read_rows([item], full=True)
-    read.build_history(item, Facilities())
-    if item.trouble:
-        return Foreseen(unknown=item.trouble)
-    decide = _decider(strategy, parameters)
-    try:
-        decision = decide(item.history, now)
-    except CadenceError as error:
-        return Foreseen(now=str(error))
-    return _windows(decide, item.history, now, _in_words(decision))
-
-
-def _decider(strategy: Any, parameters: Mapping[str, Any]) -> Callable[[History, datetime], Decision]:
-    return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'))
-
-
-def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> Foreseen:
-    try:
-        succeeding = next_windows(decide, history, now)
-        return Foreseen(succeeding=succeeding, failing=next_windows(decide, history, now, fails_first=True), now=words)
-    except Exception as error:  # a strategy is the site's own code, and this is only a preview
-        return Foreseen(now=words, unknown=f'The strategy could not say what it would do: {error}')
-
-
-def _unforeseen() -> Foreseen:
-    return Foreseen(unknown='This strategy decides and sends by itself, so its windows cannot be foreseen.')
-
-
-def _in_words(decision: Decision) -> str:
-    if isinstance(decision, Submit):
-        window = decision.window
-        return f'{decision.reason} It would ask for {show(window.start)} to {show(window.end)}.'
-    return f'{"It would end at once: " if isinstance(decision, Stop) else ""}{decision.reason}'
 
 
 def _cause(user: Any, token: str) -> str:

@@ -8,12 +8,14 @@ import django_filters
 from crispy_forms.helper import FormHelper
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.urls import reverse_lazy
 from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 
 from tom_cadence import overview, registry
 from tom_cadence.models import ManagedCadence
+from tom_cadence.permissions import may_be_named
 from tom_cadence.templatetags.cadence_extras import strategy_words
 
 #: The whole path, because an empty one would keep what the address says already.
@@ -35,9 +37,7 @@ class CadenceFilterSet(HTMXTableFilterSet):
     query = django_filters.CharFilter(
         method='_dispatch_general_search', label='Search', widget=forms.TextInput(attrs={**DELAYED, 'type': 'search'})
     )
-    target = django_filters.CharFilter(
-        field_name='target_name', lookup_expr='icontains', label='Target', widget=forms.TextInput(attrs=DELAYED)
-    )
+    target = django_filters.CharFilter(method='named', label='Target', widget=forms.TextInput(attrs=DELAYED))
     state = django_filters.ChoiceFilter(
         choices=ManagedCadence.State.choices, empty_label='any', label='State', widget=forms.Select(attrs=INSTANT)
     )
@@ -78,10 +78,17 @@ class CadenceFilterSet(HTMXTableFilterSet):
         user = getattr(self.request, 'user', None)
         return rows.filter(owner=user.pk) if value and user is not None and user.pk else rows
 
+    def named(self, rows: QuerySet[ManagedCadence], _name: str, value: str) -> QuerySet[ManagedCadence]:
+        """By target, as far as the user may know its name: an owner keeps a cadence whose target may not be seen any more."""
+        return rows.filter(self._named(value.strip()))
+
+    def _named(self, text: str) -> Q:
+        return Q(target_name__icontains=text) & may_be_named(getattr(self.request, 'user', AnonymousUser()))
+
     def general_search(self, rows: QuerySet[ManagedCadence], _name: str, value: str) -> QuerySet[ManagedCadence]:
         """In target, facility, strategy, owner, reason and number."""
         text = value.strip()
-        found = [Q(**{f'{name}__icontains': text}) for name in ('target_name', 'facility', 'owner_name', 'reason')]
+        found = [self._named(text), *(Q(**{f'{name}__icontains': text}) for name in ('facility', 'owner_name', 'reason'))]
         named = [name for name in registry.strategies() if text.lower() in strategy_words(name).lower()]
         where = Q(strategy__in=named)
         for each in found:

@@ -112,7 +112,8 @@ def parameters_of(form: Any, cadence: Any) -> dict[str, Any] | None:
 
 def _initial(stored: Any) -> dict[str, Any]:
     """Stored parameters as a person would type them."""
-    initial = dict(stored) if isinstance(stored, Mapping) else {}
+    given = dict(stored) if isinstance(stored, Mapping) else {}
+    initial = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in given.items()}
     with suppress(BadWindow):
         initial['end_date'] = read_instant(initial.get('end_date')).strftime('%Y-%m-%d %H:%M')
     return initial

@@ -41,6 +41,12 @@ def from_record(parameters: Any, names: Iterable[str], keywords: Sequence[str]) 
     return {key: _without_names(value, names) for key, value in kept.items()}
 
 
+def without_cadence(kept: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Without what an observation's cadence left in its parameters; a sequence form asks some of it itself, and keeps that."""
+    asked = set(fields)
+    return {key: value for key, value in kept.items() if key in asked or not str(key).startswith('cadence_')}
+
+
 def _without_names(value: Any, names: Iterable[str]) -> Any:
     if isinstance(value, str):
         for name in sorted(filter(None, names), key=len, reverse=True):

@@ -15,7 +15,8 @@ from tom_cadence.exceptions import BadWindow
 from tom_cadence.facilities import Facilities
 from tom_cadence.history import Outcome
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.permissions import Rows, visible_targets
+from tom_cadence.observation_templates import in_words
+from tom_cadence.permissions import Rows, visible_records, visible_targets
 from tom_cadence.windows import Window, read_window
 
 State = ManagedCadence.State
@@ -56,20 +57,26 @@ def rank(name: str, order: Sequence[str]) -> Case:
 
 
 def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
-    """Give each of these cadences (of one page) its ``summary``: four statements for all of them."""
+    """Give each of these cadences (of one page) its ``summary``: a constant number of statements for all of them."""
     facilities = Facilities()
     found = {row.pk: Summary(target=row.target_name) for row in rows}
     _count(rows, found, facilities)
     wanted = {pk for summary in found.values() for pk in (*summary.newest.values(), summary.newest_at_all) if pk}
     records = ObservationRecord.objects.select_related('target').in_bulk(wanted) if wanted else {}
-    seen = set(visible_targets(user).filter(pk__in={each.target_id for each in records.values()}).values_list('pk', flat=True))
-    open_requests = set(
-        Submission.objects.filter(managed__in=found, state__in=Submission.OPEN).values_list('managed_id', flat=True)
-    )
+    asked = Submission.objects.filter(managed__in=found, state__in=Submission.OPEN).order_by('pk')
+    open_requests: dict[int, Any] = dict(asked.values_list('managed_id', 'target_id'))
+    targets = {*(each.target_id for each in records.values()), *open_requests.values()}
+    seen = set(visible_targets(user).filter(pk__in=targets - {None}).values_list('pk', flat=True))
+    numbered = set(visible_records(user, ObservationRecord.objects.filter(pk__in=wanted)).values_list('pk', flat=True))
     for row in rows:
         summary = found[row.pk]
-        _last_result(summary, records, seen)
-        _next_action(row, summary, records, facilities, row.pk in open_requests, now)
+        _last_result(summary, records)
+        _name(summary, records, open_requests.get(row.pk), seen)
+        waiting = records.get(summary.newest.get(Outcome.WAITING, 0))
+        if row.state == State.ACTIVE and waiting is not None and row.pk not in open_requests:
+            _next_window(summary, waiting, facilities, waiting.pk in numbered, now)
+        else:
+            _next_action(row, summary, row.pk in open_requests, now)
         row.summary = summary  # type: ignore[attr-defined]
 
 
@@ -103,35 +110,40 @@ def outcome_of(facilities: Facilities, facility: str, status: str) -> Outcome | 
         return None
 
 
-def _last_result(summary: Summary, records: dict[int, Any], seen: set[int]) -> None:
+def _name(summary: Summary, records: dict[int, Any], asked_for: int | None, seen: set[int]) -> None:
+    """The target's name as it is now, where the user may know it; a first request without a reply has no observation yet."""
+    latest = records.get(summary.newest_at_all)
+    if latest is not None:
+        summary.target = latest.target.name if latest.target_id in seen else UNSEEN
+    elif asked_for is not None and asked_for not in seen:
+        summary.target = UNSEEN
+
+
+def _last_result(summary: Summary, records: dict[int, Any]) -> None:
     """The newest observation that is finished, and when it was."""
     newest = {pk: outcome for outcome, pk in summary.newest.items() if outcome is not Outcome.WAITING}
     record = records.get(max(newest, default=0))
     if record is not None:
         summary.result, summary.result_when = newest[record.pk], record.scheduled_end or record.modified
-    latest = records.get(summary.newest_at_all)
-    if latest is not None:
-        summary.target = latest.target.name if latest.target_id in seen else UNSEEN
 
 
-def _next_action(
-    row: ManagedCadence, summary: Summary, records: dict[int, Any], facilities: Facilities, in_doubt: bool, now: datetime
-) -> None:
+def _next_action(row: ManagedCadence, summary: Summary, in_doubt: bool, now: datetime) -> None:
     if row.state != State.ACTIVE:
-        summary.next_action = _shortened(row.reason) or ('None until it is resumed.' if row.state == State.PAUSED else '')
+        reason = _shortened(in_words(row.reason))
+        summary.next_action = reason or ('None until it is resumed.' if row.state == State.PAUSED else '')
         return
-    record = records.get(summary.newest.get(Outcome.WAITING, 0))
-    if in_doubt:
-        summary.next_action = 'A request whose reply was lost is looked up.'
-    elif record is not None:
-        summary.next_words, summary.next_when = _window_words(_window(record, facilities), now)
-        over = summary.next_when is not None and summary.next_when <= now
-        summary.next_action = f'Observation {record.observation_id} {"has no result yet" if over else "is booked"}.'
-        return
-    else:
-        summary.next_action = _shortened(row.last_reason) or 'It is looked at.'
+    looked_up = 'A request whose reply was lost is looked up.'
+    summary.next_action = looked_up if in_doubt else _shortened(in_words(row.last_reason)) or 'It is looked at.'
     if row.last_check is not None:
         summary.next_words, summary.next_when = 'Next check', max(now, row.last_check + conf.seconds('EXPECTED_INTERVAL'))
+
+
+def _next_window(summary: Summary, record: Any, facilities: Facilities, numbered: bool, now: datetime) -> None:
+    """The observation that is booked; its number only where the user may see it."""
+    summary.next_words, summary.next_when = _window_words(_window(record, facilities), now)
+    over = summary.next_when is not None and summary.next_when <= now
+    name = f'Observation {record.observation_id}' if numbered else 'An observation'
+    summary.next_action = f'{name} {"has no result yet" if over else "is booked"}.'
 
 
 def _window_words(window: Window | None, now: datetime) -> tuple[str, datetime | None]:
@@ -152,7 +164,13 @@ def _window(record: Any, facilities: Facilities) -> Window | None:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_REASON else f'{text[:LONGEST_REASON].rpartition(" ")[0].rstrip(",;:")} …'
+    """Whole sentences, where the first ones say most of it; else whole words."""
+    if len(text) <= LONGEST_REASON:
+        return text
+    sentences = text[: LONGEST_REASON + 1].rpartition('. ')[0]
+    if len(sentences) > LONGEST_REASON / 2:
+        return f'{sentences}.'
+    return f'{text[:LONGEST_REASON].rpartition(" ")[0].rstrip(",;:")} …'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Who may see and who may change what, for pages and API alike.
 
 Seeing follows the targets of the cadence's observations (and, with TARGET_PERMISSIONS_ONLY = False, the observation group).
-Changing needs the owner, somebody who may change every target of the cadence, or a superuser.
+Changing needs the owner, somebody who was given the permission to change every target of the cadence, or a superuser. That the
+toolkit lets everybody edit public targets does not count: whoever changes a cadence spends its owner's telescope time.
 """
 
 from __future__ import annotations
@@ -42,6 +43,23 @@ def visible_targets(user: Any) -> QuerySet[Any]:
     return targets_for_user(user, Target.objects.all(), 'view_target')
 
 
+def startable_targets(user: Any) -> QuerySet[Any]:
+    """Targets for which this user may start a cadence of their own: those that the toolkit lets them change."""
+    return targets_for_user(user, Target.objects.all(), 'change_target') if user.is_authenticated else Target.objects.none()
+
+
+def entrusted_targets(user: Any) -> QuerySet[Any]:
+    """Targets that this user was given the permission to change: in person, by a group, or for all targets."""
+    return get_objects_for_user(user, f'{Target._meta.app_label}.change_target', Target.objects.all())
+
+
+def may_be_named(user: Any) -> Q:
+    """Of cadences: those of whose targets this user may see all, so that their names may be told and searched."""
+    if user.is_superuser:
+        return Q()
+    return ~Q(Exists(_records().exclude(target__in=visible_targets(user).values('pk'))))
+
+
 def visible_records(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[Any]:
     """Observation records this user may see: by their target, and by themselves where the site says so."""
     rows = ObservationRecord.objects.all() if rows is None else rows
@@ -57,15 +75,18 @@ def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
     rows = ManagedCadence.objects.all() if rows is None else rows
     if user.is_superuser:
         return rows
-    targets = targets_for_user(user, Target.objects.all(), f'{action}_target').values('pk')
-    records = ObservationRecord.objects.filter(observationgroup__dynamiccadence=OuterRef('cadence'))
-    allowed = Q(Exists(records)) & ~Q(Exists(records.exclude(target__in=targets)))
+    targets = visible_targets(user) if action == 'view' else entrusted_targets(user)
+    allowed = Q(Exists(_records())) & ~Q(Exists(_records().exclude(target__in=targets.values('pk'))))
     if not settings.TARGET_PERMISSIONS_ONLY:
         groups = get_objects_for_user(user, f'tom_observations.{action}_observationgroup', ObservationGroup)
         allowed &= Q(cadence__observation_group__in=groups.values('pk'))
     if user.is_authenticated:
         allowed |= Q(owner=user)
     return rows.filter(allowed)
+
+
+def _records() -> QuerySet[Any]:
+    return ObservationRecord.objects.filter(observationgroup__dynamiccadence=OuterRef('cadence'))
 
 
 def visible_templates(user: Any) -> QuerySet[ObservationTemplate]:

@@ -16,6 +16,7 @@ from django.urls import path
 HOST_VERSION = '3.1.0'
 #: Templates of the host that this app has under the same name (it stands before the host in INSTALLED_APPS), and what for.
 SHADOWED = {
+    'tom_observations/observationgroup_list.html': 'extended: a way to start a cadence for a group',
     'tom_observations/observationrecord_detail.html': (
         'extended: the cadence of the observation, and the observations before and after it'
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import django_tables2 as tables
 from django.core.paginator import Paginator
@@ -59,8 +59,24 @@ def page_of(record: ManagedCadence) -> str:
     return reverse('cadences:page', args=[record.pk])
 
 
-class CadenceTable(HTMXTable):
+class ListTable(HTMXTable):
+    """A list on a page of this app: what it is of, and the ids of the page's parts that htmx is told of."""
+
+    about = ''
+    place, wait, top = '', '', ''
+
+    class Meta(HTMXTable.Meta):
+        """The host's look, with heads and pages that a keyboard reaches."""
+
+        template_name = 'tom_cadence/partials/htmx_table.html'
+        attrs: ClassVar[dict[str, str]] = {'class': 'table table-hover table-sm align-middle cadence-list'}
+
+
+class CadenceTable(ListTable):
     """Each row has a ``summary`` (see ``overview.summarise``)."""
+
+    about = 'cadences'
+    place, wait, top = 'cadence-table', 'cadence-progress', 'cadence-number'
 
     selection = tables.CheckBoxColumn(
         accessor='pk',
@@ -86,14 +102,12 @@ class CadenceTable(HTMXTable):
     following = tables.Column('Next', accessor='summary', orderable=False, attrs=cell('Next'))
     counts = tables.Column('Done / failed', accessor='summary', orderable=False, attrs=cell('Done / failed'))
 
-    class Meta(HTMXTable.Meta):
-        """The host's look, with heads and pages that a keyboard reaches."""
+    class Meta(ListTable.Meta):
+        """The columns."""
 
         model = ManagedCadence
         fields = ('selection', 'target', 'strategy', 'facility', 'owner', 'state', 'result', 'following', 'counts')
         sequence = fields
-        template_name = 'tom_cadence/partials/htmx_table.html'
-        attrs = {'class': 'table table-hover table-sm align-middle cadence-list'}
 
     partial_template_name = 'tom_cadence/partials/overview_table.html'
 

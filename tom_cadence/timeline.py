@@ -24,8 +24,9 @@ OBSERVED = '#2F8FD6'
 BANDS = {'u': '#8F5BD6', 'g': '#009E73', 'r': '#D55E00', 'i': '#CC79A7', 'z': '#8C8C8C', 'c': '#3C9DD0', 'o': '#E69F00'}
 OTHER_BANDS = ('#0072B2', '#882255', '#B8A000', '#5B7F95')
 MOST_LANES = 4
-LANE, CURVE, LEGEND = 34, 250, 90
-MARGINS = {'l': 74, 'r': 12, 't': 28, 'b': 50}
+LANE, CURVE = 34, 250
+#: Above the plot the word "now", and above that the buttons of Plotly; below it dates in two lines, the title, and the legend.
+MARGINS = {'l': 74, 'r': 12, 't': 52, 'b': 130}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +147,19 @@ def _layout(lanes: int, has_curve: bool, span: tuple[datetime, datetime], now: d
     height = upper + (CURVE if has_curve else 0)
     share = CURVE / height if has_curve else 0.0
     layout: dict[str, Any] = {
-        'height': height + MARGINS['t'] + MARGINS['b'] + LEGEND,
+        'height': height + MARGINS['t'] + MARGINS['b'],
         'margin': MARGINS,
         'barmode': 'overlay',
         'hovermode': 'closest',
         'showlegend': True,
-        'legend': {'orientation': 'h', 'y': -70 / height, 'yanchor': 'top', 'x': 0},
+        'legend': {'orientation': 'h', 'yref': 'container', 'y': 0.01, 'yanchor': 'bottom', 'x': 0},
         'modebar': {'bgcolor': 'rgba(0,0,0,0)'},
         'paper_bgcolor': 'rgba(0,0,0,0)',
         'plot_bgcolor': 'rgba(0,0,0,0)',
         'xaxis': {
             'type': 'date',
             'range': [_utc(instant) for instant in span],
-            'title': {'text': 'Date (UTC)', 'standoff': 14},
+            'title': {'text': 'Date (UTC)', 'standoff': 8},
             'anchor': 'y2' if has_curve else 'y',
         },
         'yaxis': {

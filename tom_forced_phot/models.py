@@ -88,7 +88,6 @@ class RemoteJob(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
     sent = models.PositiveSmallIntegerField(default=0, help_text='How often the request went out.')
     last_sent = models.DateTimeField(null=True)
-    call_over = models.BooleanField(default=True, help_text='Whether the call that sent it has returned, by success or error.')
     next_step = models.DateTimeField(null=True, db_index=True)
     heard = models.DateTimeField(null=True, help_text='When the service last said something sensible about it.')
     message = models.TextField(blank=True)

@@ -33,7 +33,8 @@ def send(browser: Browser, tom: Tom) -> None:
 
 
 def make_record(tom: Tom, **more: Any) -> Any:
-    """An observation of the past, as the host's own form left it, and a group that holds it."""
+    """An observation of the past, as the host's own form left it, and a group of Vera's that holds it."""
+    from guardian.shortcuts import assign_perm
     from tom_observations.models import ObservationGroup, ObservationRecord
 
     asked = parameters(tom.target, tom.observatory.clock.now()) | more
@@ -42,7 +43,10 @@ def make_record(tom: Tom, **more: Any) -> Any:
         target=tom.target, user=tom.vera, facility=SIMULATED, parameters=asked, observation_id=str(reply['id']), status='COMPLETED'
     )
     tom.observatory.set_state(record.observation_id, 'COMPLETED')
-    ObservationGroup.objects.create(name='First light').observation_records.add(record)
+    group = ObservationGroup.objects.create(name='First light')
+    group.observation_records.add(record)
+    for verb in ('view', 'change', 'delete'):
+        assign_perm(f'tom_observations.{verb}_observationgroup', tom.vera, group)
     return record
 
 
@@ -82,7 +86,7 @@ def test_from_the_tab_of_a_target_and_the_overview_follows_the_nights(vera: Brow
     tom.pass_hours(24)
     vera.press('SN 2011fe', within='#cadence-table')
     vera.find('.cadence-timeline .main-svg')
-    vera.sees('Succeeded COMPLETED', 'Submit')
+    vera.sees('Succeeded COMPLETED', 'Asked')
     assert len(vera.shown('.cadence-observations tbody tr')) == 3
 
 
@@ -105,7 +109,8 @@ def test_from_a_template_for_a_target_that_is_searched_for(vera: Browser, tom: T
 def test_from_a_past_observation_without_its_window(vera: Browser, tom: Tom) -> None:
     record = make_record(tom, filter='g', exposure_time=42.0)
     tom.observatory.advance(hours=30)
-    vera.open(f'/cadences/start/?record={record.pk}')
+    vera.open(f'/observations/{record.pk}/')
+    vera.press('Start a cadence like this')
     vera.sees(f'like observation {record.observation_id} at {SIMULATED}', 'without its window')
     vera.tick(RESUME)
     preview(vera, '24')
@@ -116,8 +121,13 @@ def test_from_a_past_observation_without_its_window(vera: Browser, tom: Tom) -> 
 
 
 def test_for_a_group_that_exists_nothing_is_sent_before_the_first_run(vera: Browser, tom: Tom) -> None:
-    record = make_record(tom)
-    vera.open(f'/cadences/start/?group={record.observationgroup_set.get().pk}')
+    make_record(tom)
+    vera.open('/observations/groups/list/')
+    vera.press('Start a cadence for one of these groups')
+    vera.sees('Or go on with an observation group')
+    vera.fill('Name of a target or of an observation group', 'light')
+    vera.misses('SN 2011fe')
+    vera.press('First light 1 observation')
     vera.sees('For the observation group First light', 'nothing is sent when it starts')
     vera.tick(RESUME)
     vera.fill('Repeat every', '24')

@@ -49,7 +49,10 @@ def test_from_a_record_to_five_targets_and_again(vera: Browser, tom: Tom) -> Non
     vera.driver.back()
     vera.driver.forward()
     vera.open(address)
-    vera.press('Try those that failed again')
+    vera.press('Check those that failed again')
+    vera.sees('4 of 5 booked, 1 ready to be sent', 'This books 1 observation')
+    assert len(tom.booked()) == 5, 'checking must not book'
+    vera.press('Send the remaining 1')
     vera.sees('5 of 5 booked')
     vera.open(address)
     assert Counter(each['target'] for each in tom.booked()[1:]) == Counter(TARGETS)

@@ -1,7 +1,7 @@
 """Who may see and do what, for every URL of the two apps: the table that the permission matrix is tested against.
 
-Answers in the order of ``ROLES``. ``login`` and ``away`` are redirects, to the login and elsewhere. The host makes a redirect to
-the login, with a message, of every 403 outside of /api/: so ``login`` is also what a user gets who may see, but not change.
+Answers in the order of ``ROLES``. ``login`` and ``away`` are redirects, to the login and elsewhere. Who may see, but not change, is
+sent back to what may be seen, with a message: also ``away``, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SEEN = '           404       404      200    200     200   200'
 SEEN_AWAY = '      404       404      away   away    away  away'
 SEEN_BY_MEMBERS = 'login     404      200    200     200   200'
 SEERS_DO = '       login     404      away   away    away  away'
-CHANGED = '        login     404      login    200     200   200'
-CHANGERS_DO = '    login     404      login    away    away  away'
+CHANGED = '        login     404      away     200     200   200'
+CHANGERS_DO = '    login     404      away     away    away  away'
 CHANGERS_ONLY = '  login     404      404    200     200   200'
 CHANGERS_SEND = '  login     404      404    away    away  away'
-OWNED = '          login     404      login    login     200   200'
-OWNERS_DO = '      login     404      login    login     away  away'
+OWNED = '          login     404      away     away      200   200'
+OWNERS_DO = '      login     404      away     away      away  away'
 OWN = '            login     404      404    404     200   200'
 OWN_DO = '         login     404      404    404     away  away'
 NO_SUCH = '        404       404      404    404     404   404'
@@ -147,7 +147,9 @@ BULK = {
     'pause': lambda case: {'action': 'pause', 'selected-row': case.managed.pk},
     'pause at a facility': lambda case: {'action': 'pause-facility', 'facility': SIMULATED},
 }
+RESUME = 'ResumeCadenceAfterFailureStrategy'
 APPLY: Data = lambda case: {**FIELDS, 'name': 'one more', 'for-key': f'k{case.target.pk}', 'for-targets': [case.target.pk]}  # noqa: E731
+APPLY_WITH_CADENCE: Data = lambda case: {**APPLY(case), 'for-strategy': RESUME, 'cadence-cadence_frequency': '24'}  # noqa: E731
 REST: Data = lambda case: {  # noqa: E731
     'facility': SIMULATED,
     'observation_type': 'IMAGING',
@@ -155,6 +157,16 @@ REST: Data = lambda case: {  # noqa: E731
     'name': 'one more',
     'observing_parameters': FIELDS,
 }
+
+
+def _hosts_form(case: Case) -> str:
+    return f'/observations/{quote(SIMULATED)}/create/?target_id={case.target.pk}'
+
+
+def _observation(case: Case) -> dict[str, Any]:
+    asked = {'facility': SIMULATED, 'observation_type': 'IMAGING', 'target_id': case.target.pk}
+    return {**FIELDS, **asked, 'name': 'one more'}
+
 
 RULES: dict[str, list[Rule]] = {
     'list': [
@@ -193,6 +205,19 @@ RULES: dict[str, list[Rule]] = {
         Rule(
             address=lambda case: '/cadences/notices/preference/', get=MEMBERS_CANNOT, post=MEMBERS_DO, changes=LOGGED_IN,
             data=lambda case: {'in_tom': 'on'},
+        ),
+    ],
+    'simulation': [
+        Rule(address=_cadence('simulation/'), get=SEEN),
+        Rule(address=_cadence('simulation/?part=fan&nights=3'), get=SEEN, name='its figure'),
+    ],
+    'simulate': [
+        Rule(address=lambda case: '/cadences/simulate/', get=MEMBERS, post=MEMBERS_CANNOT),
+        Rule(
+            address=lambda case: f'/cadences/simulate/?strategy={RESUME}&cadence_frequency=24&target={case.target.pk}',
+            get=MEMBERS,
+            post=MEMBERS_CANNOT,
+            name='filled in',
         ),
     ],
     'plotly': [Rule(address=lambda case: f'/cadences/plotly-{plotly.__version__}.js', get=ALL)],
@@ -238,7 +263,7 @@ RULES: dict[str, list[Rule]] = {
             changes=SEERS, data=lambda case: FILLED,
         ),
     ],
-    'template-detail': [Rule(address=_template(''), get=SEEN, post=SEEN)],
+    'template-detail': [Rule(address=_template(''), get=SEEN)],
     'template-edit': [
         Rule(address=_template('edit/'), get=OWNED, post=OWNERS_DO, changes=OWNERS, data=lambda case: FILLED),
     ],
@@ -246,6 +271,10 @@ RULES: dict[str, list[Rule]] = {
     'template-delete': [Rule(address=_template('delete/'), get=OWNED, post=OWNERS_DO, changes=OWNERS)],
     'template-apply': [
         Rule(address=_template('apply/'), get=SEEN_BY_MEMBERS, post=SEERS_DO, changes=SEERS, data=APPLY, name='shared'),
+        Rule(
+            address=_template('apply/'), get=SEEN_BY_MEMBERS, post='login 404 200 away away away', changes=CHANGERS,
+            data=APPLY_WITH_CADENCE, name='with a cadence',
+        ),
         Rule(
             address=lambda case: f'/observation-templates/{case.everybodys.pk}/apply/?target={case.target.pk}',
             get=MEMBERS, post='login 200 away away away away', changes=SEERS, data=APPLY, name="everybody's",
@@ -257,15 +286,20 @@ RULES: dict[str, list[Rule]] = {
             address=lambda case: '/observation-templates/cadence/?for-strategy=ResumeCadenceAfterFailureStrategy', get=MEMBERS,
         ),
     ],
-    'template-application': [Rule(address=_application(''), get=OWN, post=OWN)],
+    'template-application': [Rule(address=_application(''), get=OWN)],
     'template-step': STEPS,
     'template-decide': DECISIONS,
     'api/observations/': [
         Rule(
             address=lambda case: '/api/observations/', get=ALL, post='401 400 201 201 201 201', changes=SEERS, data=REST, json=True,
         ),
+        Rule(
+            address=lambda case: '/api/observations/', get=ALL, post='401 400 400 201 201 201', changes=CHANGERS, json=True,
+            data=lambda case: {**REST(case), 'cadence': {'cadence_strategy': RESUME, 'cadence_frequency': 24}},
+            name='with a cadence',
+        ),
     ],
-    'observations/template/list/': [Rule(address=lambda case: '/observations/template/list/', get=ALL_AWAY, post=ALL_AWAY)],
+    'observations/template/list/': [Rule(address=lambda case: '/observations/template/list/', get=ALL_AWAY)],
     'observations/template/<str:facility>/create/': [
         Rule(
             address=lambda case: f'/observations/template/{quote(SIMULATED)}/create/?type=IMAGING', get=MEMBERS, post=MEMBERS_DO,
@@ -273,10 +307,10 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     'observations/template/<int:pk>/update/': [
-        Rule(address=lambda case: f'/observations/template/{case.template.pk}/update/', get=SEEN_AWAY, post=SEEN_AWAY),
+        Rule(address=lambda case: f'/observations/template/{case.template.pk}/update/', get=SEEN_AWAY),
     ],
     'observations/template/<int:pk>/': [
-        Rule(address=lambda case: f'/observations/template/{case.template.pk}/', get=SEEN_AWAY, post=SEEN_AWAY),
+        Rule(address=lambda case: f'/observations/template/{case.template.pk}/', get=SEEN_AWAY),
     ],
     'observations/template/<int:pk>/delete/': [
         Rule(
@@ -284,15 +318,16 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     'observations/<int:pk>/template/': [
-        Rule(address=lambda case: f'/observations/{case.record.pk}/template/', get=ALL_AWAY, post=ALL_AWAY),
+        Rule(address=lambda case: f'/observations/{case.record.pk}/template/', get=ALL_AWAY),
     ],
     'observations/<str:facility>/create/': [
         Rule(
-            address=lambda case: f'/observations/{quote(SIMULATED)}/create/?target_id={case.target.pk}', get=SEEN_BY_MEMBERS,
-            post=SEERS_DO, changes=SEERS,
-            data=lambda case: {
-                **FIELDS, 'name': 'one more', 'facility': SIMULATED, 'observation_type': 'IMAGING', 'target_id': case.target.pk,
-            },
+            address=_hosts_form, get=SEEN_BY_MEMBERS, post=SEERS_DO, changes=SEERS, data=_observation,
+        ),
+        Rule(
+            address=_hosts_form, get=SEEN_BY_MEMBERS, post='login 404 200 away away away', changes=CHANGERS,
+            data=lambda case: {**_observation(case), 'cadence_strategy': RESUME, 'cadence_frequency': '24'},
+            name='with a cadence',
         ),
     ],
     'dataproducts/data/single_target_data_service/<str:service>/query/': [

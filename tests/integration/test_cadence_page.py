@@ -524,3 +524,19 @@ def test_a_request_that_is_being_sent_is_drawn_and_nothing_is_previewed(vera: An
     figure = json.loads(page.find(id='timeline-data').string)
     assert 'Request without a reply' in [trace['name'] for trace in figure['data']]
     assert page.select('.cadence-previews') == []
+
+
+def test_a_lost_reply_is_told_once_and_in_words(vera: Any, observatory: Any, in_doubt: ManagedCadence) -> None:
+    text = vera.get(url(in_doubt)).content.decode()
+    assert '500 Server Error' not in text
+    assert 'for url' not in text
+    assert text.count('It is not known whether') == 1
+    assert 'What came back:' in text
+
+
+def test_decisions_are_told_in_words_of_people(vera: Any, observatory: Any, cadence: ManagedCadence) -> None:
+    run_cadences(now=at(100))
+    text = vera.get(url(cadence)).content.decode()
+    assert '>Submit<' not in text
+    assert '>Wait<' not in text
+    assert '>Waits<' in text or '>Asked<' in text

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from guardian.shortcuts import assign_perm, remove_perm
 
 from tests.conftest import NIGHT
 from tests.integration.matrix_rules import ACTIONS, RULES, SENDING, Rule
@@ -168,8 +169,6 @@ def test_a_search_for_a_private_name_is_answered_like_one_for_nothing(people: Pe
 @pytest.mark.parametrize('only_targets', [False])
 @pytest.mark.parametrize('withheld', ['target', 'group'])
 def test_where_all_permissions_count_one_of_them_is_not_enough(people: People, observatory: Any, withheld: str) -> None:
-    from guardian.shortcuts import remove_perm
-
     case = make_case(people)
     if withheld == 'target':
         remove_perm('tom_targets.view_target', people.viewers, case.target)
@@ -185,8 +184,6 @@ def test_where_all_permissions_count_one_of_them_is_not_enough(people: People, o
 def test_an_owner_who_may_not_see_the_target_any_more_can_stop_the_cadence_but_reads_no_name(
     people: People, observatory: Any
 ) -> None:
-    from guardian.shortcuts import remove_perm
-
     case, owner = make_case(people), people.users['owner']
     for verb in ('view', 'change'):
         remove_perm(f'tom_targets.{verb}_target', owner, case.target)
@@ -199,19 +196,109 @@ def test_an_owner_who_may_not_see_the_target_any_more_can_stop_the_cadence_but_r
     assert case.managed.state == 'paused'
 
 
+PUBLIC = pytest.mark.parametrize('kind', ['OPEN', 'PUBLIC'])
+STEERING = ('pause', 'end', 'run-now', 'edit', 'owner', 'booked', 'send-again')
+
+
 @pytest.mark.parametrize('only_targets', [True])
-@pytest.mark.parametrize(('kind', 'visitor'), [('OPEN', '200'), ('PUBLIC', '404')])
-def test_a_public_target_is_everybodys_as_it_is_in_the_toolkit(people: People, observatory: Any, kind: str, visitor: str) -> None:
+@PUBLIC
+def test_everybody_may_look_at_the_cadence_of_a_public_target_and_nobody_may_touch_it(
+    people: People, observatory: Any, kind: str
+) -> None:
+    case = public(make_case(people), kind)
+    page = f'/cadences/{case.managed.pk}/'
+    assert outcome(people.browser('anonymous').get(page)) == ('200' if kind == 'OPEN' else '404')
+    assert outcome(people.browser('anonymous').post(f'{page}pause/')) == 'login'
+    for role in ('stranger', 'viewer'):
+        browser = people.browser(role)
+        assert outcome(browser.get(page)) == '200'
+        assert outcome(browser.get(f'/targets/{case.target.pk}/update/')) == '200'  # the toolkit's own rule for targets
+        before = snapshot(observatory)
+        for verb in STEERING:
+            answer = browser.post(f'{page}{verb}/', {'cadence_frequency': '1', 'owner': people.users[role].pk})
+            assert answer['Location'] == page, verb
+        browser.post('/cadences/bulk/', {'action': 'pause', 'selected-row': case.managed.pk})
+        browser.post('/cadences/bulk/', {'action': 'pause-facility', 'facility': SIMULATED})
+        assert differences(before, snapshot(observatory)) == []
+        assert f'{page}pause/' not in browser.get(page).content.decode()
+
+
+@pytest.mark.parametrize('only_targets', [True])
+@PUBLIC
+@pytest.mark.parametrize('role', ['changer', 'owner', 'superuser'])
+def test_who_was_given_the_permission_steers_the_cadence_of_a_public_target(
+    people: People, observatory: Any, kind: str, role: str
+) -> None:
+    case = public(make_case(people), kind)
+    assert outcome(people.browser(role).post(f'/cadences/{case.managed.pk}/pause/')) == 'away'
+    case.managed.refresh_from_db()
+    assert case.managed.state == 'paused'
+
+
+@pytest.mark.parametrize('only_targets', [True])
+def test_a_permission_on_one_of_two_targets_is_not_enough(people: People, observatory: Any) -> None:
+    case, other = public(make_case(people), 'PUBLIC'), public(make_case(people), 'PUBLIC')
+    case.group.observation_records.add(other.record)
+    assign_perm('tom_targets.change_target', people.users['stranger'], case.target)
+    browser, page = people.browser('stranger'), f'/cadences/{case.managed.pk}/'
+    browser.post(f'{page}pause/')
+    case.managed.refresh_from_db()
+    assert case.managed.state == 'active'
+    assign_perm('tom_targets.change_target', people.users['stranger'], other.target)
+    browser.post(f'{page}pause/')
+    case.managed.refresh_from_db()
+    assert case.managed.state == 'paused'
+
+
+@pytest.mark.parametrize('only_targets', [True])
+def test_a_permission_to_change_all_targets_counts(people: People, observatory: Any) -> None:
     case = make_case(people)
+    assign_perm('tom_targets.change_target', people.users['stranger'])
+    assign_perm('tom_targets.view_target', people.users['stranger'])
+    people.browser('stranger').post(f'/cadences/{case.managed.pk}/pause/')
+    case.managed.refresh_from_db()
+    assert case.managed.state == 'paused'
+
+
+def public(case: Case, kind: str) -> Case:
     case.target.permissions = kind
     case.target.save()
+    return case
+
+
+@MODES
+def test_who_may_only_look_is_told_so_and_not_sent_to_the_login(people: People, observatory: Any) -> None:
+    case, browser = make_case(people), people.browser('viewer')
     page = f'/cadences/{case.managed.pk}/'
-    assert outcome(people.browser('anonymous').get(page)) == visitor
-    assert outcome(people.browser('anonymous').post(f'{page}pause/')) == 'login'
-    stranger = people.browser('stranger')
-    assert outcome(stranger.get(page)) == '200'
-    assert outcome(stranger.get(f'/targets/{case.target.pk}/update/')) == '200'  # the toolkit's own rule
-    assert outcome(stranger.post(f'{page}pause/')) == 'away'
+    for address, back, said in (
+        (f'{page}edit/', page, 'You may look at this cadence, but not change it.'),
+        (f'/cadences/start/?target={case.target.pk}', f'/targets/{case.target.pk}/', 'but not start a cadence of it.'),
+        (f'/observation-templates/{case.template.pk}/edit/', f'/observation-templates/{case.template.pk}/', 'but not change it.'),
+    ):
+        answer = browser.get(address)
+        assert answer['Location'] == back
+        assert said in browser.get(back).content.decode()
+    assert browser.get(f'{page}now/', headers=HTMX)['HX-Redirect'] == page
+
+
+@MODES
+def test_the_list_finds_no_cadence_by_a_name_that_may_not_be_told(people: People, observatory: Any) -> None:
+    case = make_case(people)
+    for verb in ('view', 'change'):
+        remove_perm(f'tom_targets.{verb}_target', people.users['owner'], case.target)
+    browser = people.browser('owner')
+    for query in ('query', 'target'):
+        assert f'/cadences/{case.managed.pk}/' not in browser.get(f'/cadences/?{query}=hus').content.decode()
+    assert f'/cadences/{case.managed.pk}/' in browser.get(f'/cadences/?query={SIMULATED[:9]}').content.decode()
+
+
+@pytest.mark.parametrize('only_targets', [False])
+def test_the_list_tells_no_number_of_an_observation_that_may_not_be_seen(people: People, observatory: Any) -> None:
+    case = make_case(people)
+    remove_perm('tom_observations.view_observationrecord', people.viewers, case.record)
+    said = people.browser('viewer').get('/cadences/').content.decode()
+    assert 'An observation is booked.' in said
+    assert case.record.observation_id not in said
 
 
 @MODES

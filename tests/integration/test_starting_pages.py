@@ -97,6 +97,9 @@ def browser(client: Client, astronomer: Any) -> Client:
     return client
 
 
+START_AT_GROUPS = '/cadences/start/#start-groups'
+
+
 def test_a_user_is_led_from_the_target_to_a_booked_observation(
     browser: Client, observatory: Any, target: Any, astronomer: Any
 ) -> None:
@@ -220,6 +223,21 @@ def test_a_lost_reply_is_found_again_and_the_cadence_exists(browser: Client, obs
     assert len(bookings(observatory)) == len(records(managed.host)) == 1
 
 
+def test_the_preview_says_how_often_as_the_page_of_the_cadence_does(browser: Client, observatory: Any, target: Any) -> None:
+    seen = go(browser, asked(target)).preview(**{'cadence-cadence_frequency': '72', 'cadence-max_exposure_time': '7200'})
+    assert 'repeat every 3 days, exposure time in all 7200 s' in seen.text
+
+
+def test_a_first_request_in_doubt_leads_to_its_target(browser: Client, observatory: Any, target: Any) -> None:
+    seen = go(browser, asked(target, PLAIN)).preview()
+    observatory.fault('submit', 'reset-after')
+    page = seen.press('Start')['Location']
+    assert f'href="/targets/{target.pk}/"' in browser.get(page).content.decode()
+    private(target)
+    for address in (page, '/cadences/'):
+        assert target.name not in browser.get(address).content.decode().replace('messages', '')
+
+
 def test_a_lost_reply_of_a_facility_that_cannot_be_asked_needs_attention(browser: Client, observatory: Any, target: Any) -> None:
     seen = go(browser, asked(target, PLAIN)).preview()
     observatory.fault('submit', 'reset-after')
@@ -305,6 +323,36 @@ def test_a_cadence_for_a_group_adopts_its_observations_and_sends_nothing(
     assert len(bookings(observatory)) == 1
     observatory.set_state(records(managed.host)[0].observation_id, 'COMPLETED')
     assert [line.decision for line in run_cadences(now=at(5)).lines] == ['submit']
+
+
+def test_the_start_page_offers_the_users_groups_that_have_no_cadence(
+    browser: Client, client: Client, observatory: Any, astronomer: Any, target: Any
+) -> None:
+    from django.contrib.auth.models import User
+    from guardian.shortcuts import assign_perm
+
+    busy, free, foreign = (make(astronomer, target, observation_id=f'g{number}').observation_group for number in range(3))
+    DynamicCadence.objects.exclude(observation_group=busy).delete()
+    for group, name in ((busy, 'Busy nights'), (free, 'Free nights'), (foreign, 'Nights of others')):
+        group.name = name
+        group.save()
+    for group in (busy, free):
+        for verb in ('view', 'change'):
+            assign_perm(f'tom_observations.{verb}_observationgroup', astronomer, group)
+    text = browser.get('/cadences/start/').content.decode()
+    assert f'/cadences/start/?group={free.pk}' in text
+    assert 'Free nights' in text
+    assert 'Busy nights' not in text
+    assert 'Nights of others' not in text
+    assert 'Free nights' not in browser.get('/cadences/start/?q=zzz').content.decode()
+    assert 'Free nights' in browser.get('/cadences/start/?q=free', headers={'HX-Target': 'start-targets'}).content.decode()
+    assert f'{START_AT_GROUPS}"' in browser.get('/observations/groups/list/').content.decode()
+    target.permissions = 'PRIVATE'
+    target.save()
+    member = User.objects.create_user('member')
+    assign_perm('tom_observations.view_observationgroup', member, free)
+    client.force_login(member)
+    assert 'Free nights' not in client.get('/cadences/start/').content.decode()
 
 
 def test_a_group_that_has_a_cadence_is_said_before_the_start(browser: Client, observatory: Any, make_cadence: Any) -> None:

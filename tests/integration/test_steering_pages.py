@@ -8,6 +8,7 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from guardian.shortcuts import assign_perm
 from tom_targets.models import Target
 
 from tests.conftest import NIGHT, at
@@ -212,8 +213,9 @@ def test_everything_at_a_facility_is_paused_after_a_question(vera: Any, observat
 
 
 def test_pausing_many_needs_few_statements_and_tells_each_other_owner_once(
-    vera: Any, observatory: Any, ada: Any, target: Any, mailoutbox: Any
+    vera: Any, observatory: Any, ada: Any, astronomer: Any, target: Any, mailoutbox: Any
 ) -> None:
+    assign_perm('tom_targets.change_target', astronomer, target)
     for _ in range(12):
         make(ada, target)
     with CaptureQueriesContext(connection) as few:

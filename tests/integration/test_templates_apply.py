@@ -167,9 +167,59 @@ def test_a_refusal_concerns_its_target_alone_and_can_be_repeated(
     assert states(application) == ['accepted', 'refused', 'accepted', 'accepted', 'accepted']
     assert 'Simulated observatory refused the observation' in page
     press(client, application, 'recheck')
+    page = press(client, application, 'check', 'send', 'send')
+    assert len(bookings(observatory)) == 4, 'checking again must not book'
+    assert 'Send the remaining 1' in page
     run(client, application)
     assert len(bookings(observatory)) == 5
-    assert ObservationGroup.objects.get().observation_records.count() == 5
+    group = ObservationGroup.objects.get()
+    assert group.observation_records.count() == 5
+    assert f'/cadences/start/?group={group.pk}' in press(client, application, 'send')
+
+
+def test_taking_a_target_in_again_books_nothing_by_itself(
+    client: Any, observatory: Any, astronomer: Any, template: Any, targets: Any
+) -> None:
+    client.force_login(astronomer)
+    application = fill_in(client, template, targets[:2])
+    press(client, application, 'check')
+    left = application.tasks.order_by('pk').last()
+    decide(client, application, left, 'leave-out')
+    run(client, application)
+    decide(client, application, left, 'include')
+    press(client, application, 'check', 'send')
+    assert states(application) == ['accepted', 'ready']
+    assert len(bookings(observatory)) == 1
+
+
+def test_a_cadence_needs_more_than_an_observation(
+    client: Any, observatory: Any, astronomer: Any, template: Any, targets: Any
+) -> None:
+    mine, other = targets[:2]
+    Target.objects.filter(pk=other.pk).update(permissions='PRIVATE')
+    assign_perm('tom_targets.view_target', astronomer, other)
+    client.force_login(astronomer)
+    strategy = {'for-strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence-cadence_frequency': '24'}
+    page = fill_in(client, template, [mine, other], **strategy).content.decode()
+    assert f'not start a cadence of them: {other.name}.' in page
+    assert 'Repeat every' in page, 'what was filled in stays'
+    once = fill_in(client, template, [other])
+    run(client, once)
+    assert states(once) == ['accepted']
+
+
+def test_a_permission_that_was_taken_away_meanwhile_counts(
+    client: Any, observatory: Any, astronomer: Any, template: Any, targets: Any
+) -> None:
+    client.force_login(astronomer)
+    strategy = {'for-strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence-cadence_frequency': '24'}
+    application = fill_in(client, template, targets[:1], **strategy)
+    press(client, application, 'check')
+    Target.objects.filter(pk=targets[0].pk).update(permissions='PRIVATE')
+    assign_perm('tom_targets.view_target', astronomer, targets[0])
+    run(client, application)
+    assert states(application) == ['invalid']
+    assert bookings(observatory) == []
 
 
 @pytest.mark.parametrize('kind', ['500-after', 'reset-after', 'malformed-after', 'hang-after'])

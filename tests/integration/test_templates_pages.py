@@ -187,7 +187,7 @@ def test_somebody_elses_template_is_not_found(client: Any, observatory: Any, ast
     url = f'{LIST}{make(owner=astronomer).pk}/{verb}'
     client.force_login(stranger)
     assert client.get(url).status_code in (404, 405)
-    assert client.post(url, FILLED).status_code == 404
+    assert client.post(url, FILLED).status_code == (404 if verb else 405)
     assert ObservationTemplate.objects.get().name == 'Deep r'
 
 
@@ -203,7 +203,7 @@ def test_a_member_of_the_group_may_use_it_but_not_change_it(
     assert client.get(f'{LIST}{template.pk}/apply/').status_code == 200
     response = client.post(f'{LIST}{template.pk}/{verb}', FILLED)
     assert response.status_code == 302
-    assert response.url.startswith('/accounts/login/')
+    assert response.url == f'{LIST}{template.pk}/'
     assert ObservationTemplate.objects.filter(pk=template.pk, parameters__filter='r').exists()
 
 

@@ -168,6 +168,35 @@ def test_a_long_text_of_many_lines_becomes_one_short_line() -> None:
     assert len(text) <= 500
 
 
+ON_A_PAGE = {
+    'HTTP 500': 'HTTP 500 (No)',
+    'refused': 'nobody answers at 127.0.0.1',
+    'DNS': 'nobody answers at nowhere.invalid',
+    'reset': 'the connection broke off',
+    'read timeout': 'no answer came in time',
+    'cut reply': 'the connection broke off',
+    'not JSON': 'its answer is not JSON',
+}
+
+
+@pytest.mark.parametrize('kind', WIRE)
+def test_no_address_and_no_object_of_a_client_is_told(kind: str) -> None:
+    for stage in (Stage.SEND, Stage.STATUS):
+        text = str(classify(error_of(kind), stage, PLAIN))
+        assert ON_A_PAGE.get(kind, '') in text
+        for raw in ('http://127', 'url', 'HTTPConnection', '0x', 'Errno', 'line 1 column'):
+            assert raw not in text
+
+
+def test_what_follows_the_question_mark_of_an_address_is_not_told() -> None:
+    said = 'GET https://portal.example/api/?id=7&name=SN failed'
+    assert redact(said) == 'GET https://portal.example/api/ failed'
+
+
+def test_a_facility_that_names_itself_is_named_once() -> None:
+    assert str(classify(ValidationError('OCS: too late'), Stage.SEND, FACILITIES['OCS'])) == 'OCS refused the observation: too late'
+
+
 def test_all_messages_of_a_refusal_are_kept() -> None:
     assert readable(ValidationError({'start': ['too late'], 'end': ['too early']})) == 'too late; too early'
 

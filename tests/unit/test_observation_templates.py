@@ -83,6 +83,12 @@ def test_everything_of_a_record_is_kept_but_target_window_and_identifiers() -> N
     assert kept == {'name': '{target} r', 'filter': 'r', 'exposure_time': 60.0, 'dither': False}
 
 
+def test_what_a_cadence_left_in_an_observation_is_kept_only_where_the_form_asks_it() -> None:
+    kept = {'filter': 'r', 'cadence_frequency': 24}
+    assert core.without_cadence(kept, ['filter']) == {'filter': 'r'}
+    assert core.without_cadence(kept, ['filter', 'cadence_frequency']) == kept
+
+
 def test_the_name_of_the_target_is_taken_out_whatever_its_case_but_not_out_of_other_words() -> None:
     given = {'name': 'sn 2011FE and SN 2011fex, M1'}
     assert core.from_record(given, ['SN 2011fe', 'M1'], WINDOW) == {'name': '{target} and SN 2011fex, {target}'}

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from json import JSONDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -21,6 +23,7 @@ SECRET = re.compile(
     r'(?i)([\w-]*(?:token|api[-_]?key|authorization|password|passwd|secret))\b'
     r'(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
 )
+QUERY = re.compile(r'(?<=://)([^\s?\'"<>]*)\?[^\s\'"<>)]*')
 URL_PASSWORD = re.compile(r'(?<=://)[^/\s:@]*:[^/\s@]+(?=@)')
 
 
@@ -38,7 +41,7 @@ def classify(error: BaseException, stage: Stage, facility: Any) -> CadenceError:
     if isinstance(error, CadenceError):
         return error
     name = getattr(facility, 'name', str(facility))
-    text = readable(error)
+    text = readable(error).removeprefix(f'{name}: ')  # the toolkit's own facilities begin with their name
     if _is_credentials(error):
         return Credentials(f'{name} does not accept the credentials: {text}')
     if isinstance(error, ImproperlyConfigured):
@@ -97,11 +100,30 @@ def _is_credentials(error: BaseException) -> bool:
 
 def readable(error: BaseException) -> str:
     """The error as one short line without secrets: its kind where it has no text."""
-    text = '; '.join(error.messages) if isinstance(error, ValidationError) else str(error)
+    text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or str(error)
     text = ' '.join(text.split())
     return redact(text)[:500] if text else type(error).__name__
 
 
+def _in_words(error: BaseException) -> str:
+    """What went wrong on the way, without the address and the objects that a client's own text names; empty for other errors."""
+    response = getattr(error, 'response', None)
+    if isinstance(error, requests.HTTPError) and response is not None and response.status_code:
+        return f'HTTP {response.status_code}{f" ({response.reason})" if response.reason else ""}'
+    host = urlsplit(str(getattr(getattr(error, 'request', None), 'url', '') or '')).hostname or ''
+    if isinstance(error, requests.exceptions.ConnectTimeout) or (host and never_arrived(error)):
+        return f'nobody answers at {host}' if host else 'nobody answers at its address'
+    if isinstance(error, requests.Timeout):
+        return 'no answer came in time'
+    if isinstance(error, requests.exceptions.SSLError):
+        return 'its certificate was not accepted'
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or (host and isinstance(error, requests.ConnectionError)):
+        return 'the connection broke off'
+    if isinstance(error, JSONDecodeError):
+        return 'its answer is not JSON'
+    return error.strerror if isinstance(error, ConnectionError) and error.strerror else ''
+
+
 def redact(text: str) -> str:
-    """The text with what looks like a key, token or password taken out."""
-    return SECRET.sub(r'\1\2…', URL_PASSWORD.sub('…', text))
+    """The text with what looks like a key, token or password taken out, and what follows the ? of an address."""
+    return SECRET.sub(r'\1\2…', QUERY.sub(r'\1', URL_PASSWORD.sub('…', text)))

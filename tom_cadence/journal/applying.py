@@ -94,9 +94,12 @@ def hold(application: TemplateApplication, message: str) -> None:
     until_written(lambda: TemplateApplication.objects.filter(pk=application.pk).update(confirmed=None, message=message))
 
 
-def resume_checks(application: TemplateApplication) -> None:
-    """Forget why it was held, so that targets are checked again; nothing is sent before it is confirmed."""
-    TemplateApplication.objects.filter(pk=application.pk, confirmed=None).update(message='')
+def check_again(application: TemplateApplication, which: Sequence[TemplateTask]) -> None:
+    """Have these checked again. Whoever presses "check" sends nothing: what is ready then waits for a confirmation of its own."""
+    with transaction.atomic():
+        TemplateApplication.objects.filter(pk=application.pk).update(confirmed=None, message='')
+        for task in which:
+            set_aside(task, State.NEW)
 
 
 def begin(task: TemplateTask, token: str, kept: Mapping[str, Any], now: datetime) -> bool:

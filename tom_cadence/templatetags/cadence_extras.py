@@ -58,7 +58,7 @@ def when(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
     seconds = (utc - conf.utc_now()).total_seconds()
     distance = f'in {span(seconds)}' if seconds >= 0 else f'{span(-seconds)} ago'
     return format_html(
-        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary">({})</small>',
+        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
         utc.isoformat(timespec='seconds'),
         utc.strftime('%Y-%m-%d %H:%M'),
         distance,

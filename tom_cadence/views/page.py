@@ -9,7 +9,6 @@ from typing import Any
 import plotly
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -25,6 +24,7 @@ from tom_cadence.views.page_actions import VERBS, Done, act
 from tom_cadence.views.page_context import context_of
 from tom_cadence.views.page_data import Cadence, export_rows
 from tom_cadence.views.page_words import in_future
+from tom_cadence.views.refusals import NotYours, told
 
 
 def _visible(request: HttpRequest, pk: int) -> ManagedCadence:
@@ -35,7 +35,7 @@ def _visible(request: HttpRequest, pk: int) -> ManagedCadence:
 def _changeable(request: HttpRequest, pk: int) -> ManagedCadence:
     managed = _visible(request, pk)
     if not may_change(request.user, managed):
-        raise PermissionDenied('You may look at this cadence, but not change it.')
+        raise NotYours('You may look at this cadence, but not change it.', reverse('cadences:page', args=[pk]))
     return managed
 
 
@@ -58,6 +58,7 @@ def _show(request: HttpRequest, managed: ManagedCadence, done: Done) -> HttpResp
 
 @transaction.non_atomic_requests
 @require_POST
+@told
 def action(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """One button: do it, and show the page as it is afterwards."""
     if verb not in VERBS:
@@ -81,6 +82,7 @@ def _answer(request: HttpRequest, pk: int, done: Done) -> HttpResponse:
 
 @transaction.non_atomic_requests
 @require_http_methods(['GET', 'POST'])
+@told
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form of its parameters and limits."""
     if not request.user.is_authenticated:
@@ -92,6 +94,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @transaction.non_atomic_requests
 @require_GET
+@told
 def now(request: HttpRequest, pk: int) -> HttpResponse:
     """What would happen now: a rehearsal that asks the facility for states, writes no row and sends nothing."""
     if not request.user.is_authenticated:

@@ -55,13 +55,36 @@ def context_of(cadence: Cadence, request: HttpRequest, done: Done) -> dict[str, 
 def _runs(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
     number = cadence.managed.runs.count()
     runs = cadence.runs(UNFOLDED if unfolded else FOLDED)
-    return {'runs': [_run(run) for run in runs], 'runs_in_all': number, 'runs_unfolded': unfolded}
+    shown = _merged([_run(run) for run in runs])
+    return {'runs': shown, 'runs_left': number - len(runs), 'runs_in_all': number, 'runs_unfolded': unfolded}
+
+
+def _merged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Problems that say the same in the same minute as one line: an error, and that nobody knows what became of the request."""
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        newer = kept[-1] if kept else line
+        together = newer is not line and newer['decision'] == line['decision'] == 'error'
+        if not together or (newer['first'] - line['last']).total_seconds() > 60:
+            kept.append(line)
+        elif newer['reason'] == line['reason']:
+            newer['first'], newer['count'] = line['first'], newer['count'] + line['count']
+        elif newer['reason'].startswith(IN_DOUBT) and line['reason'].startswith(IN_DOUBT) and ': ' in line['reason']:
+            newer['reason'] += f' What came back: {line["reason"].partition(": ")[2].rstrip(".")}.'
+        else:
+            kept.append(line)
+    return kept
+
+
+#: A decision as a person would say it; the others have words of their own.
+WORDS = {'submit': 'Asked', 'wait': 'Waits', 'stop': 'Ended'}
+IN_DOUBT = 'It is not known whether '
 
 
 def _run(run: CadenceRun) -> dict[str, Any]:
     return {
         'decision': run.decision,
-        'word': run.get_decision_display(),
+        'word': WORDS.get(run.decision) or run.get_decision_display(),
         'reason': plain(run.reason),
         'first': run.first,
         'last': run.last,

@@ -74,13 +74,18 @@ class Cadence:
     @cached_property
     def targets(self) -> list[Any]:
         """The targets that this user may see."""
-        wanted = {row.target for row in self.looked.rows}
+        wanted: set[Any] = {row.target for row in self.looked.rows} or {self._asked_for}
         return list(visible_targets(self.user).filter(pk__in=wanted).order_by('name').distinct())
+
+    @property
+    def _asked_for(self) -> int | None:
+        """The target of a first request without a reply: there is no observation yet that would name it."""
+        return self.open_request.target_id if self.open_request is not None else None
 
     @cached_property
     def target_name(self) -> str:
         """What the cadence observes, in words; a target that the user may not see has no name."""
-        if not self.looked.rows:
+        if not self.looked.rows and not self._asked_for:
             named = self.managed.target_name and (self.user.is_superuser or self.managed.owner_id == self.user.pk)
             return self.managed.target_name if named else 'a target without observations'
         if not self.targets:
@@ -122,10 +127,10 @@ class Cadence:
         """These observations with the address of the facility's own page of each."""
         return [replace(each, url=self._url(each)) for each in observations]
 
-    def _url(self, observation: Observation) -> str:
+    def _url(self, each: Observation) -> str:
         try:
-            gateway = self.facilities.gateway(observation.facility, self.managed.owner)
-            url = str(gateway.facility.get_observation_url(observation.observation_id) or '')
+            facility = self.facilities.gateway(each.facility, self.managed.owner).facility
+            url = str(facility.get_observation_url(each.observation_id) or '')
         except Exception:  # a facility class is the site's code, and a link is not worth an error
             return ''
         return url if url.startswith(('https://', 'http://', '/')) else ''
@@ -185,7 +190,7 @@ class Cadence:
         number = rows.count() if len(found) == MOST_POINTS else len(found)
         units = [unit for *_, unit in found]
         unit = max(set(units), key=units.count) if units else ''
-        return [_point(row) for row in found if row[-1] == unit and _is_point(row)], unit, number
+        return [_point(row) for row in found if row[-1] == unit and (row[1], row[3]) != (None, None)], unit, number
 
     @cached_property
     def timeline(self) -> dict[str, Any] | None:
@@ -240,10 +245,6 @@ def _bar(observation: Observation) -> Bar:
         raise ValueError('An observation without a window has no bar.')
     label = f'Observation {observation.observation_id}'
     return Bar(kind=observation.outcome, start=window.start, end=window.end, label=label, observed=observation.observed)
-
-
-def _is_point(row: Sequence[Any]) -> bool:
-    return row[1] is not None or row[3] is not None
 
 
 def _point(row: Sequence[Any]) -> Point:

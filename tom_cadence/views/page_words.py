@@ -9,6 +9,7 @@ from typing import Any
 from tom_cadence import conf, registry
 from tom_cadence.facilities.exposure import exposure_seconds
 from tom_cadence.history import Outcome
+from tom_cadence.observation_templates import in_words
 from tom_cadence.parameters import OWN_FIELDS, Parameters
 from tom_cadence.runner.report import Line
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy
@@ -110,7 +111,8 @@ def _others(cadence: Cadence) -> list[Said]:
 
 
 def plain(text: str) -> str:
-    """A reason without the names of classes."""
+    """A reason without the names of classes, and without what a facility's answer has for machines."""
+    text = in_words(text)
     for name, strategy in registry.strategies().items():
         text = text.replace(name, str(getattr(strategy, 'name', '') or 'of this TOM'))
     return text.replace('cadence_frequency', 'repeat interval').replace('update_observation_payload', 'its own changes')

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import Http404
 from tom_observations.views import ObservationCreateView
 
-from tom_cadence.permissions import visible_targets
+from tom_cadence.permissions import startable_targets, visible_targets
 from tom_cadence.starting import problem_with
 
 
@@ -31,6 +31,8 @@ class CheckedObservationCreateView(ObservationCreateView):
         strategy = form.cleaned_data.get('cadence_strategy')
         if strategy:
             problem = problem_with(strategy, form.cleaned_data)
+            if not startable_targets(self.request.user).filter(pk=self.get_target_id()).exists():
+                problem = 'You may look at this target, but not start a cadence of it.'
             if 'name' not in form.cleaned_data:
                 problem = problem or 'This form has no name for the observation group: a cadence cannot be started with it.'
             if problem:

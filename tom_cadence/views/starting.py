@@ -22,9 +22,11 @@ from django.views.decorators.http import require_http_methods
 from tom_cadence import begin, conf
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, asking
+from tom_cadence.foresee import foresee, foresee_group
 from tom_cadence.journal.templates import count_use
 from tom_cadence.observation_templates import words
 from tom_cadence.views import starting_check, starting_forms, starting_source
+from tom_cadence.views.refusals import told
 from tom_cadence.views.starting_errors import spread
 from tom_cadence.views.starting_source import Source
 from tom_cadence.windows import UTC
@@ -37,6 +39,7 @@ NUMBER = re.compile(r'[\w-]{16,64}\Z')
 @login_required
 @non_atomic_requests
 @require_http_methods(['GET', 'HEAD', 'POST'])
+@told
 def start(request: Any) -> HttpResponse:
     """The page; posted, it starts the cadence that was previewed, once."""
     page = Page(request)
@@ -47,6 +50,7 @@ def start(request: Any) -> HttpResponse:
 
 @login_required
 @require_http_methods(['GET', 'HEAD', 'POST'])
+@told
 def preview(request: Any) -> HttpResponse:
     """Check what was filled in, and show what would happen; nothing is sent."""
     page = Page(request)
@@ -94,7 +98,7 @@ class Page:
 
     def show_targets(self) -> HttpResponse:
         """Targets by a part of their name."""
-        return self._render('tom_cadence/partials/start_targets.html', {'targets': self._targets(), **self._words()})
+        return self._render('tom_cadence/partials/start_targets.html', {**self._offered(), **self._words()})
 
     def show_choices(self) -> HttpResponse:
         """What was chosen so far, and the forms once enough was."""
@@ -114,7 +118,7 @@ class Page:
             return self.show(made)
         shown = {
             'window': ready.prepared.window,
-            'foreseen': begin.foresee(ready, self.now),
+            'foreseen': foresee(ready, self.now),
             'warnings': starting_check.warnings(self.user, ready, self.now),
             'asked': words(ready.prepared.parameters, self.gateway.keywords),
             'accepted': starting_check.accepted_words(self.gateway, made),
@@ -127,7 +131,7 @@ class Page:
         parameters = starting_check.cadence_parameters(made, self.source.strategy, self.source.group) if made else None
         if made is None or parameters is None:
             return self.show(made)
-        foreseen = begin.foresee_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
+        foreseen = foresee_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
         warnings = starting_check.group_warnings(self.user, self.source.group)
         return self.show(made, foreseen=foreseen, warnings=warnings, **self._confirmation())
 
@@ -185,8 +189,11 @@ class Page:
         messages.add_message(self.request, level, text)
         return redirect('cadences:page', pk=managed.pk)
 
-    def _targets(self) -> list[Any]:
-        return starting_source.find_targets(self.user, self.request.GET.get('q', '').strip())
+    def _offered(self) -> dict[str, Any]:
+        """Targets, and unless a template was chosen observation groups, by what was typed."""
+        typed = self.request.GET.get('q', '').strip()
+        groups = [] if self.source.template else starting_source.find_groups(self.user, typed)
+        return {'targets': starting_source.find_targets(self.user, typed), 'groups': groups}
 
     def _words(self) -> dict[str, Any]:
         return {'q': self.request.GET.get('q', ''), 'source': self.source, 'now': self.now}
@@ -201,7 +208,7 @@ class Page:
             'cards': starting_forms.cards(),
             'facilities': starting_forms.choices(self.gateways),
             'what': source.what if self.gateway else '',
-            'targets': None if source.target or source.group else self._targets(),
+            **({'targets': None} if source.target or source.group else self._offered()),
             'is_complete': self.is_complete,
             'start_url': source.address('start'),
             'preview_url': source.address('start-preview'),

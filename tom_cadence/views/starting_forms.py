@@ -18,12 +18,14 @@ from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, asking, ocs
 from tom_cadence.observation_templates import filling, from_record
 from tom_cadence.strategies.base import CadenceStrategy
+from tom_cadence.views.page_words import hours
 from tom_cadence.views.starting_source import BETWEEN, Source
 from tom_cadence.windows import Window, read_instant, write_instant
 
 PREFIX = 'cadence'
 SHARED = ('cadence_strategy', 'cadence_frequency')
 """Fields that the toolkit's sequence forms ask by themselves: answered by the strategy's form."""
+IN_HOURS = ('cadence_frequency', 'retry_backoff')
 WINDOW = timedelta(days=1)
 
 
@@ -114,9 +116,9 @@ class Forms:
 
     @property
     def chosen(self) -> list[tuple[str, str, str]]:
-        """What the strategy's form was filled in with: label, value, help."""
+        """What the strategy's form was filled in with: label, value, help; lengths of time in words."""
         fields = [field for field in self.strategy.visible_fields() if field.field.required or _is_set(field)]
-        return [(str(field.label), _shown(field), str(field.help_text)) for field in fields]
+        return [(str(field.label), *_said(field)) for field in fields]
 
     @property
     def hidden_errors(self) -> list[str]:
@@ -129,6 +131,16 @@ def _is_set(field: Any) -> bool:
     choices = getattr(field.field, 'choices', None)
     first = str(next(iter(choices))[0]) if choices else ''
     return bool(field.data) and str(field.data) != first
+
+
+def _said(field: Any) -> tuple[str, str]:
+    try:
+        number = float(field.data)
+    except (TypeError, ValueError):
+        return _shown(field), str(field.help_text)
+    if field.name in IN_HOURS:
+        return hours(number), ''
+    return (f'{number:g} s', '') if field.name == 'max_exposure_time' else (_shown(field), '')
 
 
 def _shown(field: Any) -> str:
@@ -165,7 +177,7 @@ def empty_forms(source: Source, gateway: Gateway | None, now: datetime) -> Forms
             form_class = gateway.facility.get_form(source.kind)
             values = _initial(source, gateway, form_class, now)
             made.facility = form_class(initial=values, facility=gateway.facility)
-        made.window = window_form(gateway, made.facility, initial=_window(source, gateway, now))
+        made.window = window_form(gateway, made.facility, initial=first_window(gateway, now))
         _prepare(source, made)
     return made
 
@@ -255,10 +267,10 @@ def _initial(source: Source, gateway: Gateway, form_class: Any, now: datetime) -
     if source.template is not None:
         kept['template_name'] = source.template.name  # by this the toolkit's portal forms know a template's parameters
     shared = {key: value for key, value in kept.items() if not key.startswith('cadence_')}
-    return {'name': source.target.name, **shared, **_window(source, gateway, now, empty.fields), **known}
+    return {'name': source.target.name, **shared, **first_window(gateway, now, empty.fields), **known}
 
 
-def _window(source: Source, gateway: Gateway, now: datetime, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def first_window(gateway: Gateway, now: datetime, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A window from the next full hour on, each end in the shape that its field takes."""
     start = now.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     ends = dict(zip(gateway.keywords, (start, start + WINDOW), strict=True))

@@ -8,17 +8,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import Http404
 from django.urls import reverse
 from guardian.shortcuts import get_objects_for_user
 from tom_observations.models import ObservationGroup, ObservationRecord
 from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import registry
-from tom_cadence.permissions import visible_records, visible_targets, visible_templates
+from tom_cadence.permissions import startable_targets, visible_records, visible_targets, visible_templates
+from tom_cadence.views.refusals import NotYours
 
 NAMES = ('target', 'template', 'record', 'group', 'what', 'strategy')
 BETWEEN = '|'
@@ -66,7 +65,7 @@ class Source:
 
 
 def read(user: Any, query: Mapping[str, str]) -> Source:
-    """What the address names. Http404 for what may not be seen, PermissionDenied for what may not be changed."""
+    """What the address names. Http404 for what may not be seen, NotYours for what may not be changed."""
     source = Source(user=user, chosen={name: query.get(name, '') for name in NAMES})
     if query.get('group'):
         source.group = _group(user, query['group'])
@@ -82,7 +81,7 @@ def read(user: Any, query: Mapping[str, str]) -> Source:
     if query.get('target') and not source.group:
         source.target = _one(visible_targets(user), query['target'])
     if source.target is not None:
-        check_targets(user, Target.objects.filter(pk=source.target.pk))
+        check_targets(user, Target.objects.filter(pk=source.target.pk), source.target.get_absolute_url())
     if query.get('what') and not source.group:
         source.facility, _, source.kind = query['what'].partition(BETWEEN)
     if query.get('strategy') in registry.strategies():
@@ -111,16 +110,17 @@ def _group(user: Any, pk: str) -> ObservationGroup:
     targets = Target.objects.filter(pk__in=records.values('target'))
     if records.exclude(target__in=visible_targets(user).values('pk')).exists() or not records.exists():
         raise Http404('There is no such group here, or it holds no observation.')
-    check_targets(user, targets)
+    check_targets(user, targets, reverse('cadences:start'))
     if not changed.filter(pk=group.pk).exists():
-        raise PermissionDenied
+        raise NotYours('You may look at this observation group, but not change it.', reverse('cadences:start'))
     return group
 
 
-def check_targets(user: Any, targets: Any) -> None:
-    """PermissionDenied where one of these targets may not be changed by this user."""
-    if targets.exclude(pk__in=targets_for_user(user, targets, 'change_target').values('pk')).exists():
-        raise PermissionDenied
+def check_targets(user: Any, targets: Any, address: str) -> None:
+    """NotYours, to be told at ``address``, where this user may not start a cadence for one of these targets."""
+    found = targets.exclude(pk__in=startable_targets(user).values('pk')).first()
+    if found is not None:
+        raise NotYours(f'You may look at {found.name}, but not start a cadence of it.', address)
 
 
 def _kind_of(template: Any) -> str:
@@ -130,7 +130,20 @@ def _kind_of(template: Any) -> str:
 
 def find_targets(user: Any, words: str, most: int = 12) -> list[Any]:
     """Targets this user may start a cadence for, by a part of their name; the newest where nothing was asked for."""
-    rows = targets_for_user(user, Target.objects.all(), 'change_target')
+    rows = startable_targets(user)
     named = rows.filter(Q(name__icontains=words) | Q(aliases__name__icontains=words)) if words else rows
     pks = named.order_by().values('pk')
     return list(Target.objects.filter(pk__in=pks).order_by('-created')[:most])
+
+
+def find_groups(user: Any, words: str, most: int = 12) -> list[Any]:
+    """Observation groups of this user that have observations and no cadence yet, by a part of their name; the newest first.
+
+    A group of several targets needs the permission on all of them, as ``_group`` asks for it.
+    """
+    verb = 'view' if settings.TARGET_PERMISSIONS_ONLY else 'change'
+    rows = get_objects_for_user(user, f'tom_observations.{verb}_observationgroup', ObservationGroup)
+    inside = ObservationRecord.objects.filter(observationgroup=OuterRef('pk'))
+    fitting = Q(Exists(inside)) & ~Q(Exists(inside.exclude(target__in=startable_targets(user).values('pk'))))
+    found = rows.filter(fitting, dynamiccadence=None, name__icontains=words)
+    return list(found.annotate(number=Count('observation_records')).order_by('-created', '-pk')[:most])

@@ -6,11 +6,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django_filters.views import FilterView
 from tom_common.htmx_table import HTMXTableViewMixin
 from tom_observations.models import ObservationTemplate
@@ -19,10 +18,11 @@ from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import asking
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import TemplateApplication, TemplateCard
-from tom_cadence.observation_templates import from_record, is_kept, words
+from tom_cadence.observation_templates import from_record, is_kept, without_cadence, words
 from tom_cadence.permissions import changeable_templates, visible_records, visible_templates
 from tom_cadence.views import templates_apply as applying
 from tom_cadence.views import templates_edit as editing
+from tom_cadence.views.refusals import NotYours, told
 from tom_cadence.views.templates_table import TemplateFilter, TemplateTable, listed
 
 
@@ -58,13 +58,14 @@ def seen(request: HttpRequest, pk: int) -> ObservationTemplate:
 
 
 def changed(request: HttpRequest, pk: int) -> ObservationTemplate:
-    """A template that this user may change; 403 for one that may only be seen."""
+    """A template that this user may change; NotYours for one that may only be seen."""
     template = seen(request, pk)
     if not changeable_templates(request.user).filter(pk=pk).exists():
-        raise PermissionDenied
+        raise NotYours('You may use this template, but not change it.', reverse('cadences:template-detail', args=[pk]))
     return template
 
 
+@require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One template in words, and where it was used."""
     template = seen(request, pk)
@@ -113,10 +114,12 @@ def create_from_record(request: HttpRequest, pk: int) -> HttpResponse:
     page = editing.open_page(request, record.facility, initial, {}, kind=str(given.get('observation_type') or '') or None)
     if page.form is not None and page.kind == editing.OWN and 'type' not in request.GET:
         return redirect(f'{request.path}?type={next(kind for kind, _ in page.kinds if kind != editing.OWN)}')
+    initial = without_cadence(initial, page.form.fields if page.form is not None else ())
     return _form(request, page, initial, 'New template from an observation', record=record)
 
 
 @login_required
+@told
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a template; nobody's becomes the user's."""
     template = changed(request, pk)
@@ -153,6 +156,7 @@ def duplicate(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
+@told
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a template, after a confirmation."""
     template = changed(request, pk)
@@ -164,6 +168,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect('cadences:template-list')
 
 
+@require_safe
 def host_list(request: HttpRequest) -> HttpResponse:
     """The host's address of the list leads here."""
     query = request.META.get('QUERY_STRING', '')
@@ -179,11 +184,13 @@ def host_create(request: HttpRequest, facility: str) -> HttpResponseBase:
     return login_required(ObservationTemplateCreateView.as_view())(request, facility=facility)
 
 
+@require_safe
 def host_update(request: HttpRequest, pk: int) -> HttpResponse:
     """The host's address of one template leads here."""
     return HttpResponseRedirect(reverse('cadences:template-detail', args=[seen(request, pk).pk]))
 
 
+@require_safe
 def host_record(request: HttpRequest, pk: int) -> HttpResponse:
     """From the page of an observation record to a template of it."""
     return redirect('cadences:template-from-record', pk=pk)

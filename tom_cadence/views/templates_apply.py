@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 from tom_observations.models import ObservationTemplate
 
 from tom_cadence import apply as core
@@ -23,6 +23,7 @@ from tom_cadence.observation_templates import PLACE, filling
 from tom_cadence.permissions import visible_targets, visible_templates
 from tom_cadence.starting import problem_with
 from tom_cadence.views import templates_edit as editing
+from tom_cadence.views.starting_forms import first_window
 from tom_cadence.views.templates_forms import ForForm, strategy_form
 from tom_cadence.views.templates_progress import progress
 from tom_cadence.views.templates_show import drop, drop_unmentioned, say_utc
@@ -73,7 +74,11 @@ def _filled_in(template: ObservationTemplate, gateway: Gateway, kind: str) -> An
     if 'template_name' in given and not given.get('observation_type'):
         initial['template_name'] = template.name
     form = asking.empty_form(gateway, kind, initial)
-    form.initial = {**form.initial, **filling(form.initial, form.fields)}
+    form.initial = {
+        **first_window(gateway, conf.utc_now(), form.fields),
+        **form.initial,
+        **filling(form.initial, form.fields),
+    }
     if 'name' in form.fields and not form.initial.get('name'):
         form.initial['name'] = PLACE
     return _shown(form, gateway)
@@ -170,6 +175,7 @@ def own_application(request: HttpRequest, pk: int) -> TemplateApplication:
     return get_object_or_404(rows if request.user.is_superuser else rows.filter(owner=request.user.pk), pk=pk)
 
 
+@require_safe
 @login_required
 def application(request: HttpRequest, pk: int) -> HttpResponse:
     """How far it is, and what became of each target."""
@@ -196,9 +202,7 @@ def step(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         elif verb == 'hold':
             applying.hold(found, 'You stopped it.')
         elif verb == 'recheck':
-            for task in found.tasks.filter(state__in=(State.INVALID, State.REFUSED)):
-                applying.set_aside(task, State.NEW)
-            applying.resume_checks(found)
+            applying.check_again(found, list(found.tasks.filter(state__in=(State.INVALID, State.REFUSED))))
         else:
             raise Http404
     except CadenceError as error:
@@ -222,7 +226,7 @@ def decide(request: HttpRequest, pk: int, task: int, verb: str) -> HttpResponse:
         elif verb == 'leave-out':
             applying.set_aside(row, State.LEFT_OUT)
         elif verb == 'include':
-            applying.set_aside(row, State.NEW)
+            applying.check_again(found, [row])
         else:
             raise Http404
     except CadenceError as error:

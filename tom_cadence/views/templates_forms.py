@@ -12,7 +12,7 @@ from guardian.shortcuts import get_objects_for_user
 from tom_targets.models import TargetList
 
 from tom_cadence import registry
-from tom_cadence.permissions import visible_targets
+from tom_cadence.permissions import startable_targets, visible_targets
 
 MOST_TARGETS = 1000
 
@@ -62,9 +62,7 @@ class ForForm(forms.Form):
         widget=forms.Textarea(attrs={'rows': 3}),
         help_text='One a line.',
     )
-    strategy = forms.ChoiceField(
-        required=False, label='Repeat', help_text='Each target gets a cadence of its own, started by this observation.'
-    )
+    strategy = forms.ChoiceField(required=False, label='Repeat')
     groups = forms.ModelMultipleChoiceField(
         Group.objects.none(),
         required=False,
@@ -116,7 +114,17 @@ class ForForm(forms.Form):
             raise forms.ValidationError('Choose at least one target: search for it, choose a target list, or write names.')
         if len(self.chosen) > MOST_TARGETS:
             raise forms.ValidationError(f'These are {len(self.chosen)} targets; at most {MOST_TARGETS} can be done at once.')
+        if cleaned.get('strategy'):
+            self._may_start(cleaned['strategy'])
         return cleaned
+
+    def _may_start(self, strategy: str) -> None:
+        """A cadence needs more than an observation: say of which targets it may not be started."""
+        mine = set(startable_targets(self.user).filter(pk__in=[each.pk for each in self.chosen]).values_list('pk', flat=True))
+        names = ', '.join(each.name for each in self.chosen if each.pk not in mine)
+        if names:
+            self.add_error('strategy', f'You may look at these targets, but not start a cadence of them: {names}.')
+            self.cleaned_data['strategy'] = strategy  # so that its parameters are shown again
 
 
 def strategy_choices() -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters
 import django_tables2 as tables
@@ -11,22 +11,18 @@ from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
-from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
+from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 from tom_observations.models import ObservationTemplate
 
 from tom_cadence.observation_templates import words
 from tom_cadence.permissions import changeable_templates, visible_templates
+from tom_cadence.tables import ListTable, cell
 
 SHOWN = 5
 PARTIALS = 'tom_cadence/partials/template_'
 HERE = {'hx-target': '#template-table', 'hx-push-url': 'true', 'hx-indicator': '#template-wait'}
 INSTANT = {**htmx_attributes_instant, **HERE}
 DELAYED = {**htmx_attributes_delayed, **HERE}
-
-
-def cell(label: str) -> dict[str, Any]:
-    """What a narrow screen writes before the value, where there is no room for a head."""
-    return {'td': {'data-label': label}}
 
 
 def listed(user: Any) -> QuerySet[ObservationTemplate]:
@@ -40,8 +36,11 @@ def listed(user: Any) -> QuerySet[ObservationTemplate]:
     ).order_by('name', 'pk')
 
 
-class TemplateTable(HTMXTable):
+class TemplateTable(ListTable):
     """One line a template."""
+
+    about = 'observation templates'
+    place, wait, top = 'template-table', 'template-wait', 'filter-form'
 
     name = tables.TemplateColumn(template_name=f'{PARTIALS}name.html', order_by=('name',), attrs=cell('Name'))
     facility = tables.Column(attrs=cell('Facility'))
@@ -55,13 +54,11 @@ class TemplateTable(HTMXTable):
     )
     actions = tables.TemplateColumn(template_name=f'{PARTIALS}actions.html', orderable=False, verbose_name='', attrs=cell(''))
 
-    class Meta(HTMXTable.Meta):
+    class Meta(ListTable.Meta):
         """Columns, and what to say where there is none."""
 
         model = ObservationTemplate
         fields = ('name', 'facility', 'owner', 'fields_set', 'used', 'modified', 'actions')
-        template_name = 'tom_cadence/partials/template_grid.html'
-        attrs: ClassVar[dict[str, str]] = {'class': 'table table-hover table-sm align-middle cadence-list'}
 
     selection = None
     partial_template_name = 'tom_cadence/partials/template_table.html'

@@ -97,7 +97,6 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')),
                 ('sent', models.PositiveSmallIntegerField(default=0, help_text='How often the request went out.')),
                 ('last_sent', models.DateTimeField(null=True)),
-                ('call_over', models.BooleanField(default=True, help_text='Whether the call that sent it has returned, by success or error.')),
                 ('next_step', models.DateTimeField(db_index=True, null=True)),
                 ('message', models.TextField(blank=True)),
                 ('heard', models.DateTimeField(help_text='When the service last said something sensible about it.', null=True)),

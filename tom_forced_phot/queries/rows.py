@@ -119,9 +119,8 @@ def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta, most:
             soonest = again if soonest is None else min(soonest, again)
         plain.setdefault(_key(progress), []).append(index)
     again = soonest or now + pause
-    for key, indexes in plain.items():
+    for indexes in plain.values():
         _apply_one(job, indexes, answer.parts[indexes[0]], now, again)
-        del key
     return again
 
 

@@ -94,7 +94,6 @@ def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | No
         state=JobState.SUBMITTING,
         sent=1,
         last_sent=now,
-        call_over=False,
         claim=1,
         claim_until=now + conf.seconds('CLAIM_TIME'),
         next_step=now + conf.seconds('CLAIM_TIME'),
@@ -162,7 +161,7 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
 def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> None:
     text = f'The request could not be made ({type(error).__name__}).'
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         if len(row.positions) == 1:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
         else:
@@ -190,7 +189,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
     """Write a reply that says the job is there; also a late one, whoever holds the claim by now: it is never dropped."""
     least, most = service.look_again
     with transaction.atomic():
-        fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'call_over': True, 'heard': now}
+        fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'heard': now}
         open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
         if not open_rows.update(state=JobState.OPEN, claim_until=None, **fields):
             return
@@ -225,7 +224,7 @@ def _tries(row: RemoteJob) -> int:
 def _mark_uncertain(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, text: str, now: datetime) -> None:
     soon = now + timedelta(seconds=min(15.0, service.settle_time))
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, message=text, call_over=True, next_step=soon)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, message=text, next_step=soon)
         message = f'{text} It is looked up before it is sent again.'
         rows.wait(row.queries.all(), soon, message)
     reach(Point.UNCERTAIN)
@@ -233,7 +232,7 @@ def _mark_uncertain(row: RemoteJob, claim: Claim, service: ForcedPhotometryServi
 
 def _put_back(row: RemoteJob, claim: Claim, now: datetime, wait: timedelta, text: str, *, failed: bool) -> None:
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         rows.unbind(row, now + wait, text, failed=failed)
 
 
@@ -241,7 +240,7 @@ def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error
     """Those that were refused fail; the others go out anew, alone where nobody said which ones are wrong."""
     secret, text = service.secrets(), http.told(error, service.secrets())
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         for index, reason in error.refused.items():
             rows.end(row.queries.filter(index=index), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused')
         rows.unbind(row, now, text, failed=False, alone=not error.refused)
@@ -249,7 +248,7 @@ def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error
 
 def _fail(row: RemoteJob, claim: Claim, now: datetime, text: str, problem: str) -> None:
     with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, call_over=True, next_step=None)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         rows.end(row.queries.all(), QueryState.FAILED, now, text, problem)
 
 
@@ -258,7 +257,7 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
     now = clock()
     if row.state == JobState.SUBMITTING:
         # its sender is dead: the claim ran out. Until now the call may have been on its way.
-        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, call_over=True, next_step=now)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, next_step=now)
         reach(Point.UNCERTAIN)
         return now
     answer = Answer()
@@ -329,7 +328,7 @@ def _send_again(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, 
     except Throttled as error:
         return _wait(row, claim, now + timedelta(seconds=error.seconds), str(error))
     changed = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=JobState.UNCERTAIN).update(
-        state=JobState.SUBMITTING, sent=row.sent + 1, last_sent=now, call_over=False, next_step=now + conf.seconds('CLAIM_TIME')
+        state=JobState.SUBMITTING, sent=row.sent + 1, last_sent=now, next_step=now + conf.seconds('CLAIM_TIME')
     )
     if changed:
         row.refresh_from_db()

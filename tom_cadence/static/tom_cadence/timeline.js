@@ -3,6 +3,10 @@
 (function () {
   'use strict';
 
+  function isNarrow(place) {
+    return place.clientWidth < 600;
+  }
+
   function draw(place) {
     const source = document.getElementById(place.dataset.figure);
     if (!source || !window.Plotly) return;
@@ -10,7 +14,8 @@
     const colour = getComputedStyle(place).color;
     const grid = 'rgba(128,128,128,0.35)';
     const layout = figure.layout;
-    const narrow = place.clientWidth < 600;
+    const narrow = isNarrow(place);
+    place.dataset.narrow = narrow;
     layout.font = {color: colour, size: narrow ? 11 : 13};
     for (const name of ['xaxis', 'yaxis', 'yaxis2']) {
       if (layout[name]) Object.assign(layout[name], {color: colour, gridcolor: grid, linecolor: grid, tickfont: {color: colour}});
@@ -18,7 +23,11 @@
     for (const shape of layout.shapes || []) shape.line.color = colour;
     layout.modebar.color = colour;
     layout.modebar.activecolor = colour;
-    if (narrow) layout.height += 90;
+    if (narrow) { // the legend takes more lines, and there are no buttons above
+      layout.height += 70;
+      layout.margin.b += 90;
+      layout.margin.t -= 20;
+    }
     window.Plotly.newPlot(place, figure.data, layout, {responsive: true, displaylogo: false, displayModeBar: narrow ? false : 'hover'});
   }
 
@@ -29,6 +38,12 @@
   }
 
   document.addEventListener('DOMContentLoaded', drawAll);
+  // A telephone that is turned: the layout of the other width does not fit.
+  window.addEventListener('resize', function () {
+    document.querySelectorAll('.cadence-timeline.js-plotly-plot').forEach(function (place) {
+      if (String(isNarrow(place)) !== place.dataset.narrow) draw(place);
+    });
+  });
   document.addEventListener('htmx:afterSettle', function () {
     drawAll();
     const wrong = document.querySelector('#cadence .is-invalid');

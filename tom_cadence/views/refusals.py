@@ -1,0 +1,39 @@
+"""Refusals that the user reads.
+
+The host makes of every 403 a redirect to the login, with a sentence of its own (``Raise403Middleware``): a user who is logged in
+would be asked to log in, and never told what is missing. So who may look, but not change, is sent back to what may be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+
+class NotYours(PermissionDenied):
+    """The user may look at it, but not do this; ``address`` is where the sentence is shown."""
+
+    def __init__(self, text: str, address: str) -> None:
+        """Keep both."""
+        super().__init__(text)
+        self.address = address
+
+
+def told(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view; where it raises NotYours, its sentence as a message on the page that the user may see."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except NotYours as error:
+            messages.error(request, str(error))
+            return redirect(error.address)
+
+    return wrapped
