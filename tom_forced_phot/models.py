@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from tom_common.encryption import EncryptedModelField
 
 from tom_forced_phot.states import JobState, QueryState
 
@@ -80,7 +81,7 @@ class RemoteJob(models.Model):
 
     service = models.CharField(max_length=50)
     mark = models.CharField(max_length=40, unique=True, help_text='By it a job is found again whose reply was lost.')
-    credential = models.CharField(max_length=50, default='site')
+    credential = models.CharField(max_length=50, default='site', help_text="Whose account it is: 'site', or 'user:' and the id.")
     positions = models.JSONField(default=list, help_text='What was asked, in order: the index names the query.')
     parameters = models.JSONField(default=dict)
     state = models.CharField(max_length=12, choices=_choices(JobState), default=JobState.SUBMITTING)
@@ -137,6 +138,14 @@ class PhotometryQuery(models.Model):
     to_clean = models.BooleanField(default=False, help_text='Whether the finished job is still to be deleted at the service.')
     created = models.DateTimeField()
     closed = models.DateTimeField(null=True)
+    announcement = models.ForeignKey(
+        'PhotometryAnnouncement',
+        null=True,
+        on_delete=models.PROTECT,
+        related_name='queries',
+        editable=False,
+        help_text='With which its end was announced; what is closed and has none is still to be announced.',
+    )
 
     class Meta:
         ordering = ('-pk',)
@@ -148,6 +157,10 @@ class PhotometryQuery(models.Model):
         indexes = (
             models.Index(fields=['state', 'service', 'next_step'], name='forced_phot_query_due'),
             models.Index(fields=['target', 'service'], name='forced_phot_query_target'),
+            models.Index(fields=['service', 'closed'], name='forced_phot_query_closed'),
+            models.Index(
+                fields=['closed'], condition=Q(closed__isnull=False, announcement=None), name='forced_phot_query_to_announce'
+            ),
         )
 
     def __str__(self) -> str:
@@ -157,6 +170,22 @@ class PhotometryQuery(models.Model):
     def counts(self) -> dict[str, int]:
         """What the result brought."""
         return {name: getattr(self, name) for name in ('rows', 'new', 'updated', 'unchanged', 'rejected')}
+
+
+class ServiceCredential(models.Model):
+    """One credential of one user at a service, encrypted by the host; loading ``value`` fails where the key was changed."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='+')
+    service = models.CharField(max_length=50)
+    key = models.CharField(max_length=50, help_text="As in the service's settings, for example 'api_key'.")
+    value = EncryptedModelField()
+    changed = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['user', 'service', 'key'], name='forced_phot_one_credential'),)
+
+    def __str__(self) -> str:
+        return f'{self.service} {self.key} of user {self.user_id}'
 
 
 class ServiceBudget(models.Model):
@@ -179,3 +208,50 @@ class WorkerSign(models.Model):
 
     def __str__(self) -> str:
         return f'{self.kind} at {self.seen}'
+
+
+class PhotometryAnnouncement(models.Model):
+    """One announcing of queries that ended; each query belongs to one at the most, so that nothing is told twice."""
+
+    made = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f'Announced on {self.made:%Y-%m-%d %H:%M} UTC'
+
+
+class PhotometryNotice(models.Model):
+    """What one user is told by one announcement, in the TOM and by mail."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='+')
+    announcement = models.ForeignKey(PhotometryAnnouncement, on_delete=models.CASCADE, related_name='notices')
+    query = models.ForeignKey(PhotometryQuery, null=True, on_delete=models.SET_NULL, related_name='+', help_text='Where it is one.')
+    text = models.TextField()
+    body = models.TextField(blank=True, help_text='Of the mail.')
+    bad = models.BooleanField(default=False, help_text='Whether something failed.')
+    in_tom = models.BooleanField(default=True)
+    created = models.DateTimeField()
+    read = models.DateTimeField(null=True)
+    mail_due = models.BooleanField(default=False)
+    mail_tries = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['user', 'announcement'], name='forced_phot_one_notice'),)
+        indexes = (
+            models.Index(fields=['user', 'read'], name='forced_phot_notice_unread'),
+            models.Index(fields=['created'], condition=Q(mail_due=True), name='forced_phot_notice_mail'),
+        )
+
+    def __str__(self) -> str:
+        return f'For {self.user}: {self.text}'
+
+
+class PhotometryNoticePreference(models.Model):
+    """What a user wants to be told about forced photometry, and how."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='+')
+    in_tom = models.BooleanField('Show a message in the TOM', default=True)
+    by_mail = models.BooleanField('Send an e-mail', default=True)
+    failures_only = models.BooleanField('Only when something failed', default=False)
+
+    def __str__(self) -> str:
+        return f'Notices of {self.user}'

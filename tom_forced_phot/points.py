@@ -29,6 +29,7 @@ class Point(str, Enum):
     POINTS_WRITTEN = 'points-written'
     INGESTED = 'ingested'
     CLEANED = 'cleaned'
+    ANNOUNCING = 'announcing'
 
 
 on_reach: Callable[[Point], None] | None = None

@@ -75,6 +75,11 @@ def service(name: str) -> ForcedPhotometryService:
     raise Refused(' '.join([f'{name!r} is not in {SETTING} (there: {known}).', *bad.values()]))
 
 
+def broken() -> dict[str, str]:
+    """Entries of the settings that cannot be loaded, by their key, and why."""
+    return dict(_loaded()[1])
+
+
 def config_of(which: type[ForcedPhotometryService]) -> Mapping[str, Any]:
     """The settings of a service, by its class."""
     for entry in configured().values():

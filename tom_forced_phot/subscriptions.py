@@ -18,6 +18,7 @@ from tom_forced_phot import conf, queries, registry
 from tom_forced_phot.dates import mjd_of
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
+from tom_forced_phot.permissions import askable_targets
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.states import QueryState
 
@@ -113,13 +114,23 @@ def _note(
     elif reasons:
         _failed(subscription, text)
     elif not waiting:
-        rows.update(reason='There is no target in its list.')
+        rows.update(reason=_no_target(subscription))
 
 
 def _targets(subscription: PhotometrySubscription) -> Iterable[Any]:
+    """Those about which its owner may ask: a list may hold targets of other people. One of the command has no owner."""
+    owner = subscription.owner
+    allowed = Target.objects.all() if owner is None else askable_targets(owner)
     if subscription.target_list is not None:
-        return Target.objects.filter(pk__in=subscription.target_list.targets.values('pk')).order_by('pk')
-    return Target.objects.filter(pk=subscription.target_id)
+        return allowed.filter(pk__in=subscription.target_list.targets.values('pk')).order_by('pk')
+    return allowed.filter(pk=subscription.target_id)
+
+
+def _no_target(subscription: PhotometrySubscription) -> str:
+    if subscription.target_list is not None and not subscription.target_list.targets.exists():
+        return 'There is no target in its list.'
+    what = 'its target' if subscription.target_list is None else 'any target of its list'
+    return f'{subscription.owner} may not ask about {what}.'
 
 
 def _cleaned(subscription: PhotometrySubscription, target: Any, now: datetime, full: bool) -> dict[str, Any]:
@@ -194,3 +205,39 @@ def _pause(subscription: PhotometrySubscription, reason: str) -> None:
         reason,
         extra={'event': 'subscription_paused', 'subscription': subscription.pk},
     )
+
+
+def make(now: datetime, **fields: Any) -> PhotometrySubscription:
+    """A new one, whose first round is due at once."""
+    rows = PhotometrySubscription.objects
+    return rows.create(next_round=now, **fields)
+
+
+def change(pk: int, now: datetime, **fields: Any) -> bool:
+    """What a person edited; the next round comes when it would with the new interval. Whether it is still there."""
+    rows = PhotometrySubscription.objects.filter(pk=pk)
+    with transaction.atomic():
+        changed = rows.update(**fields)
+        if changed and 'interval_hours' in fields:
+            last = rows.get().last_round
+            rows.update(next_round=now if last is None else max(now, last + timedelta(hours=fields['interval_hours'])))
+    return bool(changed)
+
+
+def pause(pk: int, user: Any) -> bool:
+    """Ask nothing more until it is resumed; what is on its way still comes."""
+    rows = PhotometrySubscription.objects.filter(pk=pk, active=True)
+    return bool(rows.update(active=False, reason=f'Paused by {user}.'))
+
+
+def resume(pk: int, now: datetime) -> bool:
+    """Go on; what failed before counts no more."""
+    rows = PhotometrySubscription.objects.filter(pk=pk, active=False)
+    rows = rows.filter(Q(until=None) | Q(until__gt=now))
+    return bool(rows.update(active=True, reason='', failures=0, next_round=now))
+
+
+def remove(pk: int) -> bool:
+    """Delete it; its queries and points stay."""
+    rows = PhotometrySubscription.objects.filter(pk=pk)
+    return bool(rows.delete()[0])

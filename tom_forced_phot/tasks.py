@@ -37,6 +37,8 @@ def _advance(pk: int) -> None:
         done = queries.advance(pk)
     except PhotometryQuery.DoesNotExist:
         return
+    if not done.state.is_open:
+        queries.announce(conf.utc_now())
     if done.again is None:
         return
     now = conf.utc_now()

@@ -48,7 +48,7 @@ def test_the_button_and_the_form_are_there(client: Any, atlas: Any, target: Any,
     client.force_login(astronomer)
     page = client.get(reverse('tom_targets:detail', kwargs={'pk': target.pk}))
     assert address() in page.content.decode()
-    form = client.get(f'{address()}?target_id={target.pk}').content.decode()
+    form = client.get(f'{address()}?target_id={target.pk}', follow=True).content.decode()
     assert 'MJD such as 60316.5' in form
     assert target.name in form
 

@@ -142,7 +142,7 @@ def test_a_worker_does_the_same(ask: Any, lantern: Tiny, messages: Messages) -> 
 def test_without_workers_the_web_request_does_it(client: Any, lantern: Tiny, target: Any, astronomer: Any) -> None:
     client.force_login(astronomer)
     address = reverse('tom_dataproducts:single-target-data-service-query', kwargs={'service': 'Lantern'})
-    page = client.get(f'{address}?target_id={target.pk}').content.decode()
+    page = client.get(f'{address}?target_id={target.pk}', follow=True).content.decode()
     assert 'From (MJD)' in page
     assert 'lantern.example.org/help' in page
     answer = client.post(address, {'service': 'Lantern', 'target_id': target.pk, 'min_date_mjd': '61300'})

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import tom_common.encryption
 import tom_forced_phot.states
 from django.conf import settings
 from django.db import migrations, models
@@ -27,6 +28,20 @@ class Migration(migrations.Migration):
                 ('used', models.PositiveIntegerField(default=0)),
                 ('quiet_until', models.DateTimeField(null=True)),
             ],
+        ),
+        migrations.CreateModel(
+            name='ServiceCredential',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('service', models.CharField(max_length=50)),
+                ('key', models.CharField(help_text="As in the service's settings, for example 'api_key'.", max_length=50)),
+                ('value', tom_common.encryption.EncryptedModelField(editable=True)),
+                ('changed', models.DateTimeField()),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('user', 'service', 'key'), name='forced_phot_one_credential')],
+            },
         ),
         migrations.CreateModel(
             name='WorkerSign',
@@ -89,7 +104,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('service', models.CharField(max_length=50)),
                 ('mark', models.CharField(help_text='By it a job is found again whose reply was lost.', max_length=40, unique=True)),
-                ('credential', models.CharField(default='site', max_length=50)),
+                ('credential', models.CharField(default='site', help_text="Whose account it is: 'site', or 'user:' and the id.", max_length=50)),
                 ('positions', models.JSONField(default=list, help_text='What was asked, in order: the index names the query.')),
                 ('parameters', models.JSONField(default=dict)),
                 ('state', models.CharField(choices=[('submitting', 'Being sent'), ('uncertain', 'Reply lost'), ('open', 'At the service'), ('closed', 'Closed')], default=tom_forced_phot.states.JobState['SUBMITTING'], max_length=12)),

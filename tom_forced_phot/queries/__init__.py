@@ -1,10 +1,12 @@
 """Questions to services, from asking to points; the only writer of queries and jobs."""
 
 from tom_forced_phot.queries.advance import Next, advance
+from tom_forced_phot.queries.announcing import announce, mark_read, prefer, preference_of, wish_of
 from tom_forced_phot.queries.asking import Asked, Declined, ask, ask_many
 from tom_forced_phot.queries.background import enqueue, has_workers, start
 from tom_forced_phot.queries.cancelling import cancel, retry
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
+from tom_forced_phot.queries.looking import look_now
 
 __all__ = [
     'Asked',
@@ -12,6 +14,7 @@ __all__ = [
     'Next',
     'Report',
     'advance',
+    'announce',
     'ask',
     'ask_many',
     'cancel',
@@ -21,9 +24,14 @@ __all__ = [
     'expect',
     'has_workers',
     'is_expected',
+    'look_now',
+    'mark_read',
     'overdue',
+    'prefer',
+    'preference_of',
     'retry',
     'run',
     'sign',
     'start',
+    'wish_of',
 ]

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from tom_forced_phot import conf, http, registry
 from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused, Throttled
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import fetching, own, rows, sending, watching
+from tom_forced_phot.queries import accounts, ending, fetching, own, rows, sending, watching
+from tom_forced_phot.queries.accounts import NoAccount
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Secrets
 from tom_forced_phot.states import JobState, QueryState, Step, next_step, pause
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
         clock = lambda: instant  # noqa: E731
     query = _get(pk)
     state = QueryState(query.state)
-    if query.next_step is None or (query.next_step > clock() and not _overdue(query, clock())):
+    if query.next_step is None or query.next_step > clock():
         return Next(state, _when(query, clock()), worked=False)
     if not state.is_open and not query.to_clean:
         return Next(state, None, worked=False)
@@ -58,6 +58,8 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
         again = _step(query, service, clock)
     except (LostClaim, _Busy):
         return Next(state, clock() + BUSY, worked=False)
+    except NoAccount as error:
+        again = ending.without_account(query, error, clock())
     except ForcedPhotometryError as error:
         again = _unforeseen(query, error, clock())
     except Exception as error:
@@ -81,12 +83,9 @@ def _when(query: PhotometryQuery, now: datetime) -> datetime | None:
     return min(query.next_step, now + BEING_SENT) if sending_now and query.next_step is not None else query.next_step
 
 
-def _overdue(query: PhotometryQuery, now: datetime) -> bool:
-    return bool(query.deadline and now >= query.deadline and query.state in (QueryState.SUBMITTED, QueryState.RUNNING))
-
-
 def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock) -> datetime | None:
     now = clock()
+    service = accounts.of_query(service, query)
     if not QueryState(query.state).is_open:
         if query.job is not None and query.job.state in (JobState.SUBMITTING, JobState.UNCERTAIN):
             return _with_job(query, query.job, Step.LOOK_UP, service, clock)  # closed while its reply was on the way
@@ -96,7 +95,7 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
     if service.does_all_itself():
         return own.run(query, _claimed(query, now), service, clock)
     if step is Step.GIVE_UP:
-        _give_up(query, service, now)
+        ending.give_up(query, service, now)
         return None
     if step is Step.FETCH:
         return fetching.fetch(query, _claimed(query, now), service, clock)
@@ -108,12 +107,10 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
 
 
 def _deadline(query: PhotometryQuery) -> datetime | None:
-    """The deadline, if it counts: only where sending was tried, and the service was asked once more after it."""
+    """The deadline, if it counts: only where sending was tried; a job at the service gets a last look first (``give_up_late``)."""
     if query.job is None:
         return query.deadline if query.attempts else None
-    looked = query.job.state != JobState.OPEN or query.job.attempts > 0
-    heard = query.job.heard is not None and query.deadline is not None and query.job.heard >= query.deadline
-    return query.deadline if looked or heard else None
+    return query.deadline if query.job.state in (JobState.SUBMITTING, JobState.UNCERTAIN) else None
 
 
 def _claimed(query: PhotometryQuery, now: datetime) -> rows.Claim:
@@ -139,7 +136,9 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
     try:
         if step is Step.LOOK_UP:
             return sending.look_up(job, claim, service, clock)
-        return watching.poll(job, claim, service, clock)
+        again = watching.poll(job, claim, service, clock)
+        ending.give_up_late(job, service, clock())
+        return again
     except LostClaim:
         raise
     except ForcedPhotometryError as error:
@@ -151,15 +150,6 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
     except Exception:
         rows.release_job(claim)
         raise
-
-
-def _give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> None:
-    waited = now - query.created
-    text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
-    if query.message and query.state == QueryState.QUEUED:
-        text += f' Last: {query.message}'
-    rows.end(PhotometryQuery.objects.filter(pk=query.pk), QueryState.FAILED, now, text, 'Deadline')
-    rows.tidy_later(query.pk, now)
 
 
 def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
@@ -182,7 +172,7 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
         if isinstance(error, ForcedPhotometryError)
         else f'An error nobody foresaw: {type(error).__name__}: {str(error)[:200]}'
     )
-    text = http.redacted(text, _secrets(query))
+    text = http.redacted(text, accounts.secrets_of(query))
     if not QueryState(query.state).is_open:  # tidying up at the service is a courtesy
         mine.update(to_clean=False, next_step=None, claim_until=None)
         return None
@@ -196,10 +186,3 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
     until = now + pause(query.attempts + 1)
     rows.wait(mine, until, text, failed=True)
     return until
-
-
-def _secrets(query: PhotometryQuery) -> Secrets:
-    try:
-        return registry.service(query.service).secrets()
-    except Exception:  # the site's own class; what it raised is the error that is being told
-        return Secrets()

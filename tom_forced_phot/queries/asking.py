@@ -16,11 +16,12 @@ from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_forced_phot import conf, registry
-from tom_forced_phot.exceptions import Credentials, Refused
+from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.ingest.files import points_of
 from tom_forced_phot.models import IngestedFile, PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.points import Point, reach
+from tom_forced_phot.queries import accounts
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Position
 from tom_forced_phot.states import QueryState
@@ -82,13 +83,14 @@ def _ask(
     subscription: PhotometrySubscription | None,
 ) -> Asked:
     position = position_of(target)
-    _check(service, position, parameters, now)
+    asked_by = user if user is not None and user.is_authenticated else None
+    _check(service, position, parameters, asked_by, now)
     _check_path(service, target)
     question = _digest([service.name, target.pk, position.as_json(), parameters])
     query = PhotometryQuery(
         service=service.name,
         target_id=target.pk,
-        asked_by=user if user is not None and user.is_authenticated else None,
+        asked_by=asked_by,
         subscription=subscription,
         parameters=parameters,
         question=question,
@@ -149,18 +151,15 @@ def _parameters(service: ForcedPhotometryService, cleaned: Mapping[str, Any], no
     return service.parameters(cleaned, now)
 
 
-def _check(service: ForcedPhotometryService, position: Position, parameters: Mapping[str, Any], now: datetime) -> None:
+def _check(
+    service: ForcedPhotometryService, position: Position, parameters: Mapping[str, Any], asked_by: Any, now: datetime
+) -> None:
     """Everything that is wrong before the service is asked."""
     known = getattr(settings, 'DATA_PRODUCT_TYPES', {})
     kind = service.get_data_product_type()
     if kind not in known and not service.does_all_itself():
         raise Refused(f'DATA_PRODUCT_TYPES in the settings lacks {kind!r}: the result could not be kept.')
-    missing = service.missing_credentials()
-    if missing:
-        raise Credentials(
-            f'{service.name} needs {" and ".join(missing)}: set it in {registry.SETTING}, or in the environment as '
-            f'{" and ".join(service.credentials[key] for key in missing)}.'
-        )
+    accounts.choose(service, None if asked_by is None else asked_by.pk)
     if not service.does_all_itself():
         reason = service.objection(position, parameters, now)
         if reason:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.queries.announcing import announce
 from tom_forced_phot.queries.drive import drive
 from tom_forced_phot.states import QueryState
 
@@ -49,6 +50,7 @@ def start(pks: list[int], clock: Callable[[], datetime] = conf.utc_now, wait: An
     if transaction.get_connection().in_atomic_block or len(pks) != 1:
         return f'Asked. {CARRIES_ON}' if pks else ''
     done = drive(pks[0], conf.get('SYNCHRONOUS_TIME'), clock, **({'wait': wait} if wait else {}))
+    announce(clock(), mail=False)
     query = PhotometryQuery.objects.get(pk=pks[0])
     if done.state.is_open:
         return f'{QueryState(query.state).words}: {query.message} {CARRIES_ON}'

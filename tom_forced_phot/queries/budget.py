@@ -1,4 +1,8 @@
-"""A budget for each service, shared by all workers and machines through the database."""
+"""A budget for each service, shared by all workers and machines through the database.
+
+Also where users have accounts of their own: ATLAS counts requests by account, ZTF's limits are not published in detail. What all
+accounts of this TOM send together stays below what one may send, and a service that wants to be left alone is left alone by all.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery, WorkerSign
 from tom_forced_phot.queries.advance import Next, advance
+from tom_forced_phot.queries.announcing import announce
 from tom_forced_phot.states import QueryState
 
 ROUNDS = 200
@@ -58,8 +59,7 @@ def due(now: datetime, service: str | None = None, pks: Iterable[int] | None = N
     """Queries that want a step now, those that wait longest first."""
     wanted = Q(state__in=QueryState.open_values()) | Q(to_clean=True)
     free = Q(claim_until=None) | Q(claim_until__lte=now)
-    late = Q(next_step__lte=now) | Q(deadline__lte=now, state__in=QueryState.open_values())
-    rows = PhotometryQuery.objects.filter(wanted, free, late).exclude(next_step=None)
+    rows = PhotometryQuery.objects.filter(wanted, free, next_step__lte=now)
     if service:
         rows = rows.filter(service=service)
     if pks is not None:
@@ -85,6 +85,7 @@ def run(
             progress(1)
         if not worked:
             break
+    announce(clock())
     rows = PhotometryQuery.objects.filter(state__in=QueryState.open_values())
     report.waiting = (rows.filter(service=service) if service else rows).count()
     return report

@@ -23,6 +23,7 @@ from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
+from tom_forced_phot.queries.calls import call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.queries.sending import job_of
 from tom_forced_phot.queries.watching import part_of
@@ -63,9 +64,7 @@ def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: 
     for request in service.results(job, part):
         budget.take(service, now, write=False)
         reach(Point.FETCHING)
-        reply = http.send(request, service.url, service.secrets())
-        http.log_call(service.name, request, reply, {'job': row.pk, 'index': part.index})
-        replies.append(_checked(reply, service.name, request))
+        replies.append(_checked(call(service, request, row, index=part.index), service.name, request))
     if not any(reply.content.strip() for reply in replies) and not service.empty_is_no_data:
         raise UnexpectedReply(f'{service.name} sent an empty result.')
     return service.pack(job, part, replies)
@@ -100,6 +99,8 @@ def _keep(
             _must(rows.end(mine, QueryState.NO_DATA, now, text, to_clean=True))
         return
     with transaction.atomic():
+        # first of all: who asks the same in this instant waits for it, and then finds the answer (``_follow``)
+        _must(len(mine.select_for_update().values_list('pk')))
         product = ingest.make_product(
             query.target,
             service.get_data_product_type(),
@@ -164,7 +165,7 @@ def clean(query: PhotometryQuery, service: ForcedPhotometryService, now: datetim
     try:
         if request is not None:
             budget.take(service, now, write=True)
-            reply = http.send(request, service.url, service.secrets())
+            reply = call(service, request, query.job, index=query.index)
             if reply.status not in (404, 410):
                 check(reply, request, service.name)
             reach(Point.CLEANED)

@@ -28,6 +28,11 @@ class Claim:
     number: int
 
 
+def only(query: PhotometryQuery) -> QuerySet[PhotometryQuery]:
+    """Its row, to be written."""
+    return PhotometryQuery.objects.filter(pk=query.pk)
+
+
 def claim_query(query: PhotometryQuery, now: datetime) -> Claim | None:
     """Take a query, unless somebody else has it."""
     return _claim(PhotometryQuery.objects.filter(pk=query.pk, claim=query.claim, state=query.state), query, now)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
 
 from tom_forced_phot import conf, http
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
-from tom_forced_phot.queries.asking import group_of, patience_of, position_of
-from tom_forced_phot.queries.batches import Waiting, batch, fair_order
+from tom_forced_phot.queries.calls import call
+from tom_forced_phot.queries.intent import open_job
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Position, Reply, Request, Split
@@ -24,11 +22,8 @@ from tom_forced_phot.states import JobState, QueryState, pause, poll_pause
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
-#: Of each user.
-CONSIDERED = 3000
 PAGES = 50
 MOST_SENT = 5
-MARK = 'tf-'
 
 
 def job_of(row: RemoteJob) -> Job:
@@ -49,88 +44,19 @@ def submit(query: PhotometryQuery, service: ForcedPhotometryService, clock: Cloc
     try:
         with transaction.atomic(durable=True):
             budget.take(service, now, write=True)
-            _check_room(service)
-            job = _open_job(service, now)
+            job, account = open_job(service, now)
             reach(Point.JOB_OPEN)
     except Throttled as error:
         until = now + timedelta(seconds=error.seconds)
-        rows.wait(_only(query), until, str(error))
+        rows.wait(rows.only(query), until, str(error))
         return until
-    if job is None:
-        _only(query).filter(state=QueryState.QUEUED).update(next_step=now + timedelta(seconds=1))
+    if job is None or account is None:
+        rows.only(query).filter(state=QueryState.QUEUED, next_step__lte=now).update(next_step=now + timedelta(seconds=1))
         return now + timedelta(seconds=1)
     reach(Point.JOB_COMMITTED)
-    transmit(job, Claim(job.pk, job.claim), service, clock)
+    transmit(job, Claim(job.pk, job.claim), account.service, clock)
     query.refresh_from_db(fields=['next_step', 'state'])
     return query.next_step or now
-
-
-def _only(query: PhotometryQuery) -> QuerySet[PhotometryQuery]:
-    return PhotometryQuery.objects.filter(pk=query.pk)
-
-
-def _check_room(service: ForcedPhotometryService) -> None:
-    open_jobs = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
-    waiting = open_jobs.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).count()
-    if waiting >= service.open_jobs:
-        raise Throttled(f'{waiting} of our jobs are waiting at {service.name}; more are sent when some are done.', 30.0)
-
-
-def _open_job(service: ForcedPhotometryService, now: datetime) -> RemoteJob | None:
-    """The intent: a job, and the queries that it will bring, bound to it."""
-    chosen = _choose(service, now)
-    if not chosen:
-        return None
-    found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target')
-    by_pk = {query.pk: query for query in found}
-    queries = [by_pk[each.pk] for each in chosen if each.pk in by_pk and _is_askable(by_pk[each.pk], service, now)]
-    if not queries:
-        return None
-    job = RemoteJob.objects.create(
-        service=service.name,
-        mark=MARK + secrets.token_hex(8),
-        positions=[position_of(query.target).as_json() for query in queries],
-        parameters=service.fixed(queries[0].parameters, now),
-        state=JobState.SUBMITTING,
-        sent=1,
-        last_sent=now,
-        claim=1,
-        claim_until=now + conf.seconds('CLAIM_TIME'),
-        next_step=now + conf.seconds('CLAIM_TIME'),
-        created=now,
-    )
-    for index, query in enumerate(queries):
-        query.job, query.index, query.next_step, query.message = job, index, job.next_step, 'Being sent.'
-        if not query.attempts:  # the service's time begins now, however long nobody was there to send it
-            query.deadline = now + patience_of(service)
-    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message', 'deadline'], batch_size=100)
-    return job
-
-
-def _is_askable(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> bool:
-    """Whether it still can be asked as it was: its target may have been edited since; one that cannot fails, and only it."""
-    position = position_of(query.target)
-    reason = service.objection(position, query.parameters, now)
-    if reason:
-        rows.end(_only(query), QueryState.FAILED, now, reason, 'Refused')
-        return False
-    if query.group_key and query.group_key != group_of(service, position, query.parameters):
-        _only(query).update(group_key=group_of(service, position, query.parameters))
-        return False
-    return True
-
-
-def _choose(service: ForcedPhotometryService, now: datetime) -> list[Waiting]:
-    queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
-    # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
-    waiting: list[Waiting] = []
-    for user in queued.order_by('asked_by').values_list('asked_by', flat=True).distinct():
-        oldest = queued.filter(asked_by=user).order_by('pk').select_for_update(skip_locked=True)[:CONSIDERED]
-        waiting += [Waiting(*each) for each in oldest.values_list('pk', 'asked_by', 'group_key')]
-    waiting.sort(key=lambda each: each.pk)
-    there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
-    busy = dict(there.order_by().values_list('asked_by').annotate(Count('pk')))
-    return batch(fair_order(waiting, busy), service.batch_size)
 
 
 def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> None:
@@ -145,7 +71,7 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
     rows.renew_job(claim, JobState.SUBMITTING, clock())
     reach(Point.SENDING)
     try:
-        reply = _call(service, request, row)
+        reply = call(service, request, row)
         reach(Point.REPLIED)
         answer = understood(service.name, lambda: service.submitted(job, reply))
         if len(answer.parts) < len(row.positions):
@@ -177,12 +103,6 @@ def understood(name: str, read: Callable[[], Answer]) -> Answer:
     except Exception as error:
         logger.exception('A reply of %s could not be read', name, extra={'event': 'reply_unread'})
         raise UnexpectedReply(f'The reply of {name} could not be read ({type(error).__name__}).') from error
-
-
-def _call(service: ForcedPhotometryService, request: Request, row: RemoteJob) -> Reply:
-    reply = http.send(request, service.url, service.secrets())
-    http.log_call(service.name, request, reply, {'job': row.pk})
-    return reply
 
 
 def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now: datetime) -> None:
@@ -287,7 +207,7 @@ def _pages(row: RemoteJob, service: ForcedPhotometryService, now: datetime) -> A
         if request is None:
             return answer
         budget.take(service, now, write=False)
-        answer = _found(service, job, _call(service, request, row), answer)
+        answer = _found(service, job, call(service, request, row), answer)
         request = answer.more
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
 

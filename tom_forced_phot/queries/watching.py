@@ -12,6 +12,7 @@ from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refus
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.points import Point, reach
 from tom_forced_phot.queries import budget, rows
+from tom_forced_phot.queries.calls import call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.queries.sending import PAGES, job_of, understood
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -58,9 +59,7 @@ def _ask(row: RemoteJob, parts: list[Part], service: ForcedPhotometryService, no
         if request is None:
             return answer
         budget.take(service, now, write=False)
-        reply = http.send(request, service.url, service.secrets())
-        http.log_call(service.name, request, reply, {'job': row.pk})
-        answer = _progress(service, job, parts, reply, answer)
+        answer = _progress(service, job, parts, call(service, request, row), answer)
         request = answer.more
     if answer.parts:
         return answer

@@ -40,6 +40,8 @@ class ForcedPhotometryService:
 
     #: Key -> name of the environment variable that also may hold it. All are needed.
     credentials: ClassVar[Mapping[str, str]] = {}
+    #: The same for what may be left out.
+    optional_credentials: ClassVar[Mapping[str, str]] = {}
     default_url = ''
     #: The kind of photometry stored where ``parameters()`` names none; part of what tells points apart.
     reduction = ''
@@ -65,10 +67,23 @@ class ForcedPhotometryService:
 
     #: Also where a subclass does not call this class's initialiser, as the toolkit's first ATLAS service did not.
     _config: Mapping[str, Any] | None = None
+    #: A user's own credentials in the place of the site's; whole, for an account must never be put together from two.
+    _own: Mapping[str, str] | None = None
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         """``config`` is this service's entry in FORCED_PHOTOMETRY_SERVICES; looked up there where it is left out."""
-        self._config = config
+        if config is not None:
+            self._config = config
+
+    def with_credentials(self, values: Mapping[str, str]) -> ForcedPhotometryService:
+        """The same service with the credentials of a user, and none of the site's."""
+        made = type(self).__new__(type(self))
+        blank = dict.fromkeys([*self.credentials, *self.optional_credentials], '')
+        config = {**self.config, **blank, **values}
+        made._own, made._config = dict(values), config
+        made.__init__()  # type: ignore[misc]  # after it has them: a service of the site may read them in there
+        made._config = config
+        return made
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -85,10 +100,12 @@ class ForcedPhotometryService:
         return str(self.config.get('url') or self.default_url).rstrip('/')
 
     def credential(self, key: str) -> str:
-        """One credential from the settings or the environment; empty where there is none, or only the placeholder text."""
+        """One credential: the user's, or from the settings or the environment; empty where there is none, or only a placeholder."""
+        if self._own is not None:
+            return self._own.get(key, '')
         found = str(self.config.get(key) or '').strip()
         if found in PLACEHOLDERS:
-            found = os.environ.get(self.credentials.get(key, ''), '')
+            found = os.environ.get({**self.credentials, **self.optional_credentials}.get(key, ''), '')
         return '' if found.strip() in PLACEHOLDERS else found.strip()
 
     def missing_credentials(self) -> list[str]:

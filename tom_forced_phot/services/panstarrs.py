@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,13 +21,12 @@ from tom_forced_phot.exceptions import UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_panstarrs
 from tom_forced_phot.services.angles import separation
-from tom_forced_phot.services.base import PLACEHOLDERS, ForcedPhotometryService
+from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.forms import BaseForcedPhotometryQueryForm
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets
 from tom_forced_phot.services.replies import beginning, check
 from tom_forced_phot.states import QueryState
 
-TOKEN = 'MAST_API_TOKEN'  # noqa: S105 (the name of an environment variable)
 RADIUS, LEAST_RADIUS, MOST_RADIUS = 2.0, 0.1, 30.0
 #: Objects of a search, rows of an object: a reply with so many may have been cut.
 MOST_OBJECTS, MOST_ROWS = 5000, 50_000
@@ -101,6 +99,7 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
     )
     data_service_type = 'Catalogue search'
     default_url = 'https://catalogs.mast.stsci.edu/api/v0.1/panstarrs'
+    optional_credentials = {'api_key': 'MAST_API_TOKEN'}
     southern_limit = -31.0
     repeatable = True
     has_reader = True
@@ -121,8 +120,7 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
 
         The toolkit's own service sends none; the header is the one that MAST's interfaces take.
         """
-        given = (str(self.config.get('api_key') or ''), os.environ.get(TOKEN, ''))
-        token = next((text for text in given if text not in PLACEHOLDERS), '')
+        token = self.credential('api_key')
         return Secrets(headers={'Authorization': f'token {token}'} if token else {})
 
     def parameters(self, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
