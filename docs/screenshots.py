@@ -1,7 +1,8 @@
-"""`make screenshots`: the pictures of docs/cadence-pages.md, taken of the example TOM after the ten nights of the demo.
+"""`make screenshots`: the pictures of the pages in docs/, after the demo's ten nights and its day of forced photometry.
 
-Everything in them is real: an observatory and two TOMs (light and dark, one database) as processes, and Chromium worked by
-the same hands as in the browser tests. ``ARGS='preview result'`` takes those pictures only whose names have one of the words.
+Everything in them is real: an observatory, three photometry services and two TOMs (light and dark, one database) as
+processes, and Chromium worked by the same hands as in the browser tests. ``ARGS='preview result'`` takes those pictures
+only whose names have one of the words.
 """
 
 from __future__ import annotations
@@ -15,21 +16,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from screenshot_photometry import PHOTOMETRY
 from screenshot_plan import PLAN, USER, Picture, log_in, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / 'example_tom'
 PICTURES = ROOT / 'docs' / 'images' / 'pages'
 SEED, COLOURS, TALLEST = 7, 128, 1500
-CREDENTIALS = (
-    'ATLAS_FORCED_PHOTOMETRY_API_KEY',
-    'ZTF_FORCED_PHOTOMETRY_EMAIL',
-    'ZTF_FORCED_PHOTOMETRY_USERPASS',
-)
 DARK = "CSS_THEME = 'Dark'\n"
 
 
@@ -47,24 +44,21 @@ def observatory() -> Iterator[str]:
             process.wait()
 
 
-def set_up(folder: Path, url: str) -> None:
-    """Make this process one of the TOM's: its database, clock and observatory are in the folder."""
+def set_up(folder: Path, url: str, services: dict[str, dict[str, Any]]) -> None:
+    """Make this process one of the TOM's: its database, clock and files are in the folder."""
+    from custom_code.demo.stage import environment
+
     os.environ.update(
         {
+            **environment(url, services),
             'DJANGO_SETTINGS_MODULE': 'mytom.settings',
             'EXAMPLE_TOM_DATABASE': str(folder / 'db.sqlite3'),
             'EXAMPLE_TOM_MEDIA': str(folder / 'data'),
             'EXAMPLE_TOM_CLOCK': str(folder / 'clock.json'),
-            'EXAMPLE_OBSERVATORY_URL': url,
             'EXAMPLE_TOM_MORE_FACILITIES': 'custom_code.observatory.PlainObservatoryFacility',
             'EXAMPLE_TOM_LOG_LEVEL': 'CRITICAL',
-            # None of the real ones: a service without them is warned of.
-            **dict.fromkeys(CREDENTIALS, 'example'),
-            'NO_PROXY': '127.0.0.1',
-            'no_proxy': '127.0.0.1',
         }
     )
-    sys.path[:0] = [str(EXAMPLE), str(ROOT)]
     import django
 
     django.setup()
@@ -75,6 +69,7 @@ def play(url: str) -> Any:
     from django.contrib.auth.models import User
     from django.core.management import call_command
 
+    from custom_code import clock
     from custom_code.demo.stage import Control
     from custom_code.demo.story import Story
 
@@ -85,27 +80,17 @@ def play(url: str) -> Any:
     story = Story(control, astronomer, USER[1], SEED)
     for _ in story.rows():
         pass
-    light_curve(story.noon, story.end)
+    photometry(astronomer, story.end)
+    control.set_now(clock.now())  # the day of photometry was the next one
     return control
 
 
-def light_curve(first: datetime, last: datetime) -> None:
-    """Photometry of the supernova, so that the timeline has something to show."""
-    from tom_dataproducts.models import PhotometryReducedDatum
-    from tom_targets.models import Target
+def photometry(astronomer: Any, noon: datetime) -> None:
+    """The demo's day of forced photometry, with its mishaps."""
+    from custom_code.demo.photometry import Photometry, controls
 
-    target, night = Target.objects.get(name='SN 2023ixf'), 0
-    while (instant := first + timedelta(days=night, hours=9 + night % 3)) < last:
-        for band, offset in (('g', 0.3), ('r', 0.0)):
-            PhotometryReducedDatum.objects.create(
-                target=target,
-                timestamp=instant,
-                brightness=round(13.1 + offset + 0.06 * night + 0.04 * (night % 2), 2),
-                brightness_error=0.03,
-                bandpass=band,
-                source_name='Example',
-            )
-        night += 1
+    for _ in Photometry(controls(), astronomer, USER[1], noon).play():
+        pass
 
 
 @contextmanager
@@ -139,8 +124,12 @@ def main() -> None:
     """Take the pictures that are asked for, or all."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='screenshots-')))
+        sys.path[:0] = [str(EXAMPLE), str(ROOT)]
         url = stack.enter_context(observatory())
-        set_up(folder, url)
+        from custom_code.demo import stage
+
+        stage.FOLDER = folder  # not where a demo may be running
+        set_up(folder, url, stack.enter_context(stage.photometry(SEED)))
         from tests.browser.chromium import launch
         from tests.browser.surfing import Browser
 
@@ -154,7 +143,7 @@ def main() -> None:
         prepare(Browser(driver, addresses['light']), control)
         date_templates()
         PICTURES.mkdir(parents=True, exist_ok=True)
-        for picture in PLAN:
+        for picture in (*PLAN, *PHOTOMETRY):
             if len(sys.argv) < 2 or any(word in picture.name for word in sys.argv[1:]):
                 take(Browser(driver, addresses[picture.theme]), picture)
 

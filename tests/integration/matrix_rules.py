@@ -30,7 +30,6 @@ SEEN_BY_MEMBERS = 'login     404      200    200     200   200'
 SEERS_DO = '       login     404      away   away    away  away'
 CHANGED = '        login     404      away     200     200   200'
 CHANGERS_DO = '    login     404      away     away    away  away'
-CHANGERS_ONLY = '  login     404      404    200     200   200'
 CHANGERS_SEND = '  login     404      404    away    away  away'
 OWNED = '          login     404      away     away      200   200'
 OWNERS_DO = '      login     404      away     away      away  away'
@@ -54,6 +53,8 @@ class Rule:
     data: Data = lambda case: {}
     before: Callable[[Case], object] = lambda case: None
     json: bool = False
+    #: Whether an answer repeats what was typed, so that the name of a private thing in it tells nothing.
+    echoes: bool = False
     name: str = ''
 
 
@@ -332,7 +333,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     'dataproducts/data/single_target_data_service/<str:service>/query/': [
         Rule(
-            address=lambda case: f'{ATLAS}?target_id={case.target.pk}', get=CHANGERS_ONLY, post=CHANGERS_SEND, changes=CHANGERS,
+            address=lambda case: f'{ATLAS}?target_id={case.target.pk}', get=CHANGERS_SEND, post=CHANGERS_SEND, changes=CHANGERS,
             data=lambda case: {
                 'service': 'ATLAS', 'target_id': case.target.pk,
                 'min_date': at(-240).date().isoformat(), 'max_date': at(-24).date().isoformat(),

@@ -17,7 +17,9 @@ from tom_targets.models import Target
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, make, parameters
+from tests.support.matrix_phot import Phot, make_phot
 from tom_cadence.models import ManagedCadence, Notice, Submission, TemplateApplication, TemplateCard, TemplateTask
+from tom_forced_phot.models import PhotometrySubscription, ServiceCredential
 
 ROLES = ('anonymous', 'stranger', 'viewer', 'changer', 'owner', 'superuser')
 OURS = ('tom_cadence.', 'tom_forced_phot.')
@@ -42,9 +44,15 @@ class Url:
 
 
 def urls() -> dict[str, Url]:
-    """Every URL of the namespace ``cadences``, and every other one whose view is code of the two apps."""
-    found = [Url(pattern.name if 'cadences' in names else route, route, pattern.callback) for route, names, pattern in _walk()]
+    """Every URL of the two namespaces (``photometry:`` before the names of the second), and every other of the two apps' code."""
+    found = [Url(_key(route, names, pattern), route, pattern.callback) for route, names, pattern in _walk()]
     return {url.key: url for url in found}
+
+
+def _key(route: str, names: tuple[str, ...], pattern: Any) -> str:
+    if 'photometry' in names:
+        return f'photometry:{pattern.name}'
+    return str(pattern.name) if 'cadences' in names else route
 
 
 def _walk(resolver: Any = None, route: str = '', names: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...], Any]]:
@@ -52,7 +60,7 @@ def _walk(resolver: Any = None, route: str = '', names: tuple[str, ...] = ()) ->
         here = f'{route}{pattern.pattern}'
         if hasattr(pattern, 'url_patterns'):
             yield from _walk(pattern, here, (*names, pattern.namespace) if pattern.namespace else names)
-        elif 'cadences' in names or _module(pattern.callback).startswith(OURS):
+        elif {'cadences', 'photometry'} & set(names) or _module(pattern.callback).startswith(OURS):
             yield here, names, pattern
 
 
@@ -108,6 +116,7 @@ class Case:
     application: Any
     task: Any
     notice: Any
+    phot: Phot
     people: People
 
     def become(self, state: str, **more: Any) -> None:
@@ -133,6 +142,14 @@ class Case:
             window_end=at(4),
             created=NIGHT,
         )
+
+    def only_owner_has_an_account(self) -> None:
+        """Take away what others entered."""
+        ServiceCredential.objects.exclude(user=self.people.users['owner']).delete()
+
+    def pause_subscription(self) -> None:
+        """Pause the subscription."""
+        PhotometrySubscription.objects.filter(pk=self.phot.subscription.pk).update(active=False, reason='Paused.')
 
     def task_is(self, state: str, *, confirmed: bool = False) -> None:
         """Bring the one target of the application into a state."""
@@ -163,7 +180,8 @@ def make_case(people: People) -> Case:
     notice = Notice.objects.create(user=owner, managed=managed, text=f'{target.name} was paused.', created=NIGHT)
     everybodys = ObservationTemplate.objects.create(name='Of the host', facility=SIMULATED, parameters=template.parameters)
     return Case(
-        target, managed, record, host.observation_group, loose, template, everybodys, application, task, notice, people
+        target, managed, record, host.observation_group, loose, template, everybodys, application, task, notice,
+        make_phot(target, owner, people), people,
     )  # fmt: skip
 
 
