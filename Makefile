@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 INGEST ?=
 PAGES ?=
+CURVES ?=
 # Test processes at the same time; `make test JOBS=0` runs them all in one.
 JOBS ?= auto
 # The interpreter that makes .venv; left empty, the newest suitable one is found by running it.
@@ -96,6 +97,7 @@ bench: $(VENV)/.test  ## measure cadences and the storing of photometry against 
 	@$(PY) tests/benchmarks/run.py $(ARGS)
 	@$(PY) tests/benchmarks/ingest.py $(INGEST)
 	@$(PY) tests/benchmarks/pages.py $(PAGES)
+	@$(PY) tests/benchmarks/lightcurve.py $(CURVES)
 
 clean:  ## remove the virtual environment and everything that was built or measured
 	rm -rf $(VENV) .tox build dist docs/_build example_tom/var htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,316 @@
+"""What the switches of a light curve make of points, and how points travel: without a database."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io.votable import parse_single_table
+from astropy.table import Table
+
+from tom_forced_phot.lightcurve import bands, columns, export, values, words
+from tom_forced_phot.lightcurve.columns import Columns, build, micros_of
+from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, evaluate
+from tom_forced_phot.lightcurve.options import CUTS_OF, Options
+from tom_forced_phot.lightcurve.payload import counted, numbers_of, payload
+
+ATLAS = ('o', 'AB mag', 'ATLAS', '01a', 'ATLAS', 'difference')
+REDUCED = (*ATLAS[:-1], 'reduced')
+LCO = ('g', '', '1m0', 'fa01', 'LCO', '')
+NAN = float('nan')
+
+
+def points(*rows: dict[str, Any], quality: dict[str, list[float]] | None = None) -> Columns:
+    """Columns of these rows; what a row does not say is nan, its label ATLAS."""
+    names = ('magnitude', 'magnitude_error', 'limit', 'exposure_time', 'flux', 'flux_error')
+    found: dict[str, Any] = {name: [row.get(name, NAN) for row in rows] for name in names}
+    found['ids'] = [row.get('id', number) for number, row in enumerate(rows, 1)]
+    found['micros'] = micros_of(np.array([row.get('mjd', 60000.0 + number) for number, row in enumerate(rows)]))
+    labels = [row.get('label', ATLAS) for row in rows]
+    return build(found, labels, {name: np.array(column, dtype=np.float64) for name, column in (quality or {}).items()})
+
+
+def measured(flux: float, error: float = 10.0, **given: Any) -> dict[str, Any]:
+    return {'flux': flux, 'flux_error': error, **given}
+
+
+def kinds(curve: Curve) -> list[int]:
+    return list(curve.shown.kind.tolist())
+
+
+@pytest.mark.parametrize(
+    ('band', 'colour'),
+    [
+        ('c', 'low-c'), ('o', 'low-o'), ('orange', 'low-o'), ('ZTF_g', 'low-g'), ('zr', 'low-r'), ('zi', 'low-i'), ('z', 'low-z'),
+        ('rp', 'low-r'), ("i'", 'low-i'), ('SDSS-u', 'low-u'), ('PS1 y', 'low-y'), ('R', 'up-r'), ('Bessell V', 'up-v'),
+        ('G', 'up-g'),
+    ],
+)  # fmt: skip
+def test_a_band_has_the_colour_of_its_letter_however_a_source_writes_it(band: str, colour: str) -> None:
+    assert bands.colour(band) == colour
+
+
+def test_an_unknown_band_and_an_unknown_service_always_look_the_same() -> None:
+    assert bands.colour('F200W') == bands.colour('F200W')
+    assert bands.colour('F200W').startswith('other-')
+    assert bands.colour('') == bands.colour('')
+    assert len({bands.symbol(name) for name in ('ATLAS', 'ZTF', 'PanSTARRS')}) == 3
+    assert bands.symbol('LCO') == bands.symbol('LCO')
+    assert bands.symbol('LCO') not in bands.SERVICES.values()
+
+
+def test_each_colour_stands_in_the_style_sheet() -> None:
+    from pathlib import Path
+
+    import tom_forced_phot
+
+    sheet = (Path(tom_forced_phot.__file__).parent / 'static/tom_forced_phot/lightcurve.css').read_text()
+    names = {bands.colour(band) for band in bands.KNOWN} | {f'other-{number}' for number in range(bands.OTHER_COLOURS)}
+    assert [name for name in sorted(names) if f'--lc-{name}:' not in sheet] == []
+
+
+def test_difference_and_reduced_photometry_are_series_of_their_own() -> None:
+    curve = evaluate(points(measured(500), measured(900, label=REDUCED), measured(400)), Options())
+    assert [series.words for series in curve.series] == ['ATLAS o difference', 'ATLAS o reduced']
+    assert curve.points.series.tolist() == [0, 1, 0]
+    assert [each['open'] for each in payload(curve)['series']] == ['', 'open']
+
+
+def test_the_words_of_a_series_do_not_name_its_service_twice() -> None:
+    assert columns.Series('ZTF', 'difference', 'ZTF_g').words == 'ZTF g difference'
+    assert columns.Series('', '', '').words == 'unnamed source no band'
+
+
+def test_points_come_in_order_of_time_whatever_order_they_were_stored_in() -> None:
+    found = points(measured(1, mjd=60002), measured(2, mjd=60001), measured(3, mjd=60003))
+    assert found.flux.tolist() == [2, 1, 3]
+    assert found.mjd.tolist() == [60001, 60002, 60003]
+
+
+def test_without_switches_points_are_as_they_were_stored() -> None:
+    curve = evaluate(points(measured(500, magnitude=17.15, magnitude_error=0.02), measured(5, limit=20.2), measured(7)), Options())
+    assert kinds(curve) == [DETECTED, LIMIT, 0]
+    assert curve.left_out == {}
+    assert curve.means is None
+
+
+def test_a_threshold_judges_flux_by_its_error_and_keeps_the_magnitude_the_service_gave() -> None:
+    stored = points(measured(500, magnitude=17.151, magnitude_error=0.021), measured(45, limit=20.2), measured(-900))
+    strict = evaluate(stored, Options(snr=60)).shown
+    assert strict.kind.tolist() == [LIMIT, LIMIT, LIMIT]
+    assert strict.limit.tolist() == pytest.approx([23.9 - 2.5 * np.log10(600)] * 3)
+    loose = evaluate(stored, Options(snr=4)).shown
+    assert loose.kind.tolist() == [DETECTED, DETECTED, LIMIT]
+    assert loose.magnitude[0] == 17.151
+    assert loose.magnitude[1] == pytest.approx(23.9 - 2.5 * np.log10(45))
+    assert loose.magnitude_error[1] == pytest.approx(1.0857 * 10 / 45, rel=1e-4)
+
+
+def test_a_point_without_an_error_keeps_what_was_stored_whatever_the_threshold() -> None:
+    stored = points({'magnitude': 18.0, 'label': LCO}, {'limit': 20.0, 'label': LCO})
+    assert kinds(evaluate(stored, Options(snr=100))) == [DETECTED, LIMIT]
+
+
+def test_a_magnitude_without_flux_gets_the_flux_of_an_ab_magnitude_and_says_so() -> None:
+    curve = evaluate(points({'magnitude': 23.9, 'magnitude_error': 0.1, 'label': LCO}, measured(500)), Options())
+    assert curve.points.flux[0] == pytest.approx(1.0)
+    assert curve.points.flux_error[0] == pytest.approx(0.1 / 1.0857, rel=1e-4)
+    assert curve.points.measured.tolist() == [False, True]
+
+
+def test_a_vega_magnitude_gets_no_flux() -> None:
+    label = ('V', 'Vega mag', '', '', 'someone', '')
+    assert np.isnan(evaluate(points({'magnitude': 15.0, 'label': label}), Options()).points.flux[0])
+
+
+@pytest.mark.parametrize(('unit', 'factor'), [('uJy', 1), ('mJy', 1e3), ('Jy', 1e6), ('nJy', 1e-3)])
+def test_a_brightness_in_jansky_is_a_flux_and_no_magnitude(unit: str, factor: float) -> None:
+    found = points({'magnitude': 2.0, 'magnitude_error': 0.5, 'label': ('r', unit, '', '', 'radio', '')})
+    assert (found.flux[0], found.flux_error[0]) == (2 * factor, 0.5 * factor)
+    assert np.isnan(found.magnitude[0])
+
+
+def test_a_cut_leaves_out_what_fails_and_says_why_and_judges_no_other_service() -> None:
+    rows = [measured(500, 3), measured(500, 300), measured(500, label=LCO), measured(600)]
+    stored = points(*rows, quality={'chi/N': [1.0, 2.0, NAN, NAN], 'duJy': [3.0, 300.0, NAN, NAN]})
+    curve = evaluate(stored, Options(cuts=('atclean',)))
+    assert curve.points.ids.tolist() == [1, 3, 4]
+    assert curve.left_out == {'ATLAS: duJy is not at most 160': 1}
+    assert curve.notes == ['1 ATLAS points have no quality columns: The static cut of ATClean does not judge them.']
+
+
+def test_every_cut_of_the_switches_exists_and_names_the_columns_it_needs() -> None:
+    for names in CUTS_OF.values():
+        for name in names:
+            assert Options(cuts=(name,)).quality
+
+
+def test_clipping_takes_out_the_outlier_of_a_series_and_nothing_else() -> None:
+    rows = [measured(500 + number % 3, 5) for number in range(30)]
+    rows[14] = measured(9000, 5)
+    rows.append({'limit': 20.0, 'label': LCO})
+    curve = evaluate(points(*rows), Options(clip=True))
+    assert 15 not in curve.points.ids
+    assert len(curve.points) == 30
+    assert curve.left_out == {'further than 3 sigma from the rolling median': 1}
+
+
+def test_a_stack_has_one_mean_a_night_and_series_and_keeps_the_points_behind_it() -> None:
+    rows = [measured(500 + 10 * number, mjd=60000.1 + number / 50) for number in range(4)]
+    rows += [measured(900, mjd=60000.2, label=REDUCED), measured(100, mjd=60001.1)]
+    curve = evaluate(points(*rows), Options(stack='plain'))
+    means = curve.shown
+    assert means.number.tolist() == [4, 1, 1]
+    assert means.flux.tolist() == [515, 900, 100]
+    assert means.flux_error[0] == pytest.approx(5.0)
+    assert [curve.series[number].reduction for number in means.series] == ['difference', 'reduced', 'difference']
+    assert len(curve.points) == 6
+    assert kinds(curve) == [DETECTED] * 3
+
+
+def test_the_threshold_judges_the_means_not_only_the_points() -> None:
+    rows = [measured(25, mjd=60000.1 + number / 50) for number in range(4)]
+    assert kinds(evaluate(points(*rows), Options(stack='weighted', snr=6))) == [LIMIT]
+    assert kinds(evaluate(points(*rows), Options(stack='weighted', snr=4))) == [DETECTED]
+
+
+def test_hidden_series_and_other_dates_are_not_there() -> None:
+    stored = points(measured(1), measured(2, label=REDUCED), measured(3), measured(4))
+    curve = evaluate(stored, Options(hide=frozenset({'ATLAS|reduced|o'}), first=60000.5, last=60002.5))
+    assert curve.points.ids.tolist() == [3]
+
+
+def test_nothing_stays_nothing_with_every_switch() -> None:
+    nothing = build(
+        {name: [] for name in ('ids', 'micros', *columns.NUMBERS)}, [], {name: np.zeros(0) for name in ('chi/N', 'duJy')}
+    )
+    curve = evaluate(nothing, Options(snr=3, cuts=('atclean',), clip=True, stack='weighted'))
+    assert len(curve.shown) == 0
+    assert payload(curve)['points']['counts'] == []
+    assert words.summary_of(curve, counted(curve))['newest'] is None
+
+
+def test_columns_travel_without_loss_that_anybody_could_see() -> None:
+    seeds = np.random.default_rng(7)
+    rows = [
+        measured(float(flux), float(error), mjd=float(mjd), magnitude=float(mag), label=label)
+        for flux, error, mjd, mag, label in zip(
+            seeds.normal(0, 1e5, 200), seeds.uniform(0.5, 80, 200), seeds.uniform(58000, 60000, 200), seeds.uniform(10, 22, 200),
+            [ATLAS, REDUCED] * 100, strict=True,
+        )
+    ]  # fmt: skip
+    rows[3]['magnitude'] = NAN
+    curve = evaluate(points(*rows), Options())
+    sent = json.loads(json.dumps(payload(curve), allow_nan=False))['points']
+    order = np.argsort(curve.points.series, kind='stable')
+    assert sent['counts'] == [100, 100]
+    assert numbers_of(sent['id']).tolist() == curve.points.ids[order].tolist()
+    assert np.abs(numbers_of(sent['mjd']) - curve.points.mjd[order]).max() < 1e-6
+    assert np.abs(numbers_of(sent['flux']) - curve.points.flux[order]).max() < curve.points.flux_error.min() / 100
+    assert np.nanmax(np.abs(numbers_of(sent['magnitude']) - curve.points.magnitude[order])) < 1e-4
+    assert np.isnan(numbers_of(sent['magnitude'])).sum() == 1
+
+
+@pytest.mark.parametrize('flux', [1e-30, 1e30, 0.0])
+def test_absurd_fluxes_travel_too(flux: float) -> None:
+    sent = payload(evaluate(points(measured(flux, 1e-40), measured(5, NAN)), Options()))
+    assert np.isfinite(numbers_of(sent['points']['flux'])).all()
+
+
+def test_fluxes_are_found_in_texts_that_are_ours_and_in_no_others() -> None:
+    ours = '{"exposure": "\\"flux\\": 9", "flux": 12.5, "flux_unit": "uJy", "flux_error": null}'
+    nested = '{"more": {"flux": 3.0}, "flux": 4.5, "flux_unit": "uJy", "flux_error": 2}'
+    foreign = '{"flux": 7.0, "flux_error": 1.0}'
+    flux, error = values.fluxes([ours, nested, foreign, '{}', 'null', '[]'])
+    assert flux[:2].tolist() == [12.5, 4.5]
+    assert error[1] == 2
+    assert np.isnan(flux[2:]).all()
+    assert np.isnan(error[0])
+    alone, _ = values.fluxes([ours, ours])
+    assert alone.tolist() == [12.5, 12.5]
+    assert values._searched([ours, ours]) is not None
+    assert values._searched([nested]) is None
+
+
+def test_quality_columns_are_numbers_or_nothing() -> None:
+    found = values.quality(['{"err": 0, "chi/N": "x"}', '{"err": true}', '[]', '{"err": null}'], ['err', 'chi/N'])
+    assert found['err'][0] == 0
+    assert np.isnan(found['err'][1:]).all()
+    assert np.isnan(found['chi/N']).all()
+
+
+def filed(curve: Curve, kind: str) -> bytes:
+    return export.write(export.table(curve, {'target': 'SN 2011fe', 'comments': ['one', 'two']}), kind)
+
+
+def test_files_parse_back_with_units_and_with_every_digit() -> None:
+    curve = evaluate(
+        points(measured(500.123456789, magnitude=17.15, magnitude_error=0.02), measured(5, limit=20.2, label=LCO)), Options()
+    )
+    ecsv = Table.read(filed(curve, 'ecsv').decode(), format='ascii.ecsv')
+    csv = Table.read(filed(curve, 'csv').decode(), format='ascii.csv', comment='#')
+    votable = parse_single_table(io.BytesIO(filed(curve, 'votable'))).to_table()
+    for found in (ecsv, csv, votable):
+        assert np.asarray(found['flux']).tolist() == [500.123456789, 5.0]
+        assert np.asarray(found['mjd']).tolist() == [60000.0, 60001.0]
+        assert list(found['kind']) == ['detection', 'limit']
+        assert list(found['service']) == ['ATLAS', 'LCO']
+    for found in (ecsv, votable):
+        assert str(found['flux'].unit) == 'uJy'
+        assert str(found['mjd'].unit) == 'd'
+    assert ecsv.meta['target'] == 'SN 2011fe'
+    assert ecsv['limit'].mask.tolist() == [True, False]
+    assert b'# units: mjd d' in filed(curve, 'csv')
+    assert b'SN 2011fe' in filed(curve, 'votable')
+
+
+def test_a_file_of_a_stack_says_how_many_exposures_and_what_was_done() -> None:
+    rows = [measured(500, mjd=60000.1 + number / 50) for number in range(4)]
+    options = Options(stack='weighted', snr=5, cuts=(), hide=frozenset({'ZTF||g'}))
+    found = export.table(evaluate(points(*rows), options), {'comments': list(options.words())})
+    assert list(found['points_averaged']) == [4]
+    assert 'id' not in found.colnames
+    assert found.meta['comments'][0].startswith('detections above 5 sigma')
+    assert 'bins of 1 d' in found.meta['comments'][1]
+
+
+def test_a_file_of_nothing_is_a_file() -> None:
+    curve = evaluate(build({name: [] for name in ('ids', 'micros', *columns.NUMBERS)}, []), Options())
+    for kind in export.FORMATS:
+        assert filed(curve, kind)
+
+
+def test_the_summary_counts_what_is_shown_and_knows_the_newest_point() -> None:
+    stored = points(measured(500, magnitude=17.15, magnitude_error=0.02), measured(5, limit=20.21), measured(6, label=REDUCED))
+    curve = evaluate(stored, Options())
+    found = words.summary_of(curve, counted(curve))
+    assert (found['number'], found['detections'], found['limits'], found['neither']) == (3, 1, 1, 1)
+    assert found['newest']['words'] == 'ATLAS o reduced'
+    assert [each['last_words'] for each in found['series']] == ['> 20.21', '']
+    assert found['newest']['last'].isoformat() == '2023-02-27T00:00:00+00:00'
+
+
+@pytest.mark.parametrize(
+    ('value', 'error', 'text'),
+    [
+        (17.123456, 0.0213, '17.12 ± 0.02'),
+        (17.1, 0.3, '17.10 ± 0.30'),
+        (17.1, NAN, '17.10'),
+        (512.3456, 12.3, '512 ± 12'),
+        (NAN, 1, ''),
+    ],
+)
+def test_numbers_have_sensible_digits(value: float, error: float, text: str) -> None:
+    assert words.with_error(value, error, **({'least': 2, 'most': 2} if value < 20 else {})) == text
+
+
+def test_all_fields_of_a_point_are_told_with_names_for_people() -> None:
+    found = dict(
+        words.fields_of(
+            {'brightness': 17.5, 'limit': None, 'bandpass': 'o'}, {'flux': 500.0, 'flux_unit': 'uJy', 'chi/N': 1.5, 'Obs': None}
+        )
+    )
+    assert found == {'Magnitude': '17.5', 'Band': 'o', 'Flux (µJy)': '500', 'chi/N': '1.5', 'Obs': 'none'}

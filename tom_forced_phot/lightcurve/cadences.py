@@ -1,0 +1,63 @@
+"""The windows of a target's cadences, where the other app is installed; a port, so that neither app needs the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.urls import reverse
+
+from tom_forced_phot.lightcurve.columns import EPOCH_MJD
+
+MOST = 500
+SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window that was asked for: MJD, what became of it in the facility's word, and whose it is."""
+
+    start: float
+    end: float
+    status: str
+    facility: str
+    url: str
+
+
+def installed() -> bool:
+    """Whether there is an app that could have windows."""
+    return apps.is_installed('tom_cadence')
+
+
+def windows(user: Any, target: Any) -> list[Span]:
+    """The newest windows of the cadences of this target that the user may see, and of observations the user may see."""
+    if not installed():
+        return []
+    from tom_observations.models import ObservationRecord
+
+    from tom_cadence.permissions import visible_cadences, visible_records
+
+    cadences = visible_cadences(user).filter(cadence__observation_group__observation_records__target_id=target.pk)
+    groups = dict(cadences.values_list('cadence__observation_group', 'pk'))
+    rows = ObservationRecord.objects.filter(target_id=target.pk, observationgroup__in=groups) if groups else None
+    if rows is None:
+        return []
+    names = ('pk', 'observationgroup', 'parameters', 'status', 'facility')
+    found = visible_records(user, rows).order_by('-created', '-pk').values_list(*names)[:MOST]
+    spans = {pk: _span(parameters, status, facility, groups.get(group)) for pk, group, parameters, status, facility in found}
+    return sorted((span for span in spans.values() if span is not None), key=lambda span: span.start)
+
+
+def _span(parameters: Any, status: str, facility: str, cadence: int | None) -> Span | None:
+    """None where the parameters hold no window that can be read."""
+    from tom_cadence.exceptions import BadWindow
+    from tom_cadence.windows import read_window
+
+    given = parameters if isinstance(parameters, dict) else {}
+    try:
+        window = read_window(given.get('start'), given.get('end'))
+    except BadWindow:
+        return None
+    start, end = (EPOCH_MJD + moment.timestamp() / SECONDS_A_DAY for moment in (window.start, window.end))
+    return Span(start, end, status or '', facility, '' if cadence is None else reverse('cadences:page', args=[cadence]))

@@ -1,0 +1,168 @@
+"""Stored points as columns, whoever stored them, and the series they fall into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_forced_phot.photometry import POGSON, ZERO_POINT, Floats, magnitude_of
+
+Integers = NDArray[np.int64]
+EPOCH_MJD, MICROSECONDS_A_DAY = 40587.0, 86_400_000_000
+#: Units of a brightness that are magnitudes from which a flux follows; all others but the fluxes below are drawn as they are.
+AB = frozenset({'', 'mag', 'mags', 'magnitude', 'ab', 'abmag', 'ab mag', 'mag(ab)', 'ab magnitude'})
+#: Units of a brightness that is a flux, in microjansky.
+FLUXES = {
+    **dict.fromkeys(('njy', 'nanojansky'), 1e-3),
+    **dict.fromkeys(('ujy', '\u00b5jy', '\u03bcjy', 'microjansky'), 1.0),
+    **dict.fromkeys(('mjy', 'millijansky'), 1e3),
+    **dict.fromkeys(('jy', 'jansky'), 1e6),
+}
+
+
+@dataclass(frozen=True)
+class Label:
+    """What many points have in common."""
+
+    band: str
+    unit: str
+    telescope: str
+    instrument: str
+    service: str
+    reduction: str
+
+
+@dataclass(frozen=True, order=True)
+class Series:
+    """The points of one service, one kind of photometry and one band: never drawn together with others."""
+
+    service: str
+    reduction: str
+    band: str
+
+    @property
+    def key(self) -> str:
+        """Its name in addresses."""
+        return f'{self.service}|{self.reduction}|{self.band}'
+
+    @property
+    def words(self) -> str:
+        """Its name for people."""
+        band = self.band.removeprefix(self.service).lstrip('_-. ') or self.band or 'no band'
+        return ' '.join(filter(None, (self.service or 'unnamed source', band, self.reduction)))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The points of a target in order of time: arrays of one length, nan where a point has no such number.
+
+    ``flux`` and ``flux_error`` (microjansky) are what a service measured; a flux that follows from a magnitude is not among them.
+    ``code`` is the index of the point's label. ``quality`` holds the services' own columns that were asked for.
+    """
+
+    ids: Integers
+    micros: Integers
+    code: NDArray[np.int32]
+    magnitude: Floats
+    magnitude_error: Floats
+    limit: Floats
+    exposure_time: Floats
+    flux: Floats
+    flux_error: Floats
+    labels: tuple[Label, ...]
+    quality: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def mjd(self) -> Floats:
+        """Mid-exposure as the service gave it, UTC."""
+        return mjd_of(self.micros)
+
+
+def mjd_of(micros: Integers) -> Floats:
+    """MJD (UTC) of microseconds since 1970."""
+    return EPOCH_MJD + micros / MICROSECONDS_A_DAY
+
+
+def micros_of(mjd: Floats) -> Integers:
+    """Microseconds since 1970 of an MJD (UTC)."""
+    return np.rint((mjd - EPOCH_MJD) * MICROSECONDS_A_DAY).astype(np.int64)
+
+
+def build(rows: Mapping[str, Any], labels: Sequence[tuple[str, ...]], quality: Mapping[str, Floats] | None = None) -> Columns:
+    """Columns of what was read: one entry of ``labels`` a point, and a sequence for each number."""
+    numbers = {name: np.array(rows[name], dtype=np.float64) for name in NUMBERS}
+    known = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+    code = np.fromiter(map(known.__getitem__, labels), dtype=np.int32, count=len(labels))
+    found = Columns(
+        ids=np.array(rows['ids'], dtype=np.int64),
+        micros=np.array(rows['micros'], dtype=np.int64),
+        code=code,
+        labels=tuple(Label(*label) for label in known),
+        quality=dict(quality or {}),
+        **numbers,
+    )
+    return _fluxes_named_so(_in_order(found))
+
+
+NUMBERS = ('magnitude', 'magnitude_error', 'limit', 'exposure_time', 'flux', 'flux_error')
+
+
+def only(points: Columns, keep: NDArray[Any]) -> Columns:
+    """The points that a mask, or indices, choose."""
+    chosen = {name: getattr(points, name)[keep] for name in ('ids', 'micros', 'code', *NUMBERS)}
+    return replace(points, **chosen, quality={name: column[keep] for name, column in points.quality.items()})
+
+
+def _in_order(points: Columns) -> Columns:
+    if np.all(np.diff(points.micros) >= 0):
+        return points
+    return only(points, np.lexsort((points.ids, points.micros)))
+
+
+def _fluxes_named_so(points: Columns) -> Columns:
+    """A brightness whose unit says that it is a flux is one, and no magnitude."""
+    factors = np.array([FLUXES.get(label.unit.strip().lower(), np.nan) for label in points.labels])
+    if not np.isfinite(factors).any():
+        return points
+    factor = factors[points.code]
+    is_flux = np.isfinite(factor)
+    keep = is_flux & np.isfinite(points.flux)
+    limit = magnitude_of(points.limit * factor)
+    return replace(
+        points,
+        flux=np.where(is_flux & ~keep, points.magnitude * factor, points.flux),
+        flux_error=np.where(is_flux & ~keep, points.magnitude_error * factor, points.flux_error),
+        magnitude=np.where(is_flux, np.nan, points.magnitude),
+        magnitude_error=np.where(is_flux, np.nan, points.magnitude_error),
+        limit=np.where(is_flux, limit, points.limit),
+    )
+
+
+def series_of(points: Columns) -> tuple[tuple[Series, ...], NDArray[np.int64]]:
+    """All series in their order, and the index of each point's."""
+    of_label = [Series(label.service, label.reduction, label.band) for label in points.labels]
+    used = set(np.unique(points.code).tolist())
+    ordered = tuple(sorted({series for code, series in enumerate(of_label) if code in used}))
+    place = {series: number for number, series in enumerate(ordered)}
+    lookup = np.array([place.get(series, -1) for series in of_label], dtype=np.int64)
+    return ordered, lookup[points.code] if len(lookup) else np.zeros(0, dtype=np.int64)
+
+
+def fluxes(points: Columns) -> tuple[Floats, Floats]:
+    """Flux and error of each point in microjansky: measured, else of its magnitude where that is AB or does not say."""
+    ab = np.array([label.unit.strip().lower() in AB for label in points.labels], dtype=np.bool_)
+    derived = ~np.isfinite(points.flux) & np.isfinite(points.magnitude)
+    if not derived.any():
+        return points.flux, points.flux_error
+    derived &= ab[points.code]
+    with np.errstate(over='ignore', invalid='ignore'):
+        flux = 10 ** (0.4 * (ZERO_POINT - points.magnitude))
+        error = flux * points.magnitude_error / POGSON
+    return np.where(derived, flux, points.flux), np.where(derived, error, points.flux_error)

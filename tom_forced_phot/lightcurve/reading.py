@@ -1,0 +1,183 @@
+"""The only module here that reads points: one statement for all of them, and one that tells whether they changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.core.cache import cache
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import BigIntegerField, Count, F, Func, Max, Min, QuerySet, Sum, TextField
+
+from tom_forced_phot import conf
+from tom_forced_phot.lightcurve import values
+from tom_forced_phot.lightcurve.columns import NUMBERS, Columns, build
+from tom_forced_phot.models import LightCurve
+from tom_forced_phot.permissions import visible_points
+
+#: Raised when the columns are made in another way, so that those of an older version are not taken for them.
+FORMAT = 1
+#: Points read at a time, so that memory stays bounded and Python's collector of garbage has little to look through.
+CHUNK = 5000
+#: Fewer points than this are read as quickly as they are kept.
+WORTH_KEEPING = 2000
+KEPT_FOR = 3600
+SEPARATOR = '\x1f'
+TEXTS = ('bandpass', 'unit', 'telescope', 'instrument', 'source_name', 'reduction_version')
+FIELDS = {'magnitude': 'brightness', 'magnitude_error': 'brightness_error', 'limit': 'limit', 'exposure_time': 'exposure_time'}
+
+
+class Micros(Func):
+    """A time as the database's own text (SQLite, in UTC) or as microseconds since 1970 (PostgreSQL)."""
+
+    output_field = BigIntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """An expression has no declared type, so that no converter is called for each value."""
+        return super().as_sql(compiler, connection, template="(%(expressions)s || '')", **extra)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """The time zone of the session has no say in an epoch."""
+        template = '(EXTRACT(EPOCH FROM %(expressions)s) * 1000000)::bigint'
+        return super().as_sql(compiler, connection, template=template, **extra)
+
+
+class Joined(Func):
+    """Texts as one, which is half the work of fetching them one by one."""
+
+    output_field = TextField()
+    template = '(%(expressions)s)'
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """Joined by the separator."""
+        return super().as_sql(compiler, connection, arg_joiner=' || char(31) || ', **extra)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """Joined by the separator."""
+        return super().as_sql(compiler, connection, arg_joiner=' || chr(31) || ', **extra)
+
+
+class Text(Func):
+    """A JSON column as the text it is."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """It is a text."""
+        return super().as_sql(compiler, connection, template='(%(expressions)s)', **extra)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """Printed by the database."""
+        return super().as_sql(compiler, connection, template='(%(expressions)s)::text', **extra)
+
+
+def stamp(user: Any, target: Any) -> str:
+    """A short text that is another one when the points that this user sees of the target are others.
+
+    Ingestion raises the version of its light curve; what others store, change or delete shows in counts, sums and extremes. A
+    foreign point whose texts alone were edited shows only in the next hour.
+    """
+    rows = visible_points(user, target)
+    sums = rows.aggregate(
+        number=Count('pk'),
+        newest=Max('pk'),
+        first=Min('timestamp'),
+        last=Max('timestamp'),
+        ids=Sum('pk'),
+        mixed=Sum(F('pk') % 1009 * (F('pk') % 1013)),
+        brightness=Sum('brightness'),
+        errors=Sum('brightness_error'),
+        limits=Sum('limit'),
+    )
+    versions = list(LightCurve.objects.filter(target_id=target.pk).order_by('service').values_list('service', 'version'))
+    # a database that adds up in parallel does not add in the same order twice
+    parts = [f'{value:.9g}' if isinstance(value, float) else str(value) for value in sums.values()]
+    return hashlib.sha256(
+        repr((FORMAT, target.pk, scope(user), parts, versions, f'{conf.utc_now():%Y-%m-%d %H}')).encode()
+    ).hexdigest()[:32]
+
+
+def scope(user: Any) -> str:
+    """Who sees the same points as this user: everybody who sees the target, or the user alone."""
+    return 'all' if user.is_superuser or getattr(settings, 'TARGET_PERMISSIONS_ONLY', True) else f'user {user.pk}'
+
+
+def columns(user: Any, target: Any, quality: frozenset[str] = frozenset(), mark: str = '') -> Columns:
+    """The points of the target that this user may see; ``mark``, their stamp, where they may be kept for the next one."""
+    names = sorted(quality)
+    key = hashlib.sha256(repr((FORMAT, target.pk, scope(user), names)).encode()).hexdigest()
+    kept = cache.get(f'tom_forced_phot.curve.{key}') if mark else None
+    if kept is not None and kept[0] == mark:
+        found: Columns = kept[1]
+        return found
+    made = read(visible_points(user, target), names)
+    if mark and len(made) >= WORTH_KEEPING:
+        # one entry a target, whatever happens to its points: the stamp inside says whether it still holds
+        cache.set(f'tom_forced_phot.curve.{key}', (mark, made), KEPT_FOR)
+    return made
+
+
+def answer(user: Any, target: Any, mark: str) -> bytes | None:
+    """The newest answer that was kept for who sees the same points, if it is the one that ``mark`` names."""
+    kept = cache.get(_answer_key(user, target))
+    return kept[1] if kept is not None and kept[0] == mark else None
+
+
+def keep_answer(user: Any, target: Any, mark: str, body: bytes, points: int) -> None:
+    """Keep an answer for the next one who asks the same; one a target, so that a cache does not fill up with them."""
+    if points >= WORTH_KEEPING:
+        cache.set(_answer_key(user, target), (mark, body), KEPT_FOR)
+
+
+def _answer_key(user: Any, target: Any) -> str:
+    key = hashlib.sha256(repr((FORMAT, target.pk, scope(user))).encode()).hexdigest()
+    return f'tom_forced_phot.answer.{key}'
+
+
+def read(rows: QuerySet[Any], quality: Sequence[str]) -> Columns:
+    """These points as columns."""
+    read_some = _fetched if connection.vendor in ('sqlite', 'postgresql') else _converted
+    gathered: dict[str, Any] = {name: [] for name in ('ids', 'micros', 'labels', *NUMBERS, *quality)}
+    for ids, micros, labels, numbers, texts in read_some(rows):
+        flux, flux_error = values.fluxes(texts)
+        found = {**numbers, 'flux': flux, 'flux_error': flux_error, 'ids': ids, 'micros': micros, **values.quality(texts, quality)}
+        for name, column in found.items():
+            gathered[name].append(np.array(column, dtype=np.int64 if name in ('ids', 'micros') else np.float64))
+        gathered['labels'].extend(labels)
+    whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in gathered.items() if name != 'labels'}
+    label = {text: tuple(text.split(SEPARATOR)) for text in dict.fromkeys(gathered['labels'])}
+    return build(whole, [label[text] for text in gathered['labels']], {name: whole[name] for name in quality})
+
+
+Some = tuple[Sequence[int], Any, Sequence[str], dict[str, Any], Sequence[str]]
+
+
+def _fetched(rows: QuerySet[Any]) -> Iterator[Some]:
+    """As the database's driver gives them: no objects, no converters."""
+    chosen = rows.order_by().annotate(moment=Micros('timestamp'), label=Joined(*TEXTS), text=Text('value'))
+    try:
+        sql, parameters = chosen.values_list('pk', 'moment', 'label', 'text', *FIELDS.values()).query.sql_with_params()
+    except EmptyResultSet:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        while some := cursor.fetchmany(CHUNK):
+            ids, moments, labels, texts, *numbers = zip(*some, strict=True)
+            micros = moments if isinstance(moments[0], int) else np.array(moments, dtype='datetime64[us]').astype(np.int64)
+            yield ids, micros, labels, dict(zip(FIELDS, numbers, strict=True)), texts
+
+
+def _converted(rows: QuerySet[Any]) -> Iterator[Some]:
+    """By the ORM, for databases whose texts are not known here."""
+    found = rows.order_by().values_list('pk', 'timestamp', 'value', *TEXTS, *FIELDS.values())
+    for start in range(0, len(found), CHUNK):
+        ids, moments, objects, *rest = zip(*found[start : start + CHUNK], strict=True)
+        micros = np.array([moment.replace(tzinfo=None) for moment in moments], dtype='datetime64[us]').astype(np.int64)
+        labels = [SEPARATOR.join(texts) for texts in zip(*rest[: len(TEXTS)], strict=True)]
+        numbers = dict(zip(FIELDS, rest[len(TEXTS) :], strict=True))
+        yield ids, micros, labels, numbers, [json.dumps(each) for each in objects]

@@ -1,0 +1,110 @@
+"""A light curve in words and tables: how many points of what, the newest one, what was left out, and a single point's fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+
+from tom_forced_phot.lightcurve.columns import EPOCH_MJD
+from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, Points
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NAMES = {
+    'timestamp': 'Time (UTC)',
+    'brightness': 'Magnitude',
+    'brightness_error': 'Its error',
+    'limit': 'Limit',
+    'unit': 'Unit',
+    'bandpass': 'Band',
+    'exposure_time': 'Exposure time (s)',
+    'telescope': 'Telescope',
+    'instrument': 'Instrument',
+    'source_name': 'Source',
+    'reduction_version': 'Kind of photometry',
+    'flux': 'Flux (µJy)',
+    'flux_error': 'Error of the flux (µJy)',
+}
+LONGEST = 200
+
+
+def instant(mjd: float) -> datetime:
+    """An MJD (UTC) as a date."""
+    return EPOCH + timedelta(days=mjd - EPOCH_MJD)
+
+
+def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The text beside the plot."""
+    shown = curve.shown
+    kinds = np.bincount(shown.kind, minlength=3)
+    series = [{**each, 'last_words': brightness(shown, each['row']), 'last': _date(each['last'])} for each in counted]
+    newest = max((each for each in series if each['last']), key=lambda each: each['row'], default=None)
+    return {
+        'series': series,
+        'number': len(shown),
+        'stored': curve.stored,
+        'detections': int(kinds[DETECTED]),
+        'limits': int(kinds[LIMIT]),
+        'neither': int(len(shown) - kinds[DETECTED] - kinds[LIMIT]),
+        'newest': newest,
+        'means': curve.means is not None,
+        'behind': len(curve.points),
+        'removed': curve.stored - len(curve.points),
+        'left_out': [(words, number) for words, number in curve.left_out.items() if number],
+        'notes': list(curve.notes),
+        'derived': bool(len(shown)) and not bool(shown.measured.all()),
+    }
+
+
+def _date(mjd: float | None) -> datetime | None:
+    return None if mjd is None else instant(mjd)
+
+
+def brightness(points: Points, row: int) -> str:
+    """A point's magnitude or limit with sensible digits."""
+    if row < 0:
+        return ''
+    if np.isfinite(points.magnitude[row]):
+        return with_error(float(points.magnitude[row]), float(points.magnitude_error[row]), least=2, most=3)
+    if np.isfinite(points.limit[row]):
+        return f'> {points.limit[row]:.2f}'
+    return ''
+
+
+def with_error(value: float, error: float, *, least: int = 0, most: int = 6) -> str:
+    """``17.90 ± 0.05``: as many digits as two of the error say, between the two numbers of decimals."""
+    if not np.isfinite(value):
+        return ''
+    if not (np.isfinite(error) and error > 0):
+        return f'{value:.{min(max(2, least), most)}f}'
+    digits = int(np.clip(1 - np.floor(np.log10(error)), least, most))
+    return f'{value:.{digits}f} ± {error:.{digits}f}'
+
+
+def fields_of(own: Mapping[str, Any], value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All fields of one point for people: the host's by their names, then what the source said, by its own."""
+    shown = {name: plain(given) for name, given in own.items()}
+    found = [(NAMES[name], text) for name, text in shown.items() if text]
+    found += [(NAMES[name], plain(value[name])) for name in ('flux', 'flux_error') if name in value]
+    return [*found, *_others(value)]
+
+
+def _others(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, given in value.items():
+        if name not in ('flux', 'flux_error', 'flux_unit'):
+            yield str(name), plain(given) or 'none'
+
+
+def plain(given: Any) -> str:
+    """A value as a person reads it."""
+    if given is None:
+        return ''
+    if isinstance(given, datetime):
+        return given.astimezone(timezone.utc).strftime('%Y-%m-%d %H:%M:%S.%f')[:-3] + ' UTC'
+    if isinstance(given, float):
+        return f'{given:.8g}'
+    text = given if isinstance(given, str) else json.dumps(given)
+    return text if len(text) <= LONGEST else f'{text[:LONGEST]}…'

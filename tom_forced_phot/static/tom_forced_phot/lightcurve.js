@@ -1,0 +1,244 @@
+/* The light curve of a page: fetches columns once for each choice of switches, draws them, and keeps switches and zoom in the address. */
+(function () {
+  'use strict';
+  const curve = window.photCurve = window.photCurve || {};
+  if (curve.start) { curve.start(); return; }
+  const DRAWN_HERE = ['flux', 'nolimits', 'noerrors'];
+  const FIELDS = ['flux', 'snr', 'atlas', 'ztf', 'clip', 'stack', 'days', 'nolimits', 'noerrors', 'windows'];
+
+  function script(address) {
+    if (window.Plotly) return Promise.resolve();
+    curve.plotly = curve.plotly || new Promise((done, failed) => {
+      const made = document.createElement('script');
+      made.src = address;
+      made.onload = done;
+      made.onerror = () => failed(new Error('the plotting script did not come'));
+      document.head.append(made);
+    });
+    return curve.plotly;
+  }
+
+  /* Colours are in a style sheet, which on a target's page comes after the page. */
+  function look(section) {
+    const sheet = section.querySelector('link[data-look]');
+    return sheet.sheet ? Promise.resolve() : new Promise((done) => { sheet.onload = sheet.onerror = done; });
+  }
+
+  const pair = (text) => {
+    const found = (text || '').split(',').map(Number);
+    return found.length === 2 && found.every(Number.isFinite) && found[0] !== found[1] ? found : null;
+  };
+  const digits = (value, error) => (error > 0 ? Math.min(Math.max(1 - Math.floor(Math.log10(error)), 0), 6) : 2);
+
+  class LightCurve {
+    constructor(section) {
+      this.section = section;
+      this.form = section.querySelector('form');
+      this.plot = section.querySelector('.phot-curve-plot');
+      this.hover = section.querySelector('.phot-curve-hover');
+      this.said = section.querySelector('.phot-curve-wait');
+      const given = new URLSearchParams('address' in section.dataset ? location.search : '');
+      this.state = {hide: new Set(given.getAll('hide')), x: pair(given.get('x')), y: pair(given.get('y'))};
+      this.listen();
+      this.tidy();
+      this.load();
+    }
+
+    listen() {
+      this.form.addEventListener('submit', (event) => { event.preventDefault(); this.load(); });
+      this.form.addEventListener('change', (event) => {
+        if (event.target.name === 'flux') this.state.y = null;
+        this.tidy();
+        if (DRAWN_HERE.includes(event.target.name)) this.draw();
+        else this.load();
+      });
+      this.section.addEventListener('change', (event) => {
+        const key = event.target.dataset.series;
+        if (key !== undefined) this.show(event.target, key);
+        if ('part' in event.target.dataset) this.link();
+      });
+      this.section.querySelector('[data-zoom-out]').addEventListener('click', () => {
+        this.state.x = this.state.y = null;
+        this.draw();
+      });
+      this.section.querySelector('.phot-curve-table').addEventListener('toggle', () => this.fill());
+    }
+
+    /* How long a mean is matters only where there are means. */
+    tidy() {
+      this.form.elements.days.closest('.phot-switch').hidden = this.form.elements.stack.value === '';
+    }
+
+    /* What the switches say: all of it for an address, or only what changes which points there are. */
+    parameters(all) {
+      const found = new URLSearchParams();
+      for (const [name, value] of new FormData(this.form)) {
+        if (FIELDS.includes(name) && value !== '' && (all || !DRAWN_HERE.includes(name))) found.append(name, value);
+      }
+      return found;
+    }
+
+    async load() {
+      if (this.asking) this.asking.abort();
+      const asking = this.asking = new AbortController();
+      this.say(this.data ? 'Loading…' : 'Loading the points…');
+      this.complain({});
+      try {
+        const [response] = await Promise.all([
+          fetch(`${this.section.dataset.points}?${this.parameters(false)}`, {signal: asking.signal, credentials: 'same-origin'}),
+          script(this.section.dataset.plotly),
+          look(this.section),
+        ]);
+        if (response.status !== 422 && !response.ok) throw new Error(`the server answered ${response.status}`);
+        const given = await response.json();
+        if (given.errors) { this.complain(given.errors); this.say(''); return; }
+        this.data = curve.decode(given);
+        this.section.querySelector('.phot-curve-summary').innerHTML = given.summary;
+        this.legend();
+        await this.draw();
+        this.say('');
+      } catch (error) {
+        if (error.name !== 'AbortError') this.say(`The points could not be loaded: ${error.message}. Change a switch, or load the page again.`);
+      }
+    }
+
+    say(text) {
+      this.said.textContent = text;
+      this.said.classList.toggle('phot-again', Boolean(this.data));
+    }
+
+    complain(errors) {
+      for (const name of FIELDS) {
+        const field = this.form.elements[name];
+        if (!field) continue;
+        const words = errors[name] ? errors[name].join(' ') : '';
+        field.classList.toggle('is-invalid', Boolean(words));
+        if (words) { field.setAttribute('aria-invalid', 'true'); field.setAttribute('aria-describedby', `${field.id}-error`); field.focus(); }
+        else field.removeAttribute('aria-invalid');
+        const place = document.getElementById(`${field.id}-error`);
+        if (place) { place.textContent = words; place.style.display = words ? 'block' : ''; }
+      }
+    }
+
+    legend() {
+      this.section.querySelectorAll('.phot-mark').forEach((mark) => curve.mark(this.section, mark));
+      this.section.querySelectorAll('[data-series]').forEach((box) => {
+        box.checked = !this.state.hide.has(box.dataset.series);
+        box.closest('tr').classList.toggle('phot-hidden', !box.checked);
+      });
+    }
+
+    show(box, key) {
+      if (box.checked) this.state.hide.delete(key);
+      else this.state.hide.add(key);
+      box.closest('tr').classList.toggle('phot-hidden', !box.checked);
+      this.draw();
+    }
+
+    async draw() {
+      if (!this.data) return;
+      for (const name of DRAWN_HERE) this.state[name] = this.form.elements[name].checked;
+      const figure = curve.figure(this.plot, this.data, this.state);
+      this.entries = figure.entries;
+      // not react(): with other numbers of points, its error bars fail ("offset is out of bounds", plotly.js 2.35)
+      await window.Plotly.newPlot(this.plot, figure.data, figure.layout, figure.config);
+      this.hover.hidden = true;
+      this.section.querySelector('.phot-curve-bars').hidden = !figure.without;
+      this.watch();
+      this.link();
+    }
+
+    watch() {
+      this.plot.on('plotly_relayout', (change) => {
+        if (Object.keys(change).every((key) => key.startsWith('xaxis2.'))) return;
+        const {xaxis, yaxis} = this.plot._fullLayout;
+        this.state.x = xaxis.autorange ? null : xaxis.range.map(Number);
+        this.state.y = yaxis.autorange ? null : yaxis.range.map(Number);
+        if (change.dragmode) { this.state.dragmode = change.dragmode; return; }
+        if (curve.isLarge(this.data)) { setTimeout(() => this.draw()); return; }
+        this.dates();
+        this.link();
+      });
+      this.plot.on('plotly_hover', (event) => this.tell(event));
+      this.plot.on('plotly_unhover', () => { this.hover.hidden = true; });
+      this.plot.on('plotly_click', (event) => this.pin(event.points[0]));
+    }
+
+    async dates() {
+      const ticks = curve.dates(this.plot);
+      await window.Plotly.relayout(this.plot, {'xaxis2.tickvals': ticks.tickvals, 'xaxis2.ticktext': ticks.ticktext});
+    }
+
+    /* Point under the pointer: its numbers in a box beside it. */
+    tell(event) {
+      const entry = this.entries[event.points[0].curveNumber];
+      if (!entry) return;
+      this.hover.textContent = this.words(entry, entry.row[event.points[0].pointNumber]);
+      this.hover.hidden = false;
+      const box = this.plot.getBoundingClientRect();
+      const left = event.event.clientX - box.left;
+      const onTheRight = left > box.width / 2;
+      this.hover.style.left = onTheRight ? '' : `${left + 14}px`;
+      this.hover.style.right = onTheRight ? `${box.width - left + 14}px` : '';
+      this.hover.style.top = `${Math.max(0, event.event.clientY - box.top - 40)}px`;
+    }
+
+    words({points, series}, row) {
+      const lines = [series.words, `MJD ${points.mjd[row].toFixed(6)}`, `${curve.utc(points.mjd[row], 19)} UTC`];
+      const magnitude = points.magnitude[row];
+      const error = points.magnitude_error[row];
+      if (points.kind[row] === 2) lines.push(`> ${magnitude.toFixed(2)} mag (limit)`);
+      if (points.kind[row] === 1) lines.push(`${magnitude.toFixed(3)}${error > 0 ? ` ± ${error.toFixed(3)}` : ''} mag`);
+      const flux = points.flux[row];
+      const spread = points.flux_error[row];
+      if (flux === flux) {
+        const places = digits(flux, spread);
+        const made = points.measured && !points.measured[row] ? ' (of the magnitude)' : '';
+        lines.push(`${flux.toFixed(places)}${spread > 0 ? ` ± ${spread.toFixed(places)}` : ''} µJy${made}`);
+        if (spread > 0) lines.push(`S/N ${(flux / spread).toFixed(1)}`);
+      }
+      if (points.number && points.id[row] === 0) lines.push(`mean of ${points.number[row]} exposure${points.number[row] === 1 ? '' : 's'}`);
+      if (points.id[row]) lines.push('Click for all fields');
+      return lines.join('\n');
+    }
+
+    pin(point) {
+      const entry = this.entries[point.curveNumber];
+      const id = entry && entry.points.id[entry.row[point.pointNumber]];
+      if (id) window.htmx.ajax('GET', `${this.section.dataset.table}${id}/`, {target: this.section.querySelector('.phot-curve-pinned'), swap: 'innerHTML'});
+    }
+
+    /* Address, downloads and table say the same as the plot. */
+    link() {
+      const all = this.parameters(true);
+      for (const key of this.state.hide) all.append('hide', key);
+      for (const axis of ['x', 'y']) if (this.state[axis]) all.set(axis, this.state[axis].map((value) => Number(value.toPrecision(12))).join(','));
+      const query = all.toString();
+      if ('address' in this.section.dataset) history.replaceState(history.state, '', query ? `?${query}` : location.pathname);
+      const own = this.section.querySelector('[data-own-page]');
+      if (own) own.href = `${this.section.dataset.page}?${query}`;
+      const part = this.section.querySelector('[data-part]').checked && this.state.x ? '&part=zoom' : '';
+      this.section.querySelectorAll('[data-download]').forEach((link) => { link.search = `?${query}${part}`; });
+      all.delete('x');
+      all.delete('y');
+      this.tableQuery = all.toString();
+      this.fill();
+    }
+
+    fill() {
+      const place = this.section.querySelector('[data-fill]');
+      if (!this.section.querySelector('.phot-curve-table').open || this.tableQuery === undefined || place.dataset.filled === this.tableQuery) return;
+      place.dataset.filled = this.tableQuery;
+      window.htmx.ajax('GET', `${this.section.dataset.table}?${this.tableQuery}`, {target: place, swap: 'innerHTML'});
+    }
+  }
+
+  curve.start = function () {
+    document.querySelectorAll('section.phot-curve').forEach((section) => {
+      if (!section.photCurve) section.photCurve = new LightCurve(section);
+    });
+  };
+  document.addEventListener('DOMContentLoaded', curve.start);
+  document.addEventListener('htmx:afterSettle', curve.start);
+  if (document.readyState !== 'loading') curve.start();
+}());
