@@ -34,6 +34,12 @@ class TomForcedPhotConfig(AppConfig):
         """In every page's navigation: the list of queries."""
         return [{'partial': 'tom_forced_phot/partials/nav.html', 'position': 'left'}]
 
+    def target_detail_buttons(self) -> list[dict[str, str]]:
+        """Beside the buttons of a target: asking about it."""
+        return [
+            {'partial': 'tom_forced_phot/partials/ask_button.html', 'context': 'tom_forced_phot.views.asking_doors.button_context'}
+        ]
+
     def target_detail_tabs(self) -> list[dict[str, str]]:
         """One tab on a target's page, fetched when it is opened."""
         return [

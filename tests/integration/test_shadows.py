@@ -26,6 +26,7 @@ CHECKED = {
 
 
 TEMPLATES = {
+    'tom_observations/observationgroup_list.html': 'dd1cb60232a486d2',
     'tom_observations/observationrecord_detail.html': '390642437f9b453d',
     'tom_observations/partials/observationtemplate_from_record.html': '13c722037a52cb69',
 }
@@ -60,8 +61,8 @@ def test_every_template_of_the_hosts_names_is_listed() -> None:
     assert names == set(shadows.SHADOWED) == set(TEMPLATES)
 
 
-def test_the_hosts_record_page_is_extended_and_not_copied() -> None:
-    name = 'tom_observations/observationrecord_detail.html'
+@pytest.mark.parametrize('name', [name for name, words in shadows.SHADOWED.items() if words.startswith('extended')])
+def test_a_page_of_the_host_is_extended_and_not_copied(name: str) -> None:
     ours = Path(shadows.__file__).parent / 'templates' / name
     assert f"{{% extends '{name}' %}}" in ours.read_text()
     assert '{{ block.super }}' in ours.read_text()

@@ -16,14 +16,15 @@ EVERY = files(APP)
 
 PURE = ('photometry', 'states', 'dates', 'exceptions', 'points', 'queries/batches')
 PURE += tuple(f'services/{name}' for name in ('protocol', 'replies', 'angles', 'ztf_pages'))
+PURE += tuple(f'lightcurve/{name}' for name in ('bands', 'columns', 'curve', 'options', 'payload', 'values', 'words'))
 PURE_FILES = [f'{APP}/{name}.py' for name in PURE]
-PURE_FILES += [name for name in EVERY if name.startswith((f'{APP}/readers/', f'{APP}/cleaning/'))]
+PURE_FILES += [name for name in EVERY if name.startswith((f'{APP}/readers/', f'{APP}/cleaning/', f'{APP}/asking_plan/'))]
 SERVICES = [name for name in EVERY if name.startswith(f'{APP}/services/') and name not in PURE_FILES]
 
 STANDARD = {'__future__', 'collections', 'copy', 'csv', 'dataclasses', 'datetime', 'email.utils', 'enum', 'functools'}
-STANDARD |= {'html', 'io', 'itertools', 'json', 'math', 're', 'typing'}
+STANDARD |= {'html', 'io', 'itertools', 'json', 'math', 're', 'typing', 'zlib'}
 NUMBERS = {'numpy', 'erfa'}
-OWN_PURE = {f'{APP}.{name.replace("/", ".")}' for name in PURE} | {f'{APP}.readers', f'{APP}.cleaning'}
+OWN_PURE = {f'{APP}.{name.replace("/", ".")}' for name in PURE} | {f'{APP}.readers', f'{APP}.cleaning', f'{APP}.asking_plan'}
 FORMS = {'django.forms', 'crispy_forms', 'tom_dataproducts.single_target_data_service.single_target_data_service'}
 
 NETWORK = {'requests', 'urllib3', 'urllib.request', 'http', 'httpx', 'aiohttp', 'socket', 'ssl', 'ftplib', 'smtplib', 'astroquery'}

@@ -1,4 +1,4 @@
-"""The host's page that asks a service about one target: with the target's permission checked, the user known, and errors shown."""
+"""The host's page that asks a service: its buttons lead to the asking page; what is posted to it is asked in the user's name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.http import Http404
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
 from tom_dataproducts.views import SingleTargetDataServiceQueryView
 from tom_targets.models import Target
@@ -36,6 +37,13 @@ class AskView(SingleTargetDataServiceQueryView):
         if request.user.is_authenticated:
             self.get_target()
         return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """A service of ours leads to the asking page, with it ticked; others keep the host's page."""
+        name = self.get_service()
+        if name not in registry.services() or not request.user.is_authenticated:
+            return super().get(request, *args, **kwargs)
+        return redirect(f'{reverse("photometry:ask")}?{urlencode({"target": self.get_target().pk, "services": name})}')
 
     def get_context_data(self, *args: Any, **kwargs: Any) -> Any:
         """The form that was sent, so that each error stands beside its field (the host shows an empty one)."""

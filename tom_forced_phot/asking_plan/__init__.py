@@ -1,0 +1,1 @@
+"""What is asked, before it is asked: dates, requests, and the words for both. Pure: values in, values out."""
