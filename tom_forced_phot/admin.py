@@ -39,7 +39,7 @@ class PhotometryQueryAdmin(ReadOnly):
 class RemoteJobAdmin(ReadOnly):
     """Every request to a service."""
 
-    list_display = ('mark', 'service', 'state', 'sent', 'message', 'created', 'closed')
+    list_display = ('mark', 'service', 'credential', 'state', 'sent', 'message', 'created', 'closed')
     list_filter = ('state', 'service')
     search_fields = ('mark', 'message')
     ordering = ('-pk',)

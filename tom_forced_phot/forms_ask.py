@@ -9,11 +9,10 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
-from guardian.shortcuts import get_objects_for_user
 from tom_targets.models import TargetList
 
 from tom_forced_phot.asking_plan.dates_words import WORDS, Dates, When, problems
-from tom_forced_phot.permissions import askable_targets, visible_targets
+from tom_forced_phot.permissions import askable_targets, visible_lists, visible_targets
 from tom_forced_phot.services.forms import DateField
 
 MOST_TARGETS = 1000
@@ -21,11 +20,6 @@ MOST_TARGETS = 1000
 PREVIEW_COUNTS = timedelta(hours=12)
 GONE = 'There is no such target, or you may not see it: {number} of those that were chosen.'
 SHOWN = 5
-
-
-def lists_of(user: Any) -> Any:
-    """Target lists this user may see."""
-    return get_objects_for_user(user, 'tom_targets.view_targetlist', TargetList).order_by('name')
 
 
 def numbers(given: Sequence[str]) -> list[int]:
@@ -71,7 +65,7 @@ class AskForm(forms.Form):
         self.user = user
         self.chosen: list[Any] = []
         fields: Any = self.fields
-        fields['target_list'].queryset = lists_of(user)
+        fields['target_list'].queryset = visible_lists(user)
         fields['services'].choices = [(name, name) for name in services]
 
     def picked(self) -> list[int]:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from guardian.shortcuts import get_objects_for_user
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
-from tom_targets.models import Target
+from tom_targets.models import Target, TargetList
 from tom_targets.permissions import targets_for_user
 
 from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
@@ -26,6 +26,11 @@ def visible_targets(user: Any) -> QuerySet[Any]:
 def askable_targets(user: Any) -> QuerySet[Any]:
     """Targets this user may ask a service about: those to which the host lets the user add data."""
     return targets_for_user(user, Target.objects.all(), 'change_target') if user.is_authenticated else Target.objects.none()
+
+
+def visible_lists(user: Any) -> QuerySet[Any]:
+    """Target lists this user may see, as the host's own page shows them."""
+    return get_objects_for_user(user, 'tom_targets.view_targetlist', TargetList).order_by('name')
 
 
 def visible_queries(user: Any, rows: QuerySet[PhotometryQuery] | None = None) -> QuerySet[PhotometryQuery]:

@@ -118,7 +118,7 @@ def test_three_services_are_asked_about_one_target_and_each_once(vera: Any, serv
     assert [sum(each.requests.values()) for each in servers.values()] == [0, 0, 0]
     answer = vera.post(ASK, sent)
     assert answer.status_code == 302
-    assert answer.url == f'/forced-photometry/?mine=on&target={target.pk}'
+    assert answer.url == f'/forced-photometry/?mine=on&of={target.pk}'
     assert 'Asked: ATLAS about 1 target, PanSTARRS about 1 target, ZTF about 1 target.' in said(answer)
     assert 'manage.py runforcedphotometry' in said(answer)
     assert {query.asked_by.username for query in PhotometryQuery.objects.all()} == {'vera'}

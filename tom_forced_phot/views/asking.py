@@ -19,8 +19,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from tom_forced_phot import conf, plan_asking
 from tom_forced_phot.asking_plan.service_words import count
-from tom_forced_phot.forms_ask import AskForm, lists_of, numbers, search
-from tom_forced_phot.permissions import askable_targets, visible_targets
+from tom_forced_phot.forms_ask import AskForm, numbers, search
+from tom_forced_phot.permissions import askable_targets, visible_lists, visible_targets
 from tom_forced_phot.plan import ServicePlan, plan
 from tom_forced_phot.views import asking_start
 from tom_forced_phot.views.asking_options import Card, bind, cards
@@ -116,7 +116,7 @@ def _page(request: HttpRequest, form: AskForm, shown: list[Card], **more: Any) -
 
 
 def _list_of(targets: list[Any]) -> str:
-    wanted = {'mine': 'on', **({'target': targets[0].pk} if len(targets) == 1 else {})}
+    wanted = {'mine': 'on', **({'of': targets[0].pk} if len(targets) == 1 else {})}
     return f'{reverse("photometry:list")}?{urlencode(wanted)}'
 
 
@@ -132,7 +132,9 @@ def found(request: HttpRequest) -> HttpResponse:
 @login_required
 def choose(request: HttpRequest) -> HttpResponse:
     """From the host's lists of targets and of target lists, where some were ticked, to the form."""
-    lists = list(lists_of(request.user).filter(pk__in=numbers(request.POST.getlist('selected-row'))).values_list('pk', flat=True))
+    lists = list(
+        visible_lists(request.user).filter(pk__in=numbers(request.POST.getlist('selected-row'))).values_list('pk', flat=True)
+    )
     wanted = numbers(request.POST.getlist('selected-target'))
     seen = visible_targets(request.user)
     if len(lists) == 1 and not wanted:

@@ -14,9 +14,9 @@ from tom_forced_phot import registry
 from tom_forced_phot.asking_plan.dates_words import When
 from tom_forced_phot.asking_plan.service_words import count
 from tom_forced_phot.exceptions import Refused
-from tom_forced_phot.forms_ask import MOST_TARGETS, lists_of, numbers
+from tom_forced_phot.forms_ask import MOST_TARGETS, numbers
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.permissions import askable_targets, visible_queries, visible_targets
+from tom_forced_phot.permissions import askable_targets, visible_lists, visible_queries, visible_targets
 from tom_forced_phot.views.asking_options import Card, prefill
 
 MOST = MOST_TARGETS
@@ -57,7 +57,7 @@ def read(request: HttpRequest) -> Start:
 def _lists(request: HttpRequest, given: QueryDict, start: Start) -> None:
     wanted = given.get('target_list')
     if wanted:
-        start.initial['target_list'] = get_object_or_404(lists_of(request.user), pk=_number(wanted)).pk
+        start.initial['target_list'] = get_object_or_404(visible_lists(request.user), pk=_number(wanted)).pk
 
 
 def _number(text: str) -> int:
