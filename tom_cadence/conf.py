@@ -74,6 +74,11 @@ SETTINGS: dict[str, Setting] = {
     'NOTIFY_IN_TOM': Setting(
         bool, True, 'Show the owner a message in the TOM, behind the bell, when a cadence ends or needs attention.'
     ),
+    'FRESH_LOOKS': Setting(
+        str,
+        '',
+        'Dotted path of the class that asks photometry services for strategies; empty for that of tom_forced_phot.',
+    ),
     'CLOCK': Setting(
         str,
         'django.utils.timezone.now',

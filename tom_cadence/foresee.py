@@ -20,8 +20,10 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.parameters import clean
 from tom_cadence.preview import Preview, next_windows, within_limits
 from tom_cadence.runner import read
+from tom_cadence.runner.around import around_new
 from tom_cadence.runner.decide import runs_itself
 from tom_cadence.runner.read import Looked
+from tom_cadence.visibility import Sky
 from tom_cadence.windows import show
 
 
@@ -51,7 +53,11 @@ def foresee(ready: Ready, now: datetime) -> Foreseen:
         keywords=ready.gateway.keywords,
         parameters=ready.prepared.parameters,
     )
-    return _windows(_decider(strategy, ready.parameters), History(attempts=(first,)), now)
+    around = around_new(strategy, clean(dict(ready.parameters)), ready.user, first, ready.target.pk, now)
+    if around.trouble:
+        return Foreseen(unknown=around.trouble)
+    history = History(attempts=(first,), photometry=around.photometry, looks=around.looks)
+    return _windows(_decider(strategy, ready.parameters, around.sky), history, now)
 
 
 def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parameters: Mapping[str, Any], now: datetime) -> Foreseen:
@@ -65,7 +71,7 @@ def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parame
     read.build_history(item, Facilities())
     if item.trouble:
         return Foreseen(unknown=item.trouble)
-    decide = _decider(strategy, parameters)
+    decide = _decider(strategy, parameters, item.around.sky if item.around else None)
     try:
         decision = decide(item.history, now)
     except CadenceError as error:
@@ -73,8 +79,8 @@ def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parame
     return _windows(decide, item.history, now, _in_words(decision))
 
 
-def _decider(strategy: Any, parameters: Mapping[str, Any]) -> Callable[[History, datetime], Decision]:
-    return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'))
+def _decider(strategy: Any, parameters: Mapping[str, Any], sky: Sky | None) -> Callable[[History, datetime], Decision]:
+    return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'), sky)
 
 
 def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> Foreseen:

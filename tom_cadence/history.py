@@ -13,6 +13,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from tom_cadence.photometry import EMPTY, Photometry
 from tom_cadence.windows import Window
 
 SAME_CALL = timedelta(seconds=5)
@@ -79,11 +80,26 @@ class Unit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """What became of a photometry service that was asked about the target.
+
+    ``asked`` and ``ended`` are aware UTC, ``ended`` None while it has not answered. ``problem`` says why it never will.
+    """
+
+    service: str
+    asked: datetime
+    ended: datetime | None = None
+    problem: str = ''
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Everything a strategy may look at, oldest first.
 
     ``answered`` are the records that some submission already follows (of any cadence); ``refusals`` counts the refused
-
+    requests since the last accepted one; what happened up to record ``forgiven`` a person has looked at. ``photometry`` holds the
+    target's points from any source, empty unless the strategy says ``needs_photometry``. Points are those known at the moment
+    of the decision: none is later than its ``now``. ``looks`` are the answers to a strategy's wishes, oldest first.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -91,6 +107,8 @@ class History:
     refusals: int = 0
     resubmit_cancelled: bool = False
     forgiven: int = 0
+    photometry: Photometry = field(default_factory=lambda: EMPTY)
+    looks: tuple[Look, ...] = ()
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -108,7 +126,7 @@ class History:
         """The newest submission, or None where the group is empty."""
         return self.units[-1] if self.units else None
 
-    @property
+    @cached_property
     def waiting(self) -> tuple[Attempt, ...]:
         """Attempts that are not finished."""
         return tuple(attempt for attempt in self.attempts if attempt.outcome is Outcome.WAITING)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from tom_cadence.exceptions import BadWindow, NeedsAttention
+from tom_cadence.relaxing import Relaxation, read_relaxations
+from tom_cadence.visibility.constraints import DARKNESS, Constraints
 from tom_cadence.windows import read_instant
 
 COUNT_FROM = ('requested', 'observed')
@@ -22,6 +25,9 @@ class Parameters:
     ``cadence_frequency`` and ``retry_backoff`` are hours; ``max_exposure_time`` seconds in all; ``end_date`` aware UTC.
     ``count_from``: the next window counts from the requested start or from the real observation.
     ``on_cancel``: what a cancelled observation means for this cadence; 'default' follows TOM_CADENCE['RESUBMIT_CANCELLED'].
+    ``sky_min_altitude`` and ``sky_moon_distance`` are degrees; ``sky_darkness`` the twilight that must be over. These and
+    ``sky_max_airmass`` say when the target can be observed; without any of them every window is taken as it is.
+    ``relaxations``: what is asked for less strictly after failures.
     """
 
     cadence_frequency: float | None = None
@@ -32,6 +38,22 @@ class Parameters:
     count_from: Literal['requested', 'observed'] = 'requested'
     retry_backoff: float = 0.0
     on_cancel: Literal['default', 'ignore', 'resubmit'] = 'default'
+    sky_min_altitude: float | None = None
+    sky_max_airmass: float | None = None
+    sky_darkness: Literal['any', 'civil', 'nautical', 'astronomical'] = 'any'
+    sky_moon_distance: float | None = None
+    relaxations: tuple[Relaxation, ...] = ()
+
+    @property
+    def constraints(self) -> Constraints | None:
+        """When the target can be observed, or None where nothing is asked."""
+        asked = Constraints(
+            min_altitude=self.sky_min_altitude,
+            max_airmass=self.sky_max_airmass,
+            darkness=self.sky_darkness,
+            min_moon_distance=self.sky_moon_distance,
+        )
+        return None if asked == Constraints() else asked
 
     @property
     def frequency(self) -> float:
@@ -41,67 +63,81 @@ class Parameters:
         return self.cadence_frequency
 
 
-OWN_FIELDS = tuple(field.name for field in fields(Parameters))
+FIELDS = tuple(field.name for field in fields(Parameters))
+SKY_FIELDS = ('sky_min_altitude', 'sky_max_airmass', 'sky_darkness', 'sky_moon_distance', 'relaxations')
+OWN_FIELDS = tuple(name for name in FIELDS if name not in SKY_FIELDS)
 
 
 def clean(raw: Any) -> Parameters:
     """The stored parameters as values; NeedsAttention names the first one that cannot be used and what is expected."""
     if not isinstance(raw, Mapping):
         raise NeedsAttention(f'The cadence parameters are {raw!r}; a JSON object with cadence_frequency is expected.')
-    given = {name: raw.get(name) for name in OWN_FIELDS}
-    known = {name: value for name, value in given.items() if value not in (None, '')}
+    known = {name: raw[name] for name in FIELDS if raw.get(name) not in (None, '')}
     return Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
 
 
-def _number(name: str, value: Any, least: float, strictly: bool) -> float:
+def number(name: str, value: Any, *, above: float | None = None, least: float | None = None, most: float = math.inf) -> float:
+    """A finite number within bounds; NeedsAttention names the parameter and says what is expected."""
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number < least or (strictly and number == least):
-        raise NeedsAttention(f'{name} is {value!r}; a number {"above" if strictly else "of at least"} {least:g} is expected.')
-    return number
+        found = math.nan
+    low = (above is not None and found <= above) or (least is not None and found < least)
+    if not math.isfinite(found) or low or found > most:
+        bound = f'above {above:g}' if above is not None else f'of at least {least:g}' if least is not None else 'that is finite'
+        top = f' and of at most {most:g}' if math.isfinite(most) else ''
+        raise NeedsAttention(f'{name} is {value!r}; a number {bound}{top} is expected.')
+    return found
 
 
-def _positive(name: str, value: Any) -> float:
-    number = _number(name, value, 0, strictly=True)
-    if name == 'cadence_frequency' and number > 24 * 3660:
-        raise NeedsAttention(f'{name} is {value!r} hours; that is more than ten years.')
-    return number
-
-
-def _not_negative(name: str, value: Any) -> float:
-    return _number(name, value, 0, strictly=False)
-
-
-def _whole(name: str, value: Any) -> int:
-    number = _number(name, value, 1, strictly=False)
-    if number != int(number):
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least ``least``; NeedsAttention otherwise."""
+    found = number(name, value, least=least)
+    if found != int(found):
         raise NeedsAttention(f'{name} is {value!r}; a whole number is expected.')
-    return int(number)
+    return int(found)
 
 
-def _instant(name: str, value: Any) -> datetime:
+def date_time(name: str, value: Any) -> datetime:
+    """An aware UTC instant; NeedsAttention otherwise."""
     try:
         return read_instant(value)
     except BadWindow as error:
         raise NeedsAttention(f'{name} is {value!r}; a date and time (UTC) is expected.') from error
 
 
-def _choice(name: str, value: Any) -> str:
-    allowed = COUNT_FROM if name == 'count_from' else ON_CANCEL
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """One of the words that are allowed; NeedsAttention otherwise."""
     if value not in allowed:
         raise NeedsAttention(f'{name} is {value!r}; one of {", ".join(allowed)} is expected.')
     return str(value)
 
 
+def names(value: Any) -> tuple[str, ...]:
+    """Words that a person wrote with commas or spaces between them, each once; a list is taken as it is."""
+    parts = value if isinstance(value, (list, tuple)) else str(value or '').replace(',', ' ').split()
+    return tuple(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+
+
+def _positive(name: str, value: Any) -> float:
+    found = number(name, value, above=0)
+    if name == 'cadence_frequency' and found > 24 * 3660:
+        raise NeedsAttention(f'{name} is {value!r} hours; that is more than ten years.')
+    return found
+
+
 _CLEAN: dict[str, Any] = {
     'cadence_frequency': _positive,
-    'end_date': _instant,
-    'max_observations': _whole,
+    'end_date': date_time,
+    'max_observations': whole,
     'max_exposure_time': _positive,
-    'max_consecutive_failures': _whole,
-    'count_from': _choice,
-    'retry_backoff': _not_negative,
-    'on_cancel': _choice,
+    'max_consecutive_failures': whole,
+    'count_from': partial(choice, allowed=COUNT_FROM),
+    'retry_backoff': partial(number, least=0),
+    'on_cancel': partial(choice, allowed=ON_CANCEL),
+    'sky_min_altitude': partial(number, least=0, most=89),
+    'sky_max_airmass': partial(number, above=1, most=20),
+    'sky_darkness': partial(choice, allowed=tuple(DARKNESS)),
+    'sky_moon_distance': partial(number, least=0, most=180),
+    'relaxations': lambda name, value: read_relaxations(value),
 }

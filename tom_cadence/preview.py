@@ -7,23 +7,23 @@ failed is known at its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tom_cadence.deciding import Decide, Exposure, Limits, limited
 from tom_cadence.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.history import Attempt, History, Outcome, Unit
-from tom_cadence.limits import enforce
+from tom_cadence.imagined import end_of_wait, with_end, with_request
 from tom_cadence.parameters import Parameters
+from tom_cadence.visibility import Sky
 from tom_cadence.windows import Window
 
-Decide = Callable[[History, datetime], Decision]
-Exposure = Callable[[Mapping[str, Any]], float | None]
+__all__ = ['Decide', 'Imagined', 'Preview', 'next_windows', 'within_limits']
 FIVE = 5
-TURN, LONGEST_TURN, HORIZON = timedelta(minutes=15), timedelta(hours=6), timedelta(days=90)
-"""How often a cadence that waits for a time is looked at (at first and later), and for how long."""
+TURN, HORIZON = timedelta(minutes=15), timedelta(days=90)
+"""How exactly the end of a wait is looked for, and for how long."""
 MOST_STEPS = 200
 IMAGINED = 'imagined'
 
@@ -58,7 +58,7 @@ def next_windows(decide: Decide, history: History, now: datetime, *, fails_first
             return Preview(windows=tuple(windows), ending=decision.reason)
         if isinstance(decision, Submit):
             windows.append(decision.window)
-            future = _submitted(future, decision)
+            future = replace(future, history=with_request(future.history, decision, future.now, IMAGINED))
         else:
             waits, future = decision.reason, _later(decide, future)
     return Preview(windows=tuple(windows), ending='' if len(windows) == number else waits)
@@ -71,49 +71,12 @@ def _ask(decide: Decide, history: History, now: datetime) -> Decision:
         return Stop(reason=str(error), kind='attention')
 
 
-def within_limits(strategy: Any, parameters: Parameters, exposure: Exposure, start_lead: timedelta = timedelta(0)) -> Decide:
-    """What a strategy decides, inside its limits: for a cadence that the engine does not have yet."""
-
-    def decide(history: History, now: datetime) -> Decision:
-        decision = strategy.decide(history, now)
-        used, more = None, None
-        if isinstance(decision, Submit) and parameters.max_exposure_time is not None:
-            counted = [a for a in history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
-            spent = [exposure(attempt.parameters) for attempt in counted]
-            used = None if None in spent else sum(seconds for seconds in spent if seconds is not None)
-            more = exposure({**_like(history, decision).parameters, **decision.changes})
-        return enforce(decision, parameters, history, now, start_lead=start_lead, exposure=used, next_exposure=more)
-
-    return decide
-
-
-def _like(history: History, decision: Submit) -> Attempt:
-    return next(attempt for attempt in history.attempts if attempt.record == decision.like)
-
-
-def _submitted(future: Imagined, decision: Submit) -> Imagined:
-    """The future in which this request was accepted."""
-    history, number = future.history, len(future.history.attempts) + 1
-    attempt = replace(
-        _like(history, decision),
-        record=max(found.record for found in history.attempts) + 1,
-        observation_id=f'{number} (not asked for yet)',
-        status=IMAGINED,
-        outcome=Outcome.WAITING,
-        created=future.now,
-        window=decision.window,
-        submission=-number,
-        scheduled_start=None,
-        scheduled_end=None,
-        parameters={**_like(history, decision).parameters, **decision.changes},
-    )
-    after = replace(
-        history,
-        attempts=(*history.attempts, attempt),
-        answered=history.answered.union(decision.follows),
-        refusals=0,
-    )
-    return replace(future, history=after)
+def within_limits(
+    strategy: Any, parameters: Parameters, exposure: Exposure, start_lead: timedelta = timedelta(0), sky: Sky | None = None
+) -> Decide:
+    """What a strategy decides, inside its limits: for a cadence that the engine does not have yet; raises what it raises."""
+    limits = Limits(parameters=parameters, start_lead=start_lead, exposure=exposure, sky=sky)
+    return lambda history, now: limited(strategy.decide(history, now), history, now, limits)
 
 
 def _later(decide: Decide, future: Imagined) -> Imagined | None:
@@ -125,21 +88,16 @@ def _later(decide: Decide, future: Imagined) -> Imagined | None:
     outcome = Outcome.FAILED if future.fails else Outcome.SUCCEEDED
     known = max([future.now, *(_known(attempt, future) for attempt in first.attempts)])
     ended = {attempt.record for attempt in first.attempts if attempt.outcome is Outcome.WAITING}
-    attempts = tuple(_ended(a, outcome) if a.record in ended else a for a in future.history.attempts)
-    return replace(future, history=replace(future.history, attempts=attempts), now=known, fails=False)
+    history = future.history
+    for attempt in (a for a in first.attempts if a.record in ended):
+        history = with_end(history, attempt.record, outcome, IMAGINED, attempt.window.start if attempt.window else None)
+    return replace(future, history=history, now=known, fails=False)
 
 
 def _waited(decide: Decide, future: Imagined) -> Imagined | None:
-    history, before, step = future.history, future.now, TURN
-    while before - future.now < HORIZON:
-        after = before + step
-        if not isinstance(_ask(decide, history, after), Wait):
-            while after - before > TURN:
-                middle = before + (after - before) / 2
-                before, after = (middle, after) if isinstance(_ask(decide, history, middle), Wait) else (before, middle)
-            return replace(future, now=after)
-        before, step = after, min(2 * step, LONGEST_TURN)
-    return None
+    waits = lambda now: isinstance(_ask(decide, future.history, now), Wait)  # noqa: E731
+    over = end_of_wait(waits, future.now, future.now + HORIZON, TURN)
+    return None if over is None else replace(future, now=over)
 
 
 def _end(unit: Unit, now: datetime) -> datetime:
@@ -151,10 +109,3 @@ def _known(attempt: Attempt, future: Imagined) -> datetime:
     if attempt.window is None or attempt.outcome is not Outcome.WAITING:
         return future.now
     return attempt.window.end if future.fails else attempt.window.start
-
-
-def _ended(attempt: Attempt, outcome: Outcome) -> Attempt:
-    if outcome is Outcome.FAILED or attempt.window is None:
-        return replace(attempt, outcome=outcome, status=IMAGINED)
-    start = attempt.window.start
-    return replace(attempt, outcome=outcome, status=IMAGINED, scheduled_start=start, scheduled_end=start)

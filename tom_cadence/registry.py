@@ -1,4 +1,4 @@
-"""``TOM_CADENCE_STRATEGIES`` -> {class name: strategy class}, with this app's two in the place of the toolkit's."""
+"""``TOM_CADENCE_STRATEGIES`` -> {class name: strategy class}, with two of this app's in the place of the toolkit's."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from tom_cadence import conf
 from tom_cadence.exceptions import NeedsAttention
 
 SETTING = 'TOM_CADENCE_STRATEGIES'
-OURS = {
-    'RetryFailedObservationsStrategy': 'tom_cadence.strategies.RetryFailedObservationsStrategy',
-    'ResumeCadenceAfterFailureStrategy': 'tom_cadence.strategies.ResumeCadenceAfterFailureStrategy',
-}
+REPLACING = ('RetryFailedObservationsStrategy', 'ResumeCadenceAfterFailureStrategy')
+MORE = (
+    'UntilSuccessStrategy',
+    'StagedStrategy',
+    'BrightnessStrategy',
+    'DeclineFollowingStrategy',
+    'PhaseCoverageStrategy',
+    'FillGapsStrategy',
+)
+OURS = {name: f'tom_cadence.strategies.{name}' for name in (*REPLACING, *MORE)}
 TOOLKIT = {
     'tom_observations.cadences.retry_failed_observations.RetryFailedObservationsStrategy': 'RetryFailedObservationsStrategy',
     'tom_observations.cadences.resume_cadence_after_failure.ResumeCadenceAfterFailureStrategy': (
         'ResumeCadenceAfterFailureStrategy'
     ),
 }
-DEFAULT = tuple(TOOLKIT)
+DEFAULT = (*TOOLKIT, *(OURS[name] for name in MORE))
 
 
 def configured() -> Sequence[str]:
-    """The dotted paths as the site wrote them, or the toolkit's default two."""
+    """The dotted paths as the site wrote them, or the toolkit's default two and this app's others."""
     paths = getattr(settings, SETTING, DEFAULT)
     if isinstance(paths, str) or not isinstance(paths, Sequence):
         raise ImproperlyConfigured(f'{SETTING} is {paths!r}; a list of dotted paths is expected.')

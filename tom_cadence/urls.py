@@ -7,5 +7,5 @@ from typing import Any
 
 app_name = 'tom_cadence'
 #: Modules of tom_cadence.views with a list ``urlpatterns``, in the order in which they are asked.
-ROOMS = ('overview', 'page', 'starting', 'templates')
+ROOMS = ('overview', 'simulating', 'page', 'starting', 'templates')
 urlpatterns: list[Any] = [pattern for room in ROOMS for pattern in import_module(f'tom_cadence.views.{room}').urlpatterns]

@@ -45,6 +45,10 @@ class Window:
         """The same length from another start."""
         return Window(start=start, end=start + self.length)
 
+    def starting_for(self, length: timedelta) -> Window:
+        """The same start, open for so long."""
+        return Window(start=self.start, end=self.start + length)
+
     def not_before(self, earliest: datetime) -> Window:
         """This window, moved as a whole to ``earliest`` if it would start before it."""
         return self if self.start >= earliest else self.starting(earliest)

@@ -23,7 +23,7 @@ from tom_cadence.models import ManagedCadence
 ROOT = Path(__file__).parents[2]
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 OURS = [f'tom_cadence.strategies.{RETRY}', f'tom_cadence.strategies.{RESUME}']
-TOOLKIT = list(registry.DEFAULT)
+TOOLKIT = list(registry.TOOLKIT)
 Change = Callable[[Any, Any], None]
 
 

@@ -54,6 +54,7 @@ def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
             continue
         item = read.prepare(managed, before[managed.pk].handed_in)
         item.polled, item.late_check, item.taken_at = before[managed.pk].polled, managed.late_check, taken_at
+        item.around = before[managed.pk].around  # seconds old; what must be read again under the claim is what was asked for
         taken.append((claimed, item))
     if taken:
         items = [item for _, item in taken]

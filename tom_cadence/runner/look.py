@@ -12,7 +12,9 @@ from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import poll, read
+from tom_cadence.runner.around import read_around
 from tom_cadence.runner.decide import credentials_problem, decide, runs_itself, unreachable
+from tom_cadence.runner.fresh import grant, wishing
 from tom_cadence.runner.polling import Polling
 from tom_cadence.runner.read import Looked, Row
 from tom_cadence.windows import show
@@ -35,6 +37,7 @@ def look(
     """
     looked = [read.prepare(row, strategy) for row in managed]
     read.read_rows(looked, full=False)
+    read_around(looked, facilities, now)
     if may_write:
         journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
     whole = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
@@ -49,6 +52,8 @@ def look(
         for item in ready:
             item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
         _decide(ready, facilities, now)
+        if may_write:  # where nobody can be asked, the cadence goes on without an answer
+            _decide(grant(wishing(ready), now), facilities, now)
         _look_closer(ready, facilities, now)
         if may_write:
             poll.save(ready, facilities, now)

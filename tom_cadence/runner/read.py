@@ -15,9 +15,11 @@ from tom_cadence import conf, registry
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention
 from tom_cadence.facilities import Facilities, Gateway, Status
 from tom_cadence.facilities.ocs import many_in_one_call
-from tom_cadence.history import Attempt, History
+from tom_cadence.history import Attempt, History, Look
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.parameters import Parameters, clean
+from tom_cadence.photometry import EMPTY, Photometry
+from tom_cadence.visibility import Sky
 from tom_cadence.windows import Window, read_window
 
 DEFAULT_KEYWORDS = ('start', 'end')
@@ -45,6 +47,19 @@ class Row:
     polled: Any = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What a cadence may look at besides its observations: empty where its strategy and parameters ask for nothing of it.
+
+    ``trouble`` says why it is not known when the target is up.
+    """
+
+    photometry: Photometry = field(default_factory=lambda: EMPTY)
+    looks: tuple[Look, ...] = ()
+    sky: Sky | None = None
+    trouble: str = ''
+
+
 @dataclass(kw_only=True)
 class Looked:
     """One cadence in a run: what was read, what the facility said, and what to do."""
@@ -59,6 +74,7 @@ class Looked:
     polled: dict[int, Status | Exception] = field(default_factory=dict)
     requests: list[Submission] = field(default_factory=list)
     history: History = field(default_factory=History)
+    around: Around | None = None
     late_check: datetime | None = None
     taken_at: float = 0.0
     decision: Any = None
@@ -123,7 +139,9 @@ def _add_row(known: Sequence[Any], start: Any, end: Any, parameters: Any, by_gro
 
 
 def _needs_parameters(item: Looked) -> bool:
-    wanted = getattr(item.strategy, 'needs_parameters', True) or item.parameters.max_exposure_time is not None
+    asked = item.parameters
+    wanted = getattr(item.strategy, 'needs_parameters', True) or asked.max_exposure_time is not None
+    wanted = wanted or bool(asked.relaxations) or asked.constraints is not None
     return wanted or any(row.start is None for row in item.rows)
 
 
@@ -155,8 +173,18 @@ def read_open_requests(looked: Sequence[Looked]) -> None:
 
 
 def build_history(item: Looked, facilities: Facilities) -> None:
-    """The cadence's history as its strategy sees it; sets ``trouble`` where a facility cannot be asked at all."""
-    owner = item.managed.owner
+    """The cadence's history as its strategy sees it; sets ``trouble`` where a facility cannot be asked at all.
+
+    What is around it is read now where nobody has read it for many cadences before.
+    """
+    from tom_cadence.runner.around import read_around
+
+    if item.around is None:
+        read_around([item], facilities, conf.utc_now())
+    around, owner = item.around or Around(), item.managed.owner
+    if around.trouble:
+        item.trouble = around.trouble
+        return
     try:
         attempts = [_attempt(row, facilities.gateway(row.facility, owner), item.polled.get(row.pk)) for row in item.rows]
     except Credentials as error:
@@ -173,6 +201,8 @@ def build_history(item: Looked, facilities: Facilities) -> None:
         refusals=len(_recent_refusals(item)),
         resubmit_cancelled=_resubmits(item.parameters),
         forgiven=item.managed.forgiven,
+        photometry=around.photometry,
+        looks=around.looks,
     )
 
 

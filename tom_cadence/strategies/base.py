@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tom_observations.cadence import CadenceStrategy as ToolkitStrategy
@@ -33,6 +34,9 @@ class CadenceStrategy(ToolkitStrategy):
     needs_parameters: ClassVar[bool] = True
     """Whether ``decide`` reads ``Attempt.parameters``; reading them for every record costs time in an idle run."""
 
+    needs_photometry: ClassVar[bool] = False
+    """Whether ``decide`` reads ``History.photometry``; it is empty otherwise, and costs nothing."""
+
     answers_each_failure: ClassVar[bool] = False
     """Whether one run may have several things to submit: the strategy is then asked again after each."""
 
@@ -48,6 +52,13 @@ class CadenceStrategy(ToolkitStrategy):
             cls.needs_parameters = True
 
     @property
+    def given(self) -> Mapping[str, Any]:
+        """The parameters as they are stored, also those that only this strategy has; NeedsAttention where one cannot be used."""
+        self.parameters  # noqa: B018  # says what is wrong with those that every cadence has
+        stored: Mapping[str, Any] = self.dynamic_cadence.cadence_parameters
+        return stored
+
+    @property
     def parameters(self) -> Parameters:
         """The cadence's parameters, cleaned; NeedsAttention where one cannot be used."""
         return clean(self.dynamic_cadence.cadence_parameters)
@@ -55,6 +66,14 @@ class CadenceStrategy(ToolkitStrategy):
     def decide(self, history: History, now: datetime) -> Decision:
         """What to do next. ``now`` is aware UTC."""
         raise NotImplementedError(f'{type(self).__name__} must override decide(history, now), or run().')
+
+    def photometry_span(self) -> timedelta | None:
+        """How far back from now ``decide`` reads the photometry; None for all of it."""
+        return None
+
+    def asks_service(self) -> str:
+        """The photometry service that this strategy may wish to be asked (``FreshLook``); empty for none."""
+        return ''
 
     def update_observation_payload(self, observation_payload: dict[str, Any]) -> dict[str, Any]:
         """Change the parameters of the next observation before its form is filled in; a copy is handed in."""

@@ -175,7 +175,7 @@ def balance(controls: Mapping[str, Control]) -> Balance:
     answered = [query for query in queries if query.state in (POINTS, NOTHING)]
     return Balance(
         states=Counter(_end(query) for query in queries),
-        points=PhotometryReducedDatum.objects.count(),
+        points=PhotometryReducedDatum.objects.filter(source_name__in=registry.services()).count(),
         brought=sum(query.new for query in queries),
         doubled=sum(each['number'] - 1 for each in twice),
         unaccounted=tuple(str(query.pk) for query in queries if query.rows != sums[query.pk]),

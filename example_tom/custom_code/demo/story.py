@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from custom_code import clock
@@ -26,6 +27,7 @@ from custom_code.demo.stage import Control, manage
 from custom_code.demo.table import Row
 from custom_code.observatory import SimulatedObservatoryFacility
 from tom_cadence.models import CadenceRun, ManagedCadence
+from tom_cadence.registry import strategy_class
 
 FACILITY = SimulatedObservatoryFacility.name
 NIGHTS = 10
@@ -40,7 +42,7 @@ class Plan:
 
     target: str
     strategy: str
-    every: float
+    every: float | None
     window: tuple[float, float]
     filter: str
     exposures: tuple[float, int]
@@ -54,6 +56,23 @@ PLANS = (
     Plan('AT 2018cow', RETRY, 12, (8, 14), 'g', (120, 2)),
     Plan('M31N 2008-12a', RETRY, 24, (8, 16), 'r', (90, 1), {'max_consecutive_failures': 3}),
 )
+STAGES = 'every 12 h for 2 days, then daily for 5 days, then every 2 days for 30 days'
+TABLE = 'up to 16.5: every 24 h, 30 s; up to 17.5: every 48 h, 120 s'
+LOOKING = (
+    Plan('T CrB', 'UntilSuccessStrategy', None, (9, 13), 'B', (10, 3), {'until_mode': 'success'}),
+    Plan('SN 2023ixf', 'StagedStrategy', None, (8, 14), 'g', (60, 2),
+         {'staged_stages': STAGES, 'relaxations': 'after 1: exposure 50 %'}),
+    Plan('SN 2011fe', 'BrightnessStrategy', None, (8, 14), 'r', (60, 1), {'bright_follow': 'brighter', 'bright_magnitude': 17.5,
+         'bright_table': TABLE}),
+    Plan('SN 2023ixf', 'DeclineFollowingStrategy', 48, (8, 14), 'z', (90, 1),
+         {'decline_step': 0.2, 'decline_least': 12}),
+    Plan('T CrB', 'PhaseCoverageStrategy', None, (9, 11), 'i', (20, 1),
+         {'phase_epoch': 59000.5, 'phase_period': 1.3, 'phase_bins': 6}),
+    Plan('SN 2011fe', 'FillGapsStrategy', 36, (8, 14), 'V', (120, 1), {'gap_bands': 'V', 'sky_min_altitude': 5}),
+)  # fmt: skip
+"""Cadences that look at more than the last observation; what they look at is made by ``_light_curves``."""
+FADING = {'SN 2011fe': (('r', 16.0, 0.2), ('V', 16.4, 0.25)), 'SN 2023ixf': (('z', 15.0, 0.08),)}
+"""Target -> band, magnitude on the first night, and magnitudes a day."""
 UNLUCKY = {'AT 2018cow': ['WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED'], 'M31N 2008-12a': ['FAILURE_LIMIT_REACHED'] * 9}
 
 
@@ -86,6 +105,7 @@ class Story:
 
     def rows(self) -> Iterator[Row]:
         """Play; a row for everything that was decided or booked."""
+        self._light_curves()
         yield from self._start()
         for night in NIGHTLY:
             yield f'{night}', f'{self._noon(night):%m-%d}', '', self._weather(night), ''
@@ -102,11 +122,30 @@ class Story:
         client = Client(headers={'host': '127.0.0.1'})
         if not client.login(username=self.user.username, password=self.password):
             raise RuntimeError('The astronomer cannot log in.')
-        for plan in PLANS:
+        for plan in (*PLANS, *LOOKING):
             self._send_form(client, plan)
-            what = 'Resume' if plan.strategy == RESUME else 'Retry'
-            decided = f'{self.user.username} starts "{what}" every {plan.every:g} h in the web form'
+            name = {RESUME: 'Resume', RETRY: 'Retry'}.get(plan.strategy) or strategy_class(plan.strategy).name
+            every = '' if plan.every is None else f' every {plan.every:g} h'
+            decided = f'{self.user.username} starts "{name}"{every} in the web form'
             yield 'start', f'{self.noon:%m-%d %H:%M}', plan.target, decided, self._booked(plan.target)
+
+    def _light_curves(self) -> None:
+        """What an imagined survey measures of the fading targets: every night but the fifth to the seventh."""
+        nights = [night for night in range(-3, NIGHTS + 1) if not 5 <= night <= 7]
+        PhotometryReducedDatum.objects.bulk_create(
+            PhotometryReducedDatum(
+                target=Target.objects.get(name=target),
+                timestamp=self._noon(night) + timedelta(hours=15),
+                brightness=round(first + rate * night, 2),
+                brightness_error=0.03,
+                bandpass=band,
+                unit='AB mag',
+                source_name='Imagined survey',
+            )
+            for target, bands in FADING.items()
+            for band, first, rate in bands
+            for night in nights
+        )
 
     def _send_form(self, client: Client, plan: Plan) -> None:
         target = Target.objects.get(name=plan.target)
@@ -124,12 +163,12 @@ class Story:
             'exposure_time': plan.exposures[0],
             'exposure_count': plan.exposures[1],
             'cadence_strategy': plan.strategy,
-            'cadence_frequency': plan.every,
+            'cadence_frequency': '' if plan.every is None else plan.every,
             **plan.limits,
         }
         reply = client.post(url, form, query_params=query)
         if reply.status_code != 302:
-            raise RuntimeError(f'The form for {plan.target} was not accepted: HTTP {reply.status_code}.')
+            raise RuntimeError(f'The form for {plan.target} was not accepted: HTTP {reply.status_code}: {_errors(reply)}')
 
     def _cron(self, night: int) -> Iterator[Row]:
         """One turn of cron: usually ``runcadencestrategies`` here, once as a process that is killed."""
@@ -211,6 +250,11 @@ class Story:
     @staticmethod
     def _row(instant: datetime, target: str, decided: str, booked: str) -> Row:
         return '', f'{instant:%m-%d %H:%M}', target, decided, booked
+
+
+def _errors(reply: Any) -> str:
+    form = (reply.context or {}).get('form')
+    return str(form.errors.as_text()) if form is not None else ''
 
 
 NIGHTLY = range(1, NIGHTS + 1)

@@ -24,6 +24,8 @@ def nonsense(answer: object, records: set[int]) -> str:
 def _in_submit(decision: Any, records: set[int]) -> str:
     if not isinstance(decision.window, Window):
         return f'gives {decision.window!r} as the window; a Window is expected.'
+    if not all(isinstance(window, Window) for window in decision.alternatives):
+        return f'gives {decision.alternatives!r} as alternatives; Windows are expected.'
     if not isinstance(decision.changes, Mapping):
         return f'gives {decision.changes!r} as changes; a mapping of form fields is expected.'
     if decision.like not in records:

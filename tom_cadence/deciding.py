@@ -1,0 +1,122 @@
+"""A decision as values: what a strategy says, whether it makes sense, and what the limits make of it.
+
+The engine decides so over rows of the database, a preview and a simulation over imagined ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from tom_cadence.decisions import Decision, Stop, Submit
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities.exposure import exposure_seconds
+from tom_cadence.history import History, Outcome
+from tom_cadence.limits import enforce
+from tom_cadence.nonsense import nonsense
+from tom_cadence.parameters import Parameters
+from tom_cadence.relaxing import relax
+from tom_cadence.visibility import Sky, observable
+
+Decide = Callable[[History, datetime], Decision]
+Exposure = Callable[[Mapping[str, Any]], float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds a strategy: the cadence's parameters, the TOM's settings, when a request was last refused, and the sky.
+
+    Without a ``sky`` the target is taken to be always up.
+    """
+
+    parameters: Parameters = field(default_factory=Parameters)
+    start_lead: timedelta = timedelta(0)
+    last_refusal: datetime | None = None
+    exposure: Exposure = exposure_seconds
+    sky: Sky | None = None
+
+
+def ask(strategy: Any, history: History, now: datetime) -> Decision:
+    """What a strategy says; what it raises, and what makes no sense, is a Stop that asks for a person."""
+    name = type(strategy).__name__
+    try:
+        decision = strategy.decide(history, now)
+    except CadenceError as error:
+        return Stop(reason=str(error), kind='attention')
+    except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
+        return Stop(reason=f'The strategy {name} failed: {type(error).__name__}: {error}', kind='attention')
+    records = set(map(attrgetter('record'), history.attempts)) if isinstance(decision, Submit) else set()
+    problem = nonsense(decision, records)
+    return Stop(reason=f'The strategy {name} {problem}', kind='attention') if problem else decision
+
+
+def answered_before(decision: Decision, history: History) -> Stop | None:
+    """Why a record cannot be followed: something follows it already, although the strategy does not see what."""
+    taken = history.answered.intersection(decision.follows) if isinstance(decision, Submit) else None
+    if not taken:
+        return None
+    return Stop(
+        reason=f'Observation record {min(taken)} was followed already, but what followed it is not in the group any more.',
+        kind='attention',
+    )
+
+
+def overdue(history: History, now: datetime, limit: timedelta, asked: Callable[[int], bool] = lambda record: True) -> Stop | None:
+    """A cadence must not wait silently for an observation that nobody will ever finish; ``asked``: its state is known now."""
+    for attempt in history.waiting:
+        if attempt.window is not None and now >= attempt.window.end + limit and asked(attempt.record):
+            reason = (
+                f'Observation {attempt.observation_id} is still {attempt.status or "without a state"} '
+                f'{limit.total_seconds() / 3600:g} h after the end of its window.'
+            )
+            return Stop(reason=reason, kind='attention')
+    return None
+
+
+def limited(decision: Decision, history: History, now: datetime, limits: Limits) -> Decision:
+    """The decision relaxed after failures, moved to when the target is up, and inside the limits.
+
+    Exposure times are read only where something depends on them.
+    """
+    used, more = None, None
+    decision = _adapted(decision, history, now, limits)
+    if isinstance(decision, Submit) and limits.parameters.max_exposure_time is not None:
+        counted = [a for a in history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
+        spent = [limits.exposure(attempt.parameters) for attempt in counted]
+        used = None if None in spent else sum(seconds for seconds in spent if seconds is not None)
+        more = _seconds(decision, history, limits)
+    return enforce(
+        decision,
+        limits.parameters,
+        history,
+        now,
+        start_lead=limits.start_lead,
+        last_refusal=limits.last_refusal,
+        exposure=used,
+        next_exposure=more,
+    )
+
+
+def _adapted(decision: Decision, history: History, now: datetime, limits: Limits) -> Decision:
+    decision = relax(decision, limits.parameters.relaxations, history)
+    if limits.sky is None or not isinstance(decision, Submit):
+        return decision
+    return observable(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))
+
+
+def _seconds(decision: Submit, history: History, limits: Limits) -> float | None:
+    """What the next observation's exposures take."""
+    like = next(attempt for attempt in history.attempts if attempt.record == decision.like)
+    return limits.exposure({**like.parameters, **decision.changes})
+
+
+def judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None = None) -> Decision:
+    """The whole decision about one cadence; never raises. ``patience``: see ``overdue``."""
+    late = overdue(history, now, patience) if patience is not None else None
+    if late is not None:
+        return late
+    decision = ask(strategy, history, now)
+    return answered_before(decision, history) or limited(decision, history, now, limits)

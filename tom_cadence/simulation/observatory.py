@@ -1,0 +1,112 @@
+"""The imagined observatory: what becomes of a request, and when that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from tom_cadence.history import Outcome
+from tom_cadence.photometry import Photometry
+from tom_cadence.simulation import nights
+from tom_cadence.simulation.nights import DAY, Span
+from tom_cadence.simulation.points import measured, survey_points
+from tom_cadence.simulation.sky import Site, Sky
+from tom_cadence.simulation.weather import Weather
+from tom_cadence.windows import Window
+
+TAKEN, BROKE, EXPIRED = 'imagined: observed', 'imagined: technical failure', 'imagined: window ended'
+ANYWHERE = Site(name='', latitude=0, longitude=0)
+"""The weather's place where no site is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What becomes of a request; ``known`` is when the engine can see it. ``start``: when it was taken, or broke."""
+
+    outcome: Outcome
+    status: str
+    known: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class Observatory:
+    """One observatory in one run; the same seed gives the same weather and the same luck for the n-th request."""
+
+    def __init__(self, sky: Sky, seed: int, begun: datetime) -> None:
+        """``begun``: its weather is drawn from there on."""
+        self.sky, self.seed = sky, seed
+        places = sky.sites or (ANYWHERE,)
+        self.weathers = [
+            (site, Weather(seed, site.name, sky.cloudy, sky.persistence, nights.night_number(begun, site.longitude)))
+            for site in places
+        ]
+
+    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> Fate:
+        """What becomes of the ``number``-th request, made ``now``, for an exposure of so many seconds."""
+        luck = np.random.default_rng([self.seed, number])
+        breaks, turn, late, lateness = luck.random(), luck.exponential(), luck.random(), luck.random()
+        delay = timedelta(hours=self.sky.report + (self.sky.late_by * lateness if late < self.sky.late else 0.0))
+        start = self._begins(max(window.start, now), window.end, timedelta(hours=self.sky.delay * turn))
+        if start is None:
+            return Fate(outcome=Outcome.FAILED, status=EXPIRED, known=max(window.end, now) + delay)
+        end = start + timedelta(seconds=seconds)
+        broke = breaks < self.sky.failures
+        return Fate(
+            outcome=Outcome.FAILED if broke else Outcome.SUCCEEDED,
+            status=BROKE if broke else TAKEN,
+            known=end + delay,
+            start=start,
+            end=end,
+        )
+
+    def points(self, begun: datetime, until: datetime) -> Iterator[tuple[datetime, Photometry]]:
+        """What the surveys measure, each point when it is known."""
+        return survey_points(self.sky, self.seed, begun, until)
+
+    def measured(self, number: int, middle: datetime) -> Photometry:
+        """What the ``number``-th observation measures of the target."""
+        return measured(self.sky, self.seed, number, middle)
+
+    def _begins(self, start: datetime, end: datetime, wait: timedelta) -> datetime | None:
+        """When it has its turn, after so much time in which it could be observed; None where the window ends before."""
+        done = start
+        for opens, closes in self.open_spans(start, end):
+            opens = max(opens, done)
+            if closes <= opens:
+                continue
+            if wait < closes - opens:
+                return opens + wait
+            wait -= closes - opens
+            done = closes
+        return None
+
+    def open_spans(self, start: datetime, end: datetime) -> list[Span]:
+        """When it can be observed anywhere: clear, at night, the target up; spans of several sites may overlap."""
+        if start >= end:
+            return []
+        if not self.sky.sites and not self.sky.cloudy:
+            return [(start, end)]
+        spans = [span for site, weather in self.weathers for span in self._at(site, weather, start, end)]
+        return sorted(spans)
+
+    def _at(self, site: Site, weather: Weather, start: datetime, end: datetime) -> Iterator[Span]:
+        for night in range(nights.night_number(start, site.longitude), nights.night_number(end, site.longitude) + 1):
+            if weather.is_lost(night):
+                continue
+            for opens, closes in self._dark_and_up(site, night):
+                opens, closes = max(opens, start), min(closes, end)
+                if opens < closes:
+                    yield opens, closes
+
+    def _dark_and_up(self, site: Site, night: int) -> list[Span]:
+        if not self.sky.sites:
+            noon = nights.noon_before(night, site.longitude)
+            return [(noon, noon + DAY)]
+        span = nights.dark(site, night, self.sky.twilight)
+        if span is None or self.sky.target is None:
+            return [span] if span else []
+        return nights.up(site, self.sky.target, self.sky.altitude, span)

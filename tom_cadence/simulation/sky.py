@@ -1,0 +1,109 @@
+"""What is imagined: an observatory with its weather and troubles, surveys, and how bright the target is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.simulation.light import Light
+from tom_cadence.visibility import Site
+
+__all__ = ['PERFECT', 'USUAL', 'BadSky', 'Site', 'Sky', 'Survey', 'changed']
+
+
+class BadSky(CadenceError):
+    """Something imagined that cannot be: the text says what, and what is expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Somebody who measures the target by themselves: every ``every`` days in one band, down to magnitude ``depth``.
+
+    Points are known ``latency`` hours after they were measured; a share ``lost`` is missing.
+    """
+
+    name: str
+    band: str
+    every: float = 2.0
+    depth: float = 19.5
+    latency: float = 12.0
+    lost: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sky:
+    """An imagined observatory; as it is made it is perfect: every observation begins when its window opens, and is known at once.
+
+    ``cloudy``: share of nights without observations (0 to 1); ``persistence``: how alike a night is to the one before (0 to
+    1, the correlation of a two-state Markov chain). ``failures``: probability that an observation fails technically.
+    ``delay``: mean wait of a request for its turn, in hours of time that can be observed. ``report``: hours from the end of an
+    observation to its state; a share ``late`` comes up to ``late_by`` hours later. ``looks``: minutes between two runs of the
+    engine, 0 for one that is always awake. ``sites``: with any, it must be night (the Sun below ``twilight`` degrees) and a
+    ``target`` (RA, Dec, degrees) at least ``altitude`` degrees high; each site has its own weather.
+    ``band`` and ``depth``: what the observatory measures of ``light``, down to which magnitude.
+    """
+
+    cloudy: float = 0.0
+    persistence: float = 0.0
+    failures: float = 0.0
+    delay: float = 0.0
+    report: float = 0.0
+    late: float = 0.0
+    late_by: float = 0.0
+    looks: float = 0.0
+    sites: tuple[Site, ...] = ()
+    target: tuple[float, float] | None = None
+    altitude: float = 30.0
+    twilight: float = -12.0
+    light: Light | None = None
+    band: str = 'r'
+    depth: float = 21.0
+    surveys: tuple[Survey, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        """BadSky names the value that cannot be."""
+        for name in ('cloudy', 'persistence', 'failures', 'late'):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise BadSky(f'{name} is {value!r}; a share from 0 to 1 is expected.')
+        for name in ('delay', 'report', 'late_by', 'looks'):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= MOST):
+                raise BadSky(f'{name} is {value!r}; a number from 0 to {MOST:g} is expected.')
+        for site in self.sites:
+            if not -90 <= site.latitude <= 90 or not -180 <= site.longitude <= 360:
+                raise BadSky(f'{site.name}: latitude {site.latitude:g}, longitude {site.longitude:g} is not a place on Earth.')
+
+    @property
+    def in_words(self) -> str:
+        """What is assumed, in one sentence."""
+        parts = [
+            f'{self.cloudy:.0%} of nights lost to weather' if self.cloudy else '',
+            f'{self.failures:.0%} technical failures' if self.failures else '',
+            f'{self.delay:g} h until a request has its turn' if self.delay else '',
+            f'states known {self.report:g} h later' if self.report else '',
+            f'a run every {self.looks:g} min' if self.looks else '',
+            f'at night at {", ".join(site.name for site in self.sites)}' if self.sites else '',
+        ]
+        said = ', '.join(filter(None, parts))
+        return f'{said[0].upper()}{said[1:]}.' if said else 'Perfect: every observation is taken when its window opens.'
+
+
+MOST = 24 * 60.0
+PERFECT = Sky()
+USUAL = Sky(cloudy=0.3, persistence=0.4, failures=0.05, delay=1.0, report=0.25, late=0.05, late_by=12.0, looks=5.0)
+"""Round numbers of a good site, for a first look; replace them by what your observatory reports."""
+NUMBERS = tuple(each.name for each in fields(Sky) if each.type == 'float')
+"""The names of what is a plain number."""
+
+
+def changed(sky: Sky, numbers: Mapping[str, float]) -> Sky:
+    """This sky with other numbers; BadSky for a name that does not exist or a value that cannot be."""
+    for name in numbers:
+        if name not in NUMBERS:
+            raise BadSky(f'{name!r} is nothing a sky has; there are {", ".join(NUMBERS)}.')
+    given: dict[str, Any] = dict(numbers)
+    return replace(sky, **given)
