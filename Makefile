@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 INGEST ?=
 PAGES ?=
+QUERIES ?=
 CURVES ?=
 # Test processes at the same time; `make test JOBS=0` runs them all in one.
 JOBS ?= auto
@@ -97,6 +98,7 @@ bench: $(VENV)/.test  ## measure cadences and the storing of photometry against 
 	@$(PY) tests/benchmarks/run.py $(ARGS)
 	@$(PY) tests/benchmarks/ingest.py $(INGEST)
 	@$(PY) tests/benchmarks/pages.py $(PAGES)
+	@$(PY) tests/benchmarks/queries.py $(QUERIES)
 	@$(PY) tests/benchmarks/lightcurve.py $(CURVES)
 
 clean:  ## remove the virtual environment and everything that was built or measured

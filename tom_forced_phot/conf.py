@@ -58,6 +58,11 @@ SETTINGS: dict[str, Setting] = {
     ),
     'FULL_DAYS': Setting(SECONDS, 90, 'How often a subscription asks for everything again.', 'days', 1),
     'SUBSCRIPTION_FAILURES': Setting(int, 3, 'After how many failed rounds in a row a subscription pauses itself.', '', 1),
+    'NOTIFY_IN_TOM': Setting(bool, True, 'Show who asked a message in the TOM, behind the bell, when queries end.'),
+    'NOTIFY_BY_MAIL': Setting(bool, True, "Mail who asked, where Django's mail is configured, when queries end."),
+    'NOTICE_WAIT': Setting(
+        SECONDS, 3600, 'Questions that were asked together are told of when all have ended; after so long, those that have.', 's'
+    ),
     'CLOCK': Setting(
         str,
         'django.utils.timezone.now',

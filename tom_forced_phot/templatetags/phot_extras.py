@@ -56,7 +56,7 @@ def utc(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
         return nothing
     moment = instant.astimezone(timezone.utc)
     seconds = (moment - conf.utc_now()).total_seconds()
-    distance = f'in {span(seconds)}' if seconds >= 0 else f'{span(-seconds)} ago'
+    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(abs(seconds))} ago'
     return format_html(
         '<time datetime="{}">{} UTC</time> <small class="text-body-secondary">({})</small>',
         moment.isoformat(timespec='seconds'),
