@@ -37,7 +37,7 @@ def asked(browser: Any) -> None:
     for name in ('ATLAS', 'ZTF', 'PanSTARRS'):
         browser.tick(name)
     browser.press('Preview')
-    browser.sees('Nothing has been sent')
+    browser.sees('nothing has been sent')
 
 
 def tab(browser: Any) -> None:

@@ -75,10 +75,11 @@ class Tom:
 
     def grow(self, number: int) -> None:
         """Up to so many queries, the newest five in a hundred of them open."""
-        from tom_forced_phot.models import PhotometryQuery
+        from tom_forced_phot.models import PhotometryAnnouncement, PhotometryQuery
 
         there = PhotometryQuery.objects.count()
-        PhotometryQuery.objects.filter(closed=None).update(state='done', closed=NOW)
+        self.told = PhotometryAnnouncement.objects.create(made=NOW)
+        PhotometryQuery.objects.filter(closed=None).update(state='done', closed=NOW, announcement=self.told)
         first_open = int(number * (1 - OPEN))
         rows = (self._query(each, is_open=each >= first_open) for each in range(there, number))
         PhotometryQuery.objects.bulk_create(rows, batch_size=2000)
@@ -100,6 +101,7 @@ class Tom:
             created=asked,
             closed=None if is_open else asked + timedelta(minutes=5),
             next_step=NOW if is_open else None,
+            announcement=None if is_open else self.told,
         )
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.conftest import NIGHT
 from tests.forced.conftest import Hands, configure
-from tests.support.phot_processes import PhotTom, Worker, free_port, unfinished, until
+from tests.support.phot_processes import PhotTom, free_port, unfinished, until
 from tests.support.processes import MANAGE
 
 EMAIL, PASSWORD = next(iter(USERS.items()))
@@ -163,7 +163,6 @@ class Observatory:
     tom: PhotTom
     web: WebServer
     services: Services
-    worker: Worker | None
 
     def move(self, step: timedelta) -> None:
         """Let time pass for everybody."""
@@ -175,18 +174,19 @@ class Observatory:
 
 
 @contextmanager
-def processes(tom: PhotTom, more: Mapping[str, str], *, worker: bool) -> Iterator[Observatory]:
-    """The web server, and a worker if there is to be one; both have started when this is entered."""
+def processes(tom: PhotTom, *, worker: bool = False) -> Iterator[Observatory]:
+    """Its web server, which answers when this is entered, and a worker if there is to be one, which may not have begun."""
     with ExitStack() as stack:
         zfps, mast = stack.enter_context(two_more(frozen=False))
         accounts = {'ZTF_FORCED_PHOTOMETRY_EMAIL': EMAIL, 'ZTF_FORCED_PHOTOMETRY_USERPASS': PASSWORD}
         addresses = {'ZTF_FORCED_PHOTOMETRY_URL': zfps.url, 'MAST_PANSTARRS_URL': mast.url}
-        tom.more.update({**accounts, **addresses, **more})
+        tom.more.update({**accounts, **addresses})
         web = WebServer(tom)
         stack.callback(web.end)
-        working = tom.work() if worker else None
+        if worker:
+            tom.work()
         web.wait_until_ready()
-        yield Observatory(tom, web, Services(tom.atlas, zfps.service, mast.service), working)
+        yield Observatory(tom, web, Services(tom.atlas, zfps.service, mast.service))
 
 
 def make_vera() -> Any:

@@ -107,6 +107,22 @@ def starting(seeds: Seeds) -> list[Stop]:
     ]
 
 
+def drawn(browser: Browser) -> None:
+    """The figure of a simulation comes after its page."""
+    browser.find('#simulation-fan .js-plotly-plot')
+
+
+def simulations(seeds: Seeds) -> list[Stop]:
+    """What a cadence would do, beside another; and one that is not started yet."""
+    beside = '?b_strategy=ResumeCadenceAfterFailureStrategy&b-cadence_frequency=12&nights=30'
+    return [
+        Stop('simulation', f'/cadences/{seeds.active.pk}/simulation/', first=drawn),
+        Stop('simulation', f'/cadences/{seeds.active.pk}/simulation/{beside}', first=drawn),
+        Stop('simulate', '/cadences/simulate/'),
+        Stop('simulate', f'/cadences/simulate/?target={seeds.target.pk}{FORM}&cadence_frequency=24&nights=30'),
+    ]
+
+
 def templates(seeds: Seeds) -> list[Stop]:
     """List, forms, and an application with every kind of result."""
     here = f'/observation-templates/{seeds.template.pk}'
@@ -124,7 +140,12 @@ def templates(seeds: Seeds) -> list[Stop]:
     ]
 
 
-TOURS: dict[str, Callable[[Seeds], list[Stop]]] = {'cadences': cadences, 'starting': starting, 'templates': templates}
+TOURS: dict[str, Callable[[Seeds], list[Stop]]] = {
+    'cadences': cadences,
+    'starting': starting,
+    'simulations': simulations,
+    'templates': templates,
+}
 #: Addresses that are not pages: parts of the pages above, files, and what buttons are posted to.
 NOT_PAGES = {
     *('plotly', 'history', 'now', 'action'),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from selenium.webdriver import Chrome
 from tests.browser import photometry_stage as stage
 from tests.browser.photometry_stage import QUARTER, Night, doubles, points_by_service
 from tests.browser.surfing import Browser
-from tests.browser.test_lightcurve import drawn
+from tests.browser.test_lightcurve import downloaded, drawn
 from tests.forced import conftest as forced
 from tests.forced.slow import conftest as slow
 from tests.support.phot_processes import QUICK, PhotTom, Redis, unfinished, until
@@ -22,6 +25,7 @@ sqlite_for_workers, worker_sqlite_url = slow.sqlite_for_workers, slow.worker_sql
 LIST = '/forced-photometry/'
 SERVICES = ('ATLAS', 'PanSTARRS', 'ZTF')
 NOTHING = dict.fromkeys(SERVICES, 0)
+HOUR = 4 * QUARTER
 MARK = 'window.thisPage = true'
 
 
@@ -82,7 +86,7 @@ def test_one_target_from_the_tab_to_the_light_curve(vera: Browser, night: Night)
     assert all('1 position in 1 request' in each for each in cards(vera).values())
     assert services.submissions() == NOTHING, 'the preview asked a service'
     vera.press('Ask 3 questions')
-    vera.is_at(f'{LIST}?mine=on&target={target.pk}')
+    vera.is_at(f'{LIST}?mine=on')
     vera.driver.execute_script(MARK)
     first = {name: newest(name, target) for name in SERVICES}
     assert all('Queued here' in row(vera, each) for each in first.values())
@@ -176,6 +180,7 @@ def test_25_targets_are_asked_in_as_few_requests_as_batches_allow_and_watched_to
     assert doubles() == []
     vera.open(f'{LIST}light-curves/{good.pk}/')
     assert curve_of(vera) == {name: sum(counts(name, good).values()) for name in SERVICES}
+    assert sorted(downloaded(vera, 'ECSV')['id']) == points_of(good)
 
 
 def make_list(night: Night, number: int) -> tuple[Any, list[Any]]:
@@ -197,11 +202,15 @@ def ask_list(browser: Browser, group: Any) -> None:
 
 
 def ends(service: str) -> dict[str, int]:
-    from collections import Counter
-
     from tom_forced_phot.models import PhotometryQuery
 
     return dict(Counter(PhotometryQuery.objects.filter(service=service).values_list('state', flat=True)))
+
+
+def points_of(target: Any) -> list[int]:
+    from tom_dataproducts.models import PhotometryReducedDatum
+
+    return list(PhotometryReducedDatum.objects.filter(target=target).order_by('pk').values_list('pk', flat=True))
 
 
 def counts(service: str, target: Any) -> dict[str, int]:
@@ -212,24 +221,25 @@ def counts(service: str, target: Any) -> dict[str, int]:
 
 @pytest.mark.redis
 def test_a_worker_brings_what_was_asked_in_the_browser(
-    chromium: Chrome,
-    open_tom: Callable[..., PhotTom],
-    worker_sqlite_url: str,
-    redis: Redis,
+    chromium: Chrome, open_tom: Callable[..., PhotTom], worker_sqlite_url: str, redis: Redis
 ) -> None:
     tom = open_tom(worker_sqlite_url, service=QUICK)
     target, names = stage.make_vera(), ('ATLAS', 'PanSTARRS')
-    with (
-        stage.processes(tom, {'REDIS_URL': redis.url}, worker=True) as observatory,
-        stage.logged_in(chromium, observatory.web.url) as vera,
-    ):
+    tom.more['REDIS_URL'] = redis.url
+    with stage.processes(tom, worker=True) as observatory, stage.logged_in(chromium, observatory.web.url) as vera:
+        worker = tom.workers[0]
         tom.atlas.configure(held=True)
         open_tab(vera, target)
         vera.press('Ask for forced photometry', within='.photometry')
         preview(vera, names)
+        os.killpg(worker.popen.pid, SIGSTOP)  # until it is seen that nobody else asks the services
         vera.press('Ask 2 questions')
         vera.is_at(LIST)
         vera.driver.execute_script(MARK)
+        assert all('Queued here' in row(vera, newest(name, target)) for name in names)
+        assert observatory.services.submissions() == NOTHING, 'the web server asked a service itself'
+        os.killpg(worker.popen.pid, SIGCONT)
+        until(worked, 'the worker is at work', worker=worker)
         becomes(vera, newest('PanSTARRS', target), 'Done', 'new')
         becomes(vera, newest('ATLAS', target), 'at the service')
         tom.atlas.configure(held=False)
@@ -240,18 +250,14 @@ def test_a_worker_brings_what_was_asked_in_the_browser(
         vera.sees('3 queries')
         becomes(vera, newest('ATLAS', target), 'Done', 'unchanged')
         assert not_reloaded(vera)
-        until(lambda: not unfinished(), 'all tidied up', worker=observatory.worker)
+        until(lambda: not unfinished(), 'all tidied up', worker=worker)
         check_everything(vera, target, names)
 
 
-def test_cron_brings_what_was_asked_in_the_browser(
-    chromium: Chrome,
-    open_tom: Callable[..., PhotTom],
-    sqlite_url: str,
-) -> None:
+def test_cron_brings_what_was_asked_in_the_browser(chromium: Chrome, open_tom: Callable[..., PhotTom], sqlite_url: str) -> None:
     tom = open_tom(sqlite_url)
     target = stage.make_vera()
-    with stage.processes(tom, {}, worker=False) as observatory, stage.logged_in(chromium, observatory.web.url) as vera:
+    with stage.processes(tom) as observatory, stage.logged_in(chromium, observatory.web.url) as vera:
         open_tab(vera, target)
         vera.press('Ask for forced photometry', within='.photometry')
         preview(vera)
@@ -262,7 +268,7 @@ def test_cron_brings_what_was_asked_in_the_browser(
         becomes(vera, newest('ATLAS', target), 'at the service')
         becomes(vera, newest('ZTF', target), 'at the service')
         for _ in range(20):
-            observatory.move(QUARTER)
+            observatory.move(HOUR)
             done = tom.run()
             assert done.status == 0, done.output
             if not unfinished():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -29,6 +28,3 @@ def test_the_figure_comes_after_the_page_and_another_strategy_stands_beside_it(v
     drawn = 'return document.querySelectorAll("#simulation-fan .js-plotly-plot .scatterlayer .trace").length'
     assert vera.driver.execute_script(drawn) >= 6
     assert vera.driver.execute_script('return document.documentElement.scrollWidth <= window.innerWidth')
-    if 'SHOT' in os.environ:
-        vera.driver.execute_script('document.getElementById("simulation-fan").scrollIntoView()')
-        vera.driver.save_screenshot(os.environ['SHOT'])

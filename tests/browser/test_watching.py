@@ -247,17 +247,4 @@ def test_every_page_is_accessible(vera: Browser, sky: Sky, settings: Any, theme:
         stop.first(vera)
         wrong += [f'{stop.address}: {each}' for each in violations(vera, [PATH])]
         wrong += [f'{stop.address} sticks out: {each}' for each in sticking_out(vera, PATH)]
-        _shoot(vera, stop.address, theme, width)
     assert not wrong, '\n'.join(wrong)
-
-
-def _shoot(browser: Browser, address: str, theme: str, width: int) -> None:
-    import os
-
-    folder = os.environ.get('ROOMC_SHOTS')
-    if folder:
-        name = ''.join(each if each.isalnum() else '_' for each in address).strip('_')
-        height = browser.driver.execute_script('return document.documentElement.scrollHeight')
-        browser.resize(width, max(600, min(height, 4000)))
-        browser.driver.save_screenshot(f'{folder}/{theme}_{width}_{name}.png')
-        browser.resize(width)

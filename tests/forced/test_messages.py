@@ -15,6 +15,8 @@ from tests.forced.conftest import HOUR, MINUTE, Hands
 from tests.forced.support import ask_many
 from tom_forced_phot import queries
 from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.queries import sending
+from tom_forced_phot.queries.advance import BEING_SENT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +106,33 @@ def test_lost_messages_are_made_up_for_by_any_worker(atlas: Any, clock: Hands, m
     messages.deliver(HOUR)
     assert states() == {'done'}
     assert len(atlas.service.log()) == 5
+
+
+def test_a_query_that_another_worker_takes_in_the_middle_of_a_step_is_looked_at_soon(
+    atlas: Any, clock: Hands, make_target: Any, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = ask_many([make_target() for _ in range(2)], clock)
+    taken: list[Any] = []
+
+    def open_for_another(service: Any, now: datetime) -> tuple[None, None]:
+        taken.append(open_job(service, now))
+        return None, None
+
+    open_job = sending.open_job
+    monkeypatch.setattr(sending, 'open_job', open_for_another)
+    queries.enqueue([first.pk])
+    messages.deliver(MINUTE / 60)
+    assert [job.queries.count() for job, _ in taken] == [2]
+    assert [when <= clock() + BEING_SENT + MINUTE / 60 for when, _ in messages.waiting] == [True]
+
+
+def test_a_message_sent_away_for_long_does_not_hold_up_what_another_look_brought(
+    atlas: Any, clock: Hands, make_target: Any, messages: Messages
+) -> None:
+    early, late = ask_many([make_target() for _ in range(2)], clock)
+    PhotometryQuery.objects.filter(pk=late.pk).update(wake=clock() + 10 * MINUTE)
+    PhotometryQuery.objects.filter(pk=early.pk).update(wake=clock() + MINUTE / 6)
+    assert queries.overdue(clock(), 5) == [late.pk]
 
 
 def test_a_message_about_a_query_that_is_gone_does_no_harm(clock: Hands, db: Any, messages: Messages) -> None:

@@ -306,3 +306,19 @@ def test_opening_the_list_tells_what_a_dead_driver_did_not_and_sends_no_mail(
     queries.run(clock)
     assert len(mail.outbox) == 1
     assert query.pk
+
+
+def test_a_backlog_is_told_by_and_by(
+    asked: Any, clock: Hands, astronomer: Any, make_target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcing, 'MOST', 2)
+    for _ in range(5):
+        asked()
+        clock.move(MINUTE)
+    PhotometryQuery.objects.update(state='failed', closed=clock(), message='Broken.', next_step=None)
+    assert [announcing.announce(clock()) for _ in range(3)] == [1, 1, 1]
+    assert texts(astronomer) == [
+        '2 queries at ATLAS ended: 2 failed.',
+        '2 queries at ATLAS ended: 2 failed.',
+        'ATLAS, SN 5: failed. Broken.',
+    ]

@@ -110,9 +110,13 @@ class Ledger:
         kept.cap = now if kept.cap is None else min(kept.cap, now)
 
     def _waits_for_something(self, kept: Kept) -> bool:
-        if any(entry['state'] not in TERMINAL for entry in self.world.bookings(kept)):
-            return True
         requests = list(Submission.objects.filter(managed__host_cadence_id=kept.pk).order_by('pk'))
+        # where the observatory lies about a number, the other facility's observation of that number is what is waited for
+        told = {number for request in requests for number in request.observation_ids} if self.world.lied else set()
+        log = self.world.observatory.log()
+        mine = [entry for entry in log if entry['target'] == kept.target or str(entry['id']) in told]
+        if any(entry['state'] not in TERMINAL for entry in mine):
+            return True
         return any(request.state in Submission.OPEN for request in requests) or bool(requests and requests[-1].counts_as_failure)
 
     def check_quiet(self) -> None:

@@ -235,11 +235,22 @@ def unfinished() -> int:
     return (rows.filter(state__in=QueryState.open_values()) | rows.filter(to_clean=True)).count()
 
 
-def messages() -> dict[str, int]:
-    """What the queries say, and how many say it."""
+def messages() -> dict[str, Any]:
+    """What the queries say, and how many say it; and the first few that are not at rest, with what they wait for."""
+    from tom_forced_phot import conf
     from tom_forced_phot.models import PhotometryQuery
+    from tom_forced_phot.states import QueryState
 
-    return dict(Counter(f'{query.state}: {query.message}' for query in PhotometryQuery.objects.all()).most_common(8))
+    rows = PhotometryQuery.objects.all()
+    restless = rows.filter(state__in=QueryState.open_values()) | rows.filter(to_clean=True) | rows.exclude(claim_until=None)
+    of_job = ('job', 'job__state', 'job__next_step', 'job__claim_until')
+    columns = ('pk', 'state', 'to_clean', 'next_step', 'wake', 'claim_until', *of_job)
+    said = Counter(f'{query.state}: {query.message}' for query in rows)
+    return {
+        **dict(said.most_common(8)),
+        'now': str(conf.utc_now()),
+        'not at rest': [str(each) for each in restless.values(*columns)[:5]],
+    }
 
 
 def in_state(*states: str) -> int:

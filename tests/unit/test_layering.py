@@ -17,7 +17,7 @@ PURE_FILES += [name for name in files('tom_cadence') if name.split('/')[1] in PU
 STRATEGIES = [name for name in files('tom_cadence') if name.startswith('tom_cadence/strategies/')]
 
 STANDARD = {'__future__', 'collections', 'copy', 'dataclasses', 'datetime', 'enum', 'functools', 'itertools'}
-STANDARD |= {'math', 're', 'typing'}
+STANDARD |= {'math', 're', 'textwrap', 'typing'}
 OWN_PURE = {f'tom_cadence.{name.replace("/", ".")}' for name in (*PURE, *PURE_PACKAGES)}
 #: Computing needs more where there are many numbers, nights or events; none of it opens a file, a socket or a database.
 SCIENCE = {'numpy', 'astropy', 'astroplan', 'operator', 'warnings'}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,8 @@ from tom_cadence.simulation.timeline import Timeline, counts
 COLOURS = (('#0072B2', 'rgba(0,114,178,0.22)', 'circle'), ('#D55E00', 'rgba(213,94,0,0.22)', 'diamond'))
 STEPS = 240
 MOST_ROWS = 50
+#: Letters of a line of the legend, which must have room on a telephone.
+LEGEND = 30
 DOTS, CURVE, MARGINS = 260, 300, {'l': 64, 'r': 12, 't': 28, 'b': 50}
 
 
@@ -63,9 +66,11 @@ def _band(fan: Fan, place: int) -> list[go.Scatter]:
     common: dict[str, Any] = {'x': days, 'yaxis': 'y2', 'mode': 'lines', 'hoverinfo': 'skip'}
     return [
         go.Scatter(y=low.tolist(), line=edge, showlegend=False, **common),
-        go.Scatter(name=f'{fan.name}: nine runs of ten', y=high.tolist(), line=edge, fill='tonexty', fillcolor=fill, **common),
         go.Scatter(
-            name=f'{fan.name}: median',
+            name=_wrapped(f'{fan.name}: nine runs of ten'), y=high.tolist(), line=edge, fill='tonexty', fillcolor=fill, **common
+        ),
+        go.Scatter(
+            name=_wrapped(f'{fan.name}: median'),
             x=days,
             y=median.tolist(),
             yaxis='y2',
@@ -104,6 +109,10 @@ def _layout(fans: Sequence[Fan], rows: int) -> dict[str, Any]:
         },
         'yaxis2': {'domain': [0, share], 'title': {'text': 'Observations done'}, 'zeroline': False, 'rangemode': 'tozero'},
     }
+
+
+def _wrapped(words: str) -> str:
+    return '<br>'.join(textwrap.wrap(words, LEGEND))
 
 
 def _utc(instant: datetime) -> str:

@@ -65,20 +65,21 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
     except Exception as error:
         logger.exception('A step of a forced photometry query failed', extra={'event': 'step_failed', 'query': pk})
         again = _unforeseen(query, error, clock())
-    return _next(pk, again)
+    return _next(pk, again, clock())
 
 
 def _get(pk: int) -> PhotometryQuery:
     return PhotometryQuery.objects.select_related('job', 'target', 'asked_by').get(pk=pk)
 
 
-def _next(pk: int, again: datetime | None) -> Next:
-    state, due = PhotometryQuery.objects.values_list('state', 'next_step').get(pk=pk)
-    return Next(QueryState(state), due or (again if QueryState(state).is_open else None))
+def _next(pk: int, again: datetime | None, now: datetime) -> Next:
+    query = _get(pk)
+    state = QueryState(query.state)
+    return Next(state, _when(query, now) or (again if state.is_open else None))
 
 
 def _when(query: PhotometryQuery, now: datetime) -> datetime | None:
-    """When to come back to a query that is not due."""
+    """When to come back to a query; another thread may have taken it since it was read."""
     sending_now = query.job is not None and query.job.state == JobState.SUBMITTING
     return min(query.next_step, now + BEING_SENT) if sending_now and query.next_step is not None else query.next_step
 
@@ -161,7 +162,7 @@ def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
         rows.end(mine, QueryState.FAILED, now, text, 'Refused')
     else:
         rows.wait(mine, now + NOT_CONFIGURED, text)
-    return _next(query.pk, None)
+    return _next(query.pk, None, now)
 
 
 def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> datetime | None:

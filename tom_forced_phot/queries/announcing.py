@@ -33,6 +33,8 @@ from tom_forced_phot.states import QueryState
 logger = logging.getLogger(__name__)
 #: So many askings are told of in one transaction.
 AT_ONCE = 50
+#: And so many in one run: after a month without a driver nobody waits until all of it is told.
+MOST = 500
 MAIL_TRIES = 5
 #: So many mails go out in one run, so that a mail server that hangs does not hold up the queries for long.
 MAILS = 50
@@ -65,7 +67,7 @@ def _announce(now: datetime) -> int:
 
 def _groups() -> Iterable[tuple[int | None, datetime, datetime]]:
     rows = PhotometryQuery.objects.filter(UNTOLD).order_by()
-    return rows.values_list('asked_by', 'created').annotate(first=Min('closed'))
+    return rows.values_list('asked_by', 'created').annotate(first=Min('closed')).order_by('first')[:MOST]
 
 
 def _open(groups: Sequence[Group]) -> set[tuple[int | None, datetime]]:

@@ -132,9 +132,10 @@ def drive(
 
 
 def overdue(now: datetime, most: int) -> list[int]:
-    """Queries that are due and for which no message is on its way, each given to one caller only, by a conditional UPDATE."""
+    """Queries that are due and for which no message comes soon, each given to one caller only, by a conditional UPDATE."""
     found: list[int] = []
-    forgotten = Q(wake=None) | Q(wake__lte=now - OVERDUE)
+    # a message that was sent away for long, before another's look brought the answer, is as good as none
+    forgotten = Q(wake=None) | Q(wake__lte=now - OVERDUE) | Q(wake__gt=now + OVERDUE)
     for pk, before in due(now).filter(forgotten).values_list('pk', 'wake')[: 2 * most]:
         if len(found) < most and expect(pk, before, now):
             found.append(pk)
