@@ -63,10 +63,10 @@ demo: $(VENV)/.demo  ## ten nights at a simulated observatory, then a TOM on 127
 	@$(PY) example_tom/manage.py demo $(ARGS)
 
 test: $(VENV)/.test  ## all tests (ARGS='tests/unit -k window' for some)
-	@$(PY) -m pytest -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 coverage: $(VENV)/.test  ## all tests, and which lines and branches they reach
-	@$(PY) -m pytest -n $(JOBS) --cov --cov-report=term --cov-report=html $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-report=html $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	@$(PY) -m ruff check .

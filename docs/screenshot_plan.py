@@ -138,6 +138,24 @@ def filled(browser: Any) -> None:
     preview(browser)
 
 
+def foreseen(browser: Any) -> None:
+    """The preview with its imagined futures."""
+    filled(browser)
+    browser.press('What would this do? Fifty imagined futures')
+    fanned(browser)
+
+
+def fanned(browser: Any) -> None:
+    """Wait for the futures."""
+    browser.find('#simulation-fan .main-svg')
+
+
+def simulated() -> str:
+    """A cadence's futures beside those of longer intervals."""
+    beside = 'b_strategy=ResumeCadenceAfterFailureStrategy&b-cadence_frequency=72&b-max_consecutive_failures=20'
+    return f'{cadence("SN 2023ixf")()}simulation/?{beside}&nights=45'
+
+
 def target_of(name: str) -> Callable[[], str]:
     """The address of a target's page."""
 
@@ -161,6 +179,8 @@ PLAN = (
     Picture('start', 'light', WIDE, '/cadences/start/', lambda browser: start(browser, 'T CrB', 'Simulated observatory')),
     Picture('preview', 'light', WIDE, '/cadences/start/', filled, '#start-preview-title'),
     Picture('preview-narrow', 'dark', NARROW, '/cadences/start/', filled, '#start-preview-title'),
+    Picture('preview-futures-narrow', 'dark', NARROW, '/cadences/start/', foreseen, '#start-futures'),
+    Picture('simulation', 'light', WIDE, simulated, fanned),
     Picture('target', 'light', WIDE, target_of('SN 2023ixf'), tab, '.nav-tabs'),
     Picture('templates', 'dark', WIDE, HERE),
     Picture('apply', 'light', WIDE, lambda: f'{HERE}1/apply/?target=1&target=2'),

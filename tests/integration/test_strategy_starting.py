@@ -13,8 +13,11 @@ from tom_dataproducts.models import PhotometryReducedDatum
 from tests.conftest import NIGHT
 from tests.integration.test_starting_pages import Page, asked, browser, go, tonight  # noqa: F401
 from tests.support.cadences import bookings
+from tests.support.portal import Portal
+from tests.support.webform import FIELDS, connect
 from tom_cadence import registry
 from tom_cadence.models import ManagedCadence
+from tom_cadence.runner import run_cadences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FILLED: dict[str, dict[str, str]] = {
@@ -89,3 +92,41 @@ def test_the_preview_says_why_it_is_not_known_when_a_target_is_up(browser: Clien
     type(target).objects.filter(pk=target.pk).update(type='NON_SIDEREAL')
     page = go(browser, asked(target).replace('ResumeCadenceAfterFailureStrategy', 'StagedStrategy'))
     assert 'has no fixed coordinates' in filled(page, 'StagedStrategy', sky_min_altitude='20').text
+
+
+@pytest.mark.parametrize('name', FILLED)
+def test_the_preview_offers_the_futures_of_what_was_filled_in(browser: Client, observatory: Any, target: Any, name: str) -> None:  # noqa: F811
+    page = filled(go(browser, asked(target).replace('ResumeCadenceAfterFailureStrategy', name)), name)
+    fan = browser.get(page.html.select_one('#simulation-fan')['hx-get'])
+    assert 'problem' not in fan.context, fan.context['problem']
+    assert fan.context['tables'][0]['runs'] > 0
+    alone = browser.get(page.html.select_one('#start-futures a')['href'])
+    assert 'part=fan' in alone.content.decode()
+    assert bookings(observatory) == []
+
+
+@pytest.mark.parametrize('kind', ['PHOTOMETRIC_SEQUENCE', 'SPECTROSCOPIC_SEQUENCE'])
+def test_a_strategy_without_one_interval_starts_with_a_sequence_form(
+    client: Client, settings: Any, astronomer: Any, target: Any, kind: str
+) -> None:
+    """The toolkit's form ends its window one interval after its start; where there is none, the window's length is asked for."""
+    settings.FACILITIES, settings.TOM_FACILITY_CLASSES = {}, []
+    settings.TOM_CADENCE = {'FACILITY_TIMEOUT': 4}  # the toolkit's form compares with the real time
+    with Portal() as portal:
+        connect(settings, portal, 'LCO')
+        client.force_login(astronomer)
+        page = go(client, f'target={target.pk}&what=LCO|{kind}&strategy=StagedStrategy')
+        assert 'Length of the window' in page.text
+        typed = {**FIELDS[kind], 'name': 'SN 2011fe', 'cadence_frequency': '6', 'cadence-staged_stages': 'daily for 5 days'}
+        seen = Page(client, page.press('Preview', **typed))
+        assert 'nothing has been sent' in seen.text, [each.get_text() for each in seen.html.select('.alert, .invalid-feedback')]
+        seen.press('Start')
+        managed = ManagedCadence.objects.get()
+        assert managed.host.cadence_strategy == 'StagedStrategy'
+        first = portal.submissions[0].windows[0]
+        assert first[1] - first[0] == timedelta(hours=6)
+        portal.set_state(managed.host.observation_group.observation_records.get().observation_id, 'COMPLETED')
+        portal.clock = first[0] + timedelta(hours=7)
+        assert [line.decision for line in run_cadences(now=portal.clock).lines] == ['submit']
+        second = portal.submissions[1].windows[0]
+        assert (second[0], second[1] - second[0]) == (first[0] + timedelta(days=1), timedelta(hours=6))

@@ -18,6 +18,7 @@ from tom_cadence.windows import UTC, Window, read_instant
 NAME_LENGTH = 50
 PAGE = 200
 MOST_PAGES = 20
+OFFERED = 'ResumeCadenceAfterFailureStrategy'
 
 
 def is_ocs(facility: Any) -> bool:
@@ -32,7 +33,7 @@ def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], win
 
     Its start is a split date field behind one hidden input, which accepts no text at all; left empty, the form takes the
     local time of now (lco.py 824-896, 1056-1072 of 3.1.0). So the start is left empty and answered by ``clean_start``; the form
-    itself sets its end one cadence_frequency later.
+    itself sets its end one cadence_frequency later. It knows one strategy besides none; any other is no business of the portal.
     """
     from tom_observations.facilities.lco import LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm
 
@@ -44,7 +45,8 @@ def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], win
         return start
 
     given = type(f'Windowed{form_class.__name__}', (form_class,), {'clean_start': clean_start})
-    return given, {key: value for key, value in data.items() if key not in keywords}
+    left_out = {*keywords, *([] if data.get('cadence_strategy') == OFFERED else ['cadence_strategy'])}
+    return given, {key: value for key, value in data.items() if key not in left_out}
 
 
 def many_in_one_call(parameters: Mapping[str, Any]) -> bool:

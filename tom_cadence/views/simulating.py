@@ -6,21 +6,24 @@ The page comes at once; its figure is asked for after it, simulated within a bou
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import plotly
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from tom_cadence import conf, registry, simulating
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities.exposure import exposure_seconds
 from tom_cadence.forms_simulate import USUAL_NIGHTS, ChoiceForm, SkyForm, last_magnitude, parameters_form
 from tom_cadence.models import ManagedCadence
 from tom_cadence.permissions import startable_targets, visible_cadences
@@ -29,7 +32,7 @@ from tom_cadence.simulation import Sky, summary
 from tom_cadence.simulation.figure import Fan, figure
 from tom_cadence.simulation.report import figures
 from tom_cadence.views.page_words import plain
-from tom_cadence.windows import UTC, Window, read_instant, show
+from tom_cadence.windows import UTC, Window, read_instant, show, write_instant
 
 RUNS, SECONDS, KEPT = 50, 1.8, 300
 """How many futures, in how much of the server's time for all strategies together, and for how many seconds they are kept."""
@@ -51,6 +54,16 @@ def of_cadence(request: HttpRequest, pk: int) -> HttpResponse:
 def of_new(request: HttpRequest) -> HttpResponse:
     """A cadence that is to be started: its address holds the ``strategy``, its parameters, and what is in ``FIRST``."""
     return Room(request, None).answer()
+
+
+def address_of_new(strategy: str, parameters: Sequence[tuple[str, str]], prepared: Any, **more: Any) -> str:
+    """Where the futures of a cadence are that is being started: its form's values, and its first observation."""
+    window = prepared.window
+    hours, exposure = window.length.total_seconds() / 3600, exposure_seconds(prepared.parameters)
+    first = {'first': write_instant(window.start, ''), 'hours': f'{hours:g}' if hours <= MOST_HOURS else ''}
+    first['exposure'] = f'{exposure:g}' if exposure and exposure <= MOST_EXPOSURE else ''
+    asked = [*parameters, *first.items(), *more.items()]
+    return f'{reverse("cadences:simulate")}?{urlencode([("strategy", strategy), *asked])}'
 
 
 @dataclass

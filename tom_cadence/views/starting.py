@@ -9,6 +9,7 @@ import re
 import secrets
 from typing import Any
 
+import plotly
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.transaction import non_atomic_requests
@@ -23,10 +24,12 @@ from tom_cadence import begin, conf
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, asking
 from tom_cadence.foresee import foresee, foresee_group
+from tom_cadence.forms_simulate import ChoiceForm
 from tom_cadence.journal.templates import count_use
 from tom_cadence.observation_templates import words
 from tom_cadence.views import starting_check, starting_forms, starting_source
 from tom_cadence.views.refusals import told
+from tom_cadence.views.simulating import address_of_new
 from tom_cadence.views.starting_errors import spread
 from tom_cadence.views.starting_source import Source
 from tom_cadence.windows import UTC
@@ -122,6 +125,8 @@ class Page:
             'warnings': starting_check.warnings(self.user, ready, self.now),
             'asked': words(ready.prepared.parameters, self.gateway.keywords),
             'accepted': starting_check.accepted_words(self.gateway, made),
+            'futures': self._futures(ready),
+            'plotly_version': plotly.__version__,
         }
         return self.show(made, **shown, **self._confirmation())
 
@@ -178,6 +183,15 @@ class Page:
         except CadenceError as error:
             self.trouble.append(str(error))
             return None
+
+    def _futures(self, ready: Any) -> str:
+        """Where it is simulated; empty where the strategy decides in a way that cannot be."""
+        if ready.strategy not in dict(ChoiceForm.known()):
+            return ''
+        prefix = f'{starting_forms.PREFIX}-'
+        lists = [(name.removeprefix(prefix), values) for name, values in self.request.POST.lists() if name.startswith(prefix)]
+        pairs = [(name, value) for name, values in lists for value in values if name != 'cadence_strategy']
+        return address_of_new(ready.strategy, pairs, ready.prepared, target=ready.target.pk, facility=ready.gateway.name)
 
     def _confirmation(self) -> dict[str, Any]:
         """Everything that was posted once more, with a number that counts once."""

@@ -189,7 +189,8 @@ def filled_forms(source: Source, gateway: Gateway | None, post: Any, now: dateti
     made = Forms(strategy=strategy_form(source, data))
     if gateway is None:
         return made
-    data['cadence_frequency'] = post.get(f'{PREFIX}-cadence_frequency', '')
+    if _asks_frequency(made.strategy):
+        data['cadence_frequency'] = post.get(f'{PREFIX}-cadence_frequency', '')
     data['cadence_strategy'] = source.strategy
     known = {'facility': gateway.name, 'target_id': str(source.target.pk), 'observation_type': source.kind}
     for name, value in known.items():
@@ -222,6 +223,8 @@ def _prepare(source: Source, made: Forms) -> None:
     for name in SHARED:
         if name in form.fields and name in made.strategy.fields:
             form.fields[name].widget = forms.HiddenInput()
+    if 'cadence_frequency' in form.fields and not _asks_frequency(made.strategy):
+        form.fields['cadence_frequency'] = _length_field()
     strategies = form.fields.get('cadence_strategy')
     if isinstance(strategies, forms.ChoiceField):
         strategies.choices = [(source.strategy, source.strategy)]
@@ -236,6 +239,18 @@ def _prepare(source: Source, made: Forms) -> None:
         seen = _mentioned(form)
         unseen = [name for name, field in form.fields.items() if name not in seen and field.required]
         helper.layout.fields.extend(unseen)
+
+
+def _asks_frequency(form: Any) -> bool:
+    """Whether the strategy repeats at one interval, and asks for it."""
+    field = form.fields.get('cadence_frequency')
+    return field is not None and not field.widget.is_hidden
+
+
+def _length_field() -> forms.Field:
+    """What a sequence form takes its interval for, where the strategy has none of its own: the length of its window."""
+    text = "Hours. This facility's form ends its window so long after its start; when it repeats is said by the strategy."
+    return forms.IntegerField(min_value=1, max_value=24 * 366, initial=24, label='Length of the window', help_text=text)
 
 
 def _strip(node: Any) -> None:

@@ -45,6 +45,8 @@
     });
   });
   document.addEventListener('htmx:afterSettle', function () {
+    const late = document.querySelector('script[data-plotly]'); // it comes with a part of the page, perhaps after its figure
+    if (late && !window.Plotly) late.addEventListener('load', drawAll);
     drawAll();
     const wrong = document.querySelector('#cadence .is-invalid');
     const said = document.getElementById('cadence-said');
