@@ -94,12 +94,13 @@ docs: $(VENV)/.docs  ## the documentation, in docs/_build/html; a warning is an 
 screenshots: $(VENV)/.test  ## the pictures of docs/cadence-pages.md, from the example TOM (ARGS='overview preview' for some)
 	@$(PY) docs/screenshots.py $(ARGS)
 
-bench: $(VENV)/.test  ## measure cadences and the storing of photometry against the toolkit, and the time of the pages
+bench: $(VENV)/.test  ## measure cadences and stored photometry against the toolkit, the time of the pages, and the simulation
 	@$(PY) tests/benchmarks/run.py $(ARGS)
 	@$(PY) tests/benchmarks/ingest.py $(INGEST)
 	@$(PY) tests/benchmarks/pages.py $(PAGES)
 	@$(PY) tests/benchmarks/queries.py $(QUERIES)
 	@$(PY) tests/benchmarks/lightcurve.py $(CURVES)
+	@$(PY) tests/benchmarks/simulation.py
 
 clean:  ## remove the virtual environment and everything that was built or measured
 	rm -rf $(VENV) .tox build dist docs/_build example_tom/var htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

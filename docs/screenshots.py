@@ -93,6 +93,7 @@ def play(url: str) -> Any:
         pass
     photometry(astronomer, story.end)
     control.set_now(clock.now())  # the day of photometry was the next one
+    call_command('runcadencestrategies', verbosity=0, stdout=io.StringIO())  # cron has not slept meanwhile
     return control
 
 
@@ -189,7 +190,8 @@ def keep(png: bytes, path: Path, top: int) -> None:
 
     image = Image.open(io.BytesIO(png)).convert('RGB')
     image = image.crop((0, top, image.width, min(image.height, top + TALLEST)))
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    # not the median cut: it paints the few dots of a rare colour grey
+    image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     sys.stdout.write(f'{path.relative_to(ROOT)}: {image.width} x {image.height}, {path.stat().st_size // 1024} KB\n')
 
 

@@ -129,7 +129,8 @@ def _states(name: str) -> list[tuple[str, int]]:
 
 def _times(name: str) -> list[float]:
     rows = PhotometryQuery.objects.filter(service=name, closed__isnull=False, state__in=ANSWERED).order_by('-closed')
-    return [watch_words.took(asked, closed) for asked, closed in rows.values_list('created', 'closed')[:LATELY] if closed]
+    # a service that answers while it is asked takes a second in words, not none
+    return [max(1.0, watch_words.took(asked, closed)) for asked, closed in rows.values_list('created', 'closed')[:LATELY] if closed]
 
 
 def _uses(service: ForcedPhotometryService, now: datetime) -> list[Use]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.db import connection
 from django.test import Client
 from django.urls import get_resolver
 from guardian.shortcuts import assign_perm
@@ -212,9 +213,16 @@ def _application(owner: Any, template: Any, target: Any) -> tuple[Any, Any]:
 def snapshot(observatory: Any) -> dict[str, Any]:
     """All rows of all tables, but for sessions and the like, and what the observatory was asked to do."""
     models = [model for model in apps.get_models() if model._meta.app_label not in WORDLESS and not model._meta.proxy]
-    rows = {model._meta.label: sorted(map(repr, model._base_manager.values_list())) for model in models}
+    rows = {model._meta.label: _rows(model._meta.db_table) for model in models}
     asked = observatory.counts()['requests']
     return {**rows, 'observatory': ([each['id'] for each in observatory.log()], asked.get('submit', 0), asked.get('cancel', 0))}
+
+
+def _rows(table: str) -> list[str]:
+    """As the driver gives them: a tenth of the time that models take."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT * FROM {connection.ops.quote_name(table)}')  # noqa: S608
+        return sorted(map(repr, cursor.fetchall()))
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -119,10 +119,9 @@ class Command(BaseCommand):
             logins = ' or '.join(f'{name} / {password}' for name, password in (ADMIN, ASTRONOMER))
             self._write(['', f'The TOM is at http://127.0.0.1:{port}/ - log in as {logins}. Ctrl-C ends it.'])
         while server.poll() is None:
-            try:
+            for command in ('runcadencestrategies', 'runforcedphotometry'):
+                stage.wait(stage.manage(command))
+            with suppress(subprocess.TimeoutExpired):
                 stage.wait(server, CRON_SECONDS)
-            except subprocess.TimeoutExpired:
-                for command in ('runcadencestrategies', 'runforcedphotometry'):
-                    stage.wait(stage.manage(command))
         if server.returncode > 0:
             sys.exit(server.returncode)
