@@ -151,7 +151,7 @@ def fanned(browser: Any) -> None:
 
 
 def simulated() -> str:
-    """A cadence's futures beside those of longer intervals."""
+    """A cadence's futures beside those of one that repeats every 72 hours."""
     beside = 'b_strategy=ResumeCadenceAfterFailureStrategy&b-cadence_frequency=72&b-max_consecutive_failures=20'
     return f'{cadence("SN 2023ixf")()}simulation/?{beside}&nights=45'
 

@@ -31,14 +31,14 @@ DARK = "CSS_THEME = 'Dark'\n"
 
 
 @contextmanager
-def simulator(name: str, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Run a simulated observatory, or the photometry services; what it says of itself."""
-    command = [sys.executable, str(EXAMPLE / 'simulators' / f'{name}.py'), *arguments, '--seed', str(SEED), '--attached']
+def observatory() -> Iterator[str]:
+    """Run the simulated observatory; its URL."""
+    command = [sys.executable, str(EXAMPLE / 'simulators' / 'observatory.py'), '--port', '0', '--seed', str(SEED), '--attached']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
         try:
-            yield json.loads(process.stdout.readline())
+            yield json.loads(process.stdout.readline())['url']
         finally:
             process.stdin.close()
             process.wait()
@@ -46,28 +46,19 @@ def simulator(name: str, *arguments: str) -> Iterator[dict[str, Any]]:
 
 def set_up(folder: Path, url: str, services: dict[str, dict[str, Any]]) -> None:
     """Make this process one of the TOM's: its database, clock and files are in the folder."""
-    from simulators.zfps import USERS
+    from custom_code.demo.stage import environment
 
-    email, userpass = next(iter(USERS.items()))
+    wanted = environment(url, services)  # without what names another database or broker
+    os.environ.clear()
     os.environ.update(
         {
+            **wanted,
             'DJANGO_SETTINGS_MODULE': 'mytom.settings',
             'EXAMPLE_TOM_DATABASE': str(folder / 'db.sqlite3'),
             'EXAMPLE_TOM_MEDIA': str(folder / 'data'),
             'EXAMPLE_TOM_CLOCK': str(folder / 'clock.json'),
-            'EXAMPLE_OBSERVATORY_URL': url,
             'EXAMPLE_TOM_MORE_FACILITIES': 'custom_code.observatory.PlainObservatoryFacility',
             'EXAMPLE_TOM_LOG_LEVEL': 'CRITICAL',
-            'EXAMPLE_TOM_PHOT_SETTINGS': json.dumps({'SYNCHRONOUS_TIME': 10}),
-            'ATLAS_FORCED_PHOTOMETRY_URL': services['atlas']['url'],
-            'ATLAS_FORCED_PHOTOMETRY_API_KEY': services['atlas']['token'],
-            'ZTF_FORCED_PHOTOMETRY_URL': services['zfps']['url'],
-            'ZTF_FORCED_PHOTOMETRY_EMAIL': email,
-            'ZTF_FORCED_PHOTOMETRY_USERPASS': userpass,
-            'MAST_PANSTARRS_URL': services['mast']['url'],
-            'MAST_API_TOKEN': '',
-            'NO_PROXY': '127.0.0.1',
-            'no_proxy': '127.0.0.1',
         }
     )
     import django
@@ -137,10 +128,11 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='screenshots-')))
         sys.path[:0] = [str(EXAMPLE), str(ROOT)]
-        url = stack.enter_context(simulator('observatory', '--port', '0'))['url']
-        served_all = ('--atlas', '0', '--zfps', '0', '--mast', '0', '--zfps-options', json.dumps({'wait': 2400}))
-        services = stack.enter_context(simulator('forced', *served_all, '--storage', str(folder / 'services')))
-        set_up(folder, url, services)
+        url = stack.enter_context(observatory())
+        from custom_code.demo import stage
+
+        stage.FOLDER = folder  # not where a demo may be running
+        set_up(folder, url, stack.enter_context(stage.photometry(SEED)))
         from tests.browser.chromium import launch
         from tests.browser.surfing import Browser
 

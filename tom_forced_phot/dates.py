@@ -54,7 +54,7 @@ def _calendar(text: str) -> float:
         try:
             return mjd_of(datetime.strptime(plain, shape).replace(tzinfo=timezone.utc))
         except ValueError:
-            continue
+            continue  # another shape, or none: said below
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

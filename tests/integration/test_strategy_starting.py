@@ -130,3 +130,9 @@ def test_a_strategy_without_one_interval_starts_with_a_sequence_form(
         assert [line.decision for line in run_cadences(now=portal.clock).lines] == ['submit']
         second = portal.submissions[1].windows[0]
         assert (second[0], second[1] - second[0]) == (first[0] + timedelta(days=1), timedelta(hours=6))
+
+
+def test_a_window_too_long_to_be_simulated_is_not_cut_short(browser: Client, observatory: Any, target: Any) -> None:  # noqa: F811
+    page = go(browser, asked(target)).preview(end='2026-12-20T09:00')
+    fan = browser.get(page.html.select_one('#simulation-fan')['hx-get'])
+    assert 'hours must be a number above 0 and of at most 336' in fan.context['problem']

@@ -18,6 +18,7 @@ from tom_cadence.windows import UTC, Window, read_instant
 NAME_LENGTH = 50
 PAGE = 200
 MOST_PAGES = 20
+#: The one strategy that the sequence forms offer (lco.py 816-819 and 893-897 of 3.1.0).
 OFFERED = 'ResumeCadenceAfterFailureStrategy'
 
 
@@ -28,6 +29,13 @@ def is_ocs(facility: Any) -> bool:
     return isinstance(facility, OCSFacility)
 
 
+def is_sequence(form_class: type) -> bool:
+    """Whether this is one of LCO's sequence forms, whose window ends one cadence_frequency after its start."""
+    from tom_observations.facilities.lco import LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm
+
+    return issubclass(form_class, (LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm))
+
+
 def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], window: Window) -> tuple[type, dict[str, Any]]:
     """A form class and data by which an LCO sequence form accepts a window.
 
@@ -35,9 +43,7 @@ def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], win
     local time of now (lco.py 824-896, 1056-1072 of 3.1.0). So the start is left empty and answered by ``clean_start``; the form
     itself sets its end one cadence_frequency later. It knows one strategy besides none; any other is no business of the portal.
     """
-    from tom_observations.facilities.lco import LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm
-
-    if not issubclass(form_class, (LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm)):
+    if not is_sequence(form_class):
         return form_class, data
     start = window.start.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S')
 

@@ -58,10 +58,12 @@ def of_new(request: HttpRequest) -> HttpResponse:
 
 def address_of_new(strategy: str, parameters: Sequence[tuple[str, str]], prepared: Any, **more: Any) -> str:
     """Where the futures of a cadence are that is being started: its form's values, and its first observation."""
-    window = prepared.window
-    hours, exposure = window.length.total_seconds() / 3600, exposure_seconds(prepared.parameters)
-    first = {'first': write_instant(window.start, ''), 'hours': f'{hours:g}' if hours <= MOST_HOURS else ''}
-    first['exposure'] = f'{exposure:g}' if exposure and exposure <= MOST_EXPOSURE else ''
+    window, exposure = prepared.window, exposure_seconds(prepared.parameters)
+    first = {
+        'first': write_instant(window.start, ''),
+        'hours': f'{window.length.total_seconds() / 3600:g}',
+        'exposure': f'{exposure:g}' if exposure else '',
+    }
     asked = [*parameters, *first.items(), *more.items()]
     return f'{reverse("cadences:simulate")}?{urlencode([("strategy", strategy), *asked])}'
 

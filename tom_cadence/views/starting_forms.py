@@ -223,7 +223,7 @@ def _prepare(source: Source, made: Forms) -> None:
     for name in SHARED:
         if name in form.fields and name in made.strategy.fields:
             form.fields[name].widget = forms.HiddenInput()
-    if 'cadence_frequency' in form.fields and not _asks_frequency(made.strategy):
+    if ocs.is_sequence(type(form)) and not _asks_frequency(made.strategy):
         form.fields['cadence_frequency'] = _length_field()
     strategies = form.fields.get('cadence_strategy')
     if isinstance(strategies, forms.ChoiceField):

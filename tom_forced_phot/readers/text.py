@@ -205,7 +205,7 @@ def numbers(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> tup
         try:
             return np.array(list(map(float, tokens)), dtype=np.float64), np.ones(len(tokens), dtype=np.bool_)
         except ValueError:
-            pass
+            pass  # there is one among them that is no number: which, is found one by one
     good = np.array([token in missing or NUMBER.fullmatch(token) is not None for token in tokens], dtype=np.bool_)
     values = [float(token) if ok and token not in missing else math.nan for token, ok in zip(tokens, good, strict=True)]
     return np.array(values, dtype=np.float64), good
@@ -229,7 +229,7 @@ def typed(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> NDArr
         except OverflowError:
             return text_array(tokens)
         except ValueError:
-            pass
+            pass  # not all are whole numbers
     if any(len(token) > DIGITS and WHOLE.fullmatch(token) for token in tokens):
         return text_array(tokens)
     values, good = numbers(tokens, missing | {''})

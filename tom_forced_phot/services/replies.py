@@ -97,12 +97,12 @@ def wait_of(reply: Reply) -> float:
         try:
             return _bounded(float(header))
         except ValueError:
-            pass
+            pass  # it may be a date
         try:
             until = parsedate_to_datetime(header)
             return _bounded((until - parsedate_to_datetime(reply.headers['date'])).total_seconds())
         except (KeyError, TypeError, ValueError):
-            pass
+            pass  # the text may say it
     found = WAIT.search(reply.text)
     return _bounded(float(found[1]) * UNITS[found[2].lower()]) if found else DEFAULT_WAIT
 

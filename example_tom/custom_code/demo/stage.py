@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from django.conf import settings
 
-BASE = Path(settings.BASE_DIR)
+BASE = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get('EXAMPLE_TOM_DEMO_FOLDER') or BASE / 'var' / 'demo')
 INNER = 'EXAMPLE_TOM_DEMO'
 ZTF_USER = ('tom@example.org', 'look-up')
