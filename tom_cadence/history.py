@@ -44,7 +44,7 @@ class Attempt:
     outcome: Outcome
     created: datetime
     window: Window | None
-    trouble: str = ''
+    trouble: str = field(default_factory=str)
     submission: int | None = None
     one_call_many: bool = False
     scheduled_start: datetime | None = None
@@ -155,6 +155,6 @@ def _same_call(group: Sequence[Attempt], attempt: Attempt) -> bool:
     first = group[0]
     if attempt.submission is not None or first.submission is not None:
         return attempt.submission == first.submission
-    return (
-        attempt.facility == first.facility and attempt.window == first.window and abs(attempt.created - first.created) <= SAME_CALL
-    )
+    if attempt.facility != first.facility or abs(attempt.created - first.created) > SAME_CALL:
+        return False
+    return attempt.window == first.window

@@ -122,6 +122,20 @@ def test_a_subclass_moves_the_window_its_own_way_and_may_change_more() -> None:
     assert not ResumeCadenceAfterFailureStrategy.needs_parameters
 
 
+def test_a_subclass_that_decides_for_itself_is_given_everything_unless_it_says_that_it_waits() -> None:
+    class Hasty(ResumeCadenceAfterFailureStrategy):
+        def decide(self, history: History, now: Any) -> Any:
+            return super().decide(history, now)
+
+    class Patient(Hasty):
+        waits_for_unfinished = True
+
+        def decide(self, history: History, now: Any) -> Any:
+            return super().decide(history, now)
+
+    assert [made.waits_for_unfinished for made in (Faint, Hasty, Patient)] == [True, False, True]
+
+
 def test_a_hook_that_returns_nothing_is_named() -> None:
     class Forgetful(ResumeCadenceAfterFailureStrategy):
         def advance_window(self, observation_payload: Any, start_keyword: str = 'start', end_keyword: str = 'end') -> Any:

@@ -67,7 +67,8 @@ class Gateway:
         return start, end
 
     @cached_property
-    def _terminal(self) -> frozenset[str]:
+    def terminal(self) -> frozenset[str]:
+        """The states in which an observation is over."""
         return frozenset(self.facility.get_terminal_observing_states())
 
     @cached_property
@@ -75,7 +76,7 @@ class Gateway:
         states = getattr(self.facility, 'get_failed_observing_states', None)
         if states is not None:
             return frozenset(states())
-        return frozenset(state for state in self._terminal if state.upper() in FAILED_WORDS)
+        return frozenset(state for state in self.terminal if state.upper() in FAILED_WORDS)
 
     @cached_property
     def _cancelled(self) -> frozenset[str]:
@@ -83,7 +84,7 @@ class Gateway:
 
     def outcome(self, state: str) -> Outcome:
         """What a state of this facility means."""
-        if state not in self._terminal:
+        if state not in self.terminal:
             return Outcome.WAITING
         if state.upper() in self._cancelled:
             return Outcome.CANCELLED

@@ -11,9 +11,10 @@ from tom_cadence.history import Attempt
 from tom_cadence.models import ManagedCadence
 from tom_cadence.parameters import Parameters
 from tom_cadence.photometry import EMPTY
+from tom_cadence.runner.attempts import Row
 from tom_cadence.runner.fresh import read_looks
 from tom_cadence.runner.photometry import read_photometry
-from tom_cadence.runner.read import Around, Looked, Row
+from tom_cadence.runner.read import Around, Looked
 from tom_cadence.runner.sky import read_sky
 
 NOTHING = Around()

@@ -13,10 +13,12 @@ from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import poll, read
 from tom_cadence.runner.around import read_around
+from tom_cadence.runner.attempts import Row
 from tom_cadence.runner.decide import credentials_problem, decide, runs_itself, unreachable
 from tom_cadence.runner.fresh import grant, wishing
+from tom_cadence.runner.glance import glance, has_news
 from tom_cadence.runner.polling import Polling
-from tom_cadence.runner.read import Looked, Row
+from tom_cadence.runner.read import Looked
 from tom_cadence.windows import show
 
 __all__ = ['credentials_problem', 'in_words', 'is_idle', 'look', 'needs_attention', 'unreachable', 'validate']
@@ -36,14 +38,11 @@ def look(
     Cadences come in groups, as facilities answer: nobody waits for a facility that does not.
     """
     looked = [read.prepare(row, strategy) for row in managed]
-    read.read_rows(looked, full=False)
-    read_around(looked, facilities, now)
+    glanced = glance(looked, facilities, now)
+    _read_whole([item for item in looked if not item.glanced], facilities, now)
     if may_write:
         journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
-    whole = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
-    read.read_open_requests([item for item in looked if item not in whole])
-    if whole:
-        read.read_requests(whole)
+    read.read_open_requests(glanced)
     _decide(looked, facilities, now)
     _look_closer(looked, facilities, now)
     polling = Polling(facilities, workers, may_write=may_write)
@@ -51,6 +50,7 @@ def look(
     for ready in polling.ready(looked):
         for item in ready:
             item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
+        _read_whole([item for item in ready if has_news(item)], facilities, now)
         _decide(ready, facilities, now)
         if may_write:  # where nobody can be asked, the cadence goes on without an answer
             _decide(grant(wishing(ready), now), facilities, now)
@@ -58,6 +58,18 @@ def look(
         if may_write:
             poll.save(ready, facilities, now)
         yield ready
+
+
+def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+    """Everything these cadences did, and what they look at besides; of the journal only what is open, where that is enough."""
+    for item in looked:
+        item.glanced = False
+    if looked:
+        read.read_rows(looked, full=False)
+        read_around(looked, facilities, now)
+        journalled = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
+        read.read_open_requests([item for item in looked if item not in journalled])
+        read.read_requests(journalled)
 
 
 def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
@@ -76,9 +88,10 @@ def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> 
 
 
 def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    """What seems due is decided again with its whole journal."""
+    """What seems due is decided again with its whole history and journal."""
     closer = [item for item in looked if not item.trouble and not isinstance(item.decision, Wait)]
     if closer:
+        _read_whole([item for item in closer if item.glanced], facilities, now)
         read.read_requests(closer)
         _decide(closer, facilities, now)
 

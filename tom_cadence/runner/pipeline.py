@@ -156,11 +156,10 @@ class Pipeline:
         elif isinstance(decision, Stop):
             self._stop(item, claimed, decision, now)
         else:
-            failures = item.history.consecutive_failures
             checked = Checked(
                 managed=item.managed,
                 reason=decision.reason,
-                consecutive_failures=failures,
+                consecutive_failures=item.consecutive_failures,
                 late_check=item.managed.late_check,
             )
             journal.note_checked([checked], now)
@@ -196,7 +195,13 @@ class Pipeline:
             self.pause_for_credentials(item, error, now)
         elif isinstance(error, (Temporary, Refused)):
             since = (item.managed.unreachable_since or now) if isinstance(error, Temporary) else None
-            checked = Checked(managed=item.managed, reason=str(error), unreachable_since=since, late_check=item.managed.late_check)
+            checked = Checked(
+                managed=item.managed,
+                reason=str(error),
+                unreachable_since=since,
+                late_check=item.managed.late_check,
+                consecutive_failures=item.consecutive_failures,
+            )
             journal.note_checked([checked], now)
             self.add_line(item, 'error', str(error), failed=True)
         else:

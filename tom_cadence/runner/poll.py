@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from tom_observations.models import ObservationRecord
 
@@ -12,19 +11,17 @@ from tom_cadence import conf, journal, notices
 from tom_cadence.facilities import Facilities, Status
 from tom_cadence.history import Outcome
 from tom_cadence.models import CadenceRun
-from tom_cadence.runner.read import Looked, Row, window_of
-
-Key = tuple[Any, tuple[str, ...]]
-LIST_CHUNK = 100
-OCS_LIST_FROM = 10
+from tom_cadence.runner.attempts import Row, window_of
+from tom_cadence.runner.read import Looked
 
 
 def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
     """Which observations to ask for: the unfinished ones, and now and then the finished ones that may still change."""
     late = late_check_due(item, now)
     rows = []
+    gateways = {name: facilities.gateway(name, item.managed.owner) for name in {row.facility for row in item.rows}}
     for row in item.rows:
-        gateway = facilities.gateway(row.facility, item.managed.owner)
+        gateway = gateways[row.facility]
         if gateway.outcome(row.status) is Outcome.WAITING:
             rows.append(row)
         elif late:
@@ -50,7 +47,7 @@ def save(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> Non
     for item in looked:
         for row in item.rows:
             status = item.polled.get(row.pk)
-            if isinstance(status, Status) and _differs(status, row):
+            if isinstance(status, Status) and differs(status, row):
                 changed.setdefault(row.pk, (status, []))[1].append((item, row))
     records = ObservationRecord.objects.in_bulk(changed) if changed else {}
     for pk, (status, pairs) in changed.items():
@@ -61,7 +58,8 @@ def save(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> Non
                 _tell_late_change(item, row, status, facilities, now)
 
 
-def _differs(status: Status, row: Row) -> bool:
+def differs(status: Status, row: Row) -> bool:
+    """Whether the facility says something else than what is recorded."""
     if status.state != row.status:
         return True
     return status.has_schedule and (status.scheduled_start, status.scheduled_end) != (

@@ -19,7 +19,8 @@ from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.ocs import is_ocs
 from tom_cadence.history import Outcome
-from tom_cadence.runner.read import Looked, Row
+from tom_cadence.runner.attempts import Row
+from tom_cadence.runner.read import Looked
 
 Key = tuple[Any, tuple[str, ...]]
 LIST_CHUNK = 100

@@ -8,43 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, registry
-from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention
-from tom_cadence.facilities import Facilities, Gateway, Status
-from tom_cadence.facilities.ocs import many_in_one_call
-from tom_cadence.history import Attempt, History, Look
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention
+from tom_cadence.facilities import Facilities, Status
+from tom_cadence.history import History, Look
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.parameters import Parameters, clean
 from tom_cadence.photometry import EMPTY, Photometry
+from tom_cadence.runner.attempts import Row, attempt_of
 from tom_cadence.visibility import Sky
-from tom_cadence.windows import Window, read_window
 
 DEFAULT_KEYWORDS = ('start', 'end')
 _FIELDS = ('observation_id', 'facility', 'status', 'created', 'scheduled_start', 'scheduled_end')
-
-
-@dataclass(kw_only=True)
-class Row:
-    """One observation record as the engine reads it; ``parameters`` only where they were asked for."""
-
-    pk: int
-    observation_id: str
-    facility: str
-    status: str
-    created: datetime
-    scheduled_start: datetime | None
-    scheduled_end: datetime | None
-    start: Any
-    end: Any
-    submission: int | None
-    target: int = 0
-    noted: bool = True
-    parameters: Mapping[str, Any] | None = None
-    attempt: Attempt | None = None
-    polled: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +41,10 @@ class Around:
 
 @dataclass(kw_only=True)
 class Looked:
-    """One cadence in a run: what was read, what the facility said, and what to do."""
+    """One cadence in a run: what was read, what the facility said, and what to do.
+
+    ``glanced``: only what is unfinished was read, because the cadence waits for it whatever else it did.
+    """
 
     managed: ManagedCadence
     strategy: Any = None
@@ -76,6 +58,7 @@ class Looked:
     history: History = field(default_factory=History)
     around: Around | None = None
     late_check: datetime | None = None
+    glanced: bool = False
     taken_at: float = 0.0
     decision: Any = None
 
@@ -83,6 +66,11 @@ class Looked:
     def open_request(self) -> Submission | None:
         """The request whose fate is not known yet."""
         return next((request for request in self.requests if request.state in Submission.OPEN), None)
+
+    @property
+    def consecutive_failures(self) -> int:
+        """Failures in a row; as they were known where only what is unfinished was read."""
+        return self.managed.consecutive_failures if self.glanced else self.history.consecutive_failures
 
 
 def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
@@ -98,13 +86,18 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
     return looked
 
 
-def read_rows(looked: Sequence[Looked], *, full: bool) -> None:
-    """Fill in the records of all these cadences, oldest first, with one statement (two where parameters are needed)."""
+def read_rows(looked: Sequence[Looked], *, full: bool, without: Q | None = None) -> None:
+    """Fill in the records of all these cadences, oldest first, with one statement (two where parameters are needed).
+
+    ``without``: records that are left out.
+    """
     by_group: dict[int, list[Looked]] = defaultdict(list)
     for item in looked:
         item.rows = []
         by_group[item.managed.host.observation_group_id].append(item)
     found = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by()
+    if without is not None:
+        found = found.exclude(without)
     fields = ['observationgroup', 'pk', 'target', 'booking', 'booking__submission', *_FIELDS]
     if full:
         _spread_full(found.values_list(*fields, 'parameters'), by_group)
@@ -129,20 +122,35 @@ def _spread_light(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) ->
 
 
 def _add_row(known: Sequence[Any], start: Any, end: Any, parameters: Any, by_group: Mapping[int, list[Looked]]) -> None:
-    group, pk, target, booking, submission, *rest = known
-    named = dict(zip(_FIELDS, rest, strict=True))
+    group, pk, target, booking, submission, observation_id, facility, status, created, scheduled_start, scheduled_end = known
     row = Row(
-        pk=pk, target=target, noted=booking is not None, submission=submission, start=start, end=end, parameters=parameters, **named
+        pk=pk,
+        observation_id=observation_id,
+        facility=facility,
+        status=status,
+        created=created,
+        scheduled_start=scheduled_start,
+        scheduled_end=scheduled_end,
+        start=start,
+        end=end,
+        submission=submission,
+        target=target,
+        noted=booking is not None,
+        parameters=parameters,
     )
     for item in by_group[group]:
         item.rows.append(row)
 
 
 def _needs_parameters(item: Looked) -> bool:
+    wanted = not item.glanced and _asks_for_parameters(item)
+    return wanted or any(row.start is None for row in item.rows)
+
+
+def _asks_for_parameters(item: Looked) -> bool:
     asked = item.parameters
     wanted = getattr(item.strategy, 'needs_parameters', True) or asked.max_exposure_time is not None
-    wanted = wanted or bool(asked.relaxations) or asked.constraints is not None
-    return wanted or any(row.start is None for row in item.rows)
+    return wanted or bool(asked.relaxations) or asked.constraints is not None
 
 
 def _add_parameters(looked: Sequence[Looked]) -> None:
@@ -186,7 +194,8 @@ def build_history(item: Looked, facilities: Facilities) -> None:
         item.trouble = around.trouble
         return
     try:
-        attempts = [_attempt(row, facilities.gateway(row.facility, owner), item.polled.get(row.pk)) for row in item.rows]
+        gateways = {name: facilities.gateway(name, owner) for name in {row.facility for row in item.rows}}
+        attempts = [attempt_of(row, gateways[row.facility], item.polled.get(row.pk)) for row in item.rows]
     except Credentials as error:
         item.credentials, item.trouble = error, str(error)
         return
@@ -228,51 +237,3 @@ def last_refusal(item: Looked) -> datetime | None:
     """When the last refusal that counts came."""
     recent = _recent_refusals(item)
     return max((request.closed or request.created for request in recent), default=None)
-
-
-def _attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
-    """The record as a strategy sees it; made anew only where the facility has said something since."""
-    if row.attempt is None or row.polled is not polled:
-        row.attempt, row.polled = _make_attempt(row, gateway, polled), polled
-    return row.attempt
-
-
-def _make_attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
-    status = polled if isinstance(polled, Status) else None
-    state = status.state if status else row.status
-    window, trouble = window_of(row, gateway.keywords)
-    schedule = (status.scheduled_start, status.scheduled_end) if status and status.has_schedule else None
-    return Attempt(
-        record=row.pk,
-        observation_id=row.observation_id,
-        facility=row.facility,
-        status=state,
-        outcome=gateway.outcome(state),
-        created=row.created,
-        window=window,
-        trouble=trouble,
-        submission=row.submission,
-        one_call_many=many_in_one_call(row.parameters or {}),
-        scheduled_start=schedule[0] if schedule else row.scheduled_start,
-        scheduled_end=schedule[1] if schedule else row.scheduled_end,
-        keywords=gateway.keywords,
-        parameters=row.parameters or {},
-    )
-
-
-def window_of(row: Row, keywords: tuple[str, str]) -> tuple[Window | None, str]:
-    start, end = row.start, row.end
-    if row.parameters is not None:
-        start, end = (_value(row.parameters, keyword) for keyword in keywords)
-    try:
-        return read_window(start, end), ''
-    except BadWindow as error:
-        return None, str(error)
-
-
-def _value(parameters: Mapping[str, Any], keyword: str) -> Any:
-    """A window's end as stored; the two halves of a split field where only they are there."""
-    value = parameters.get(keyword)
-    if value in (None, '') and f'{keyword}_0' in parameters:
-        return [parameters[f'{keyword}_0'], parameters.get(f'{keyword}_1')]
-    return value

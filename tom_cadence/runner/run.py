@@ -135,7 +135,7 @@ class Run:
                     reason=item.decision.reason,
                     unreachable_since=since,
                     late_check=item.late_check,
-                    consecutive_failures=item.history.consecutive_failures,
+                    consecutive_failures=item.consecutive_failures,
                 )
             )
             self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(problem))

@@ -37,6 +37,10 @@ class CadenceStrategy(ToolkitStrategy):
     needs_photometry: ClassVar[bool] = False
     """Whether ``decide`` reads ``History.photometry``; it is empty otherwise, and costs nothing."""
 
+    waits_for_unfinished: ClassVar[bool] = False
+    """Whether ``decide`` always waits while any observation is unfinished, for a reason that names no other: the others are not
+    even read then, which makes a run with nothing to do several times cheaper."""
+
     answers_each_failure: ClassVar[bool] = False
     """Whether one run may have several things to submit: the strategy is then asked again after each."""
 
@@ -50,6 +54,8 @@ class CadenceStrategy(ToolkitStrategy):
         super().__init_subclass__(**kwargs)
         if {'decide', 'advance_window'} & set(cls.__dict__) and 'needs_parameters' not in cls.__dict__:
             cls.needs_parameters = True
+        if 'decide' in cls.__dict__ and 'waits_for_unfinished' not in cls.__dict__:
+            cls.waits_for_unfinished = False
 
     @property
     def given(self) -> Mapping[str, Any]:

@@ -22,6 +22,8 @@ class OneAtATime(CadenceStrategy):
     Override ``after``; and ``first`` for what is looked at before anything else, whatever became of the last observation.
     """
 
+    waits_for_unfinished = True
+
     def decide(self, history: History, now: datetime) -> Decision:
         """Wait while anything is unfinished; then follow the newest submission."""
         newest = history.newest

@@ -24,6 +24,7 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
     )
     form = ResumeCadenceAfterFailureForm
     needs_parameters = False
+    waits_for_unfinished = True
 
     def decide(self, history: History, now: datetime) -> Decision:
         """Wait while anything is unfinished; then follow the newest submission."""

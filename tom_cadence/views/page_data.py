@@ -22,8 +22,9 @@ from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
 from tom_cadence.permissions import visible_records, visible_targets
 from tom_cadence.preview import Preview, next_windows
 from tom_cadence.runner import read
+from tom_cadence.runner.attempts import Row
 from tom_cadence.runner.decide import decide, runs_itself
-from tom_cadence.runner.read import Looked, Row
+from tom_cadence.runner.read import Looked
 from tom_cadence.timeline import Bar, Point, figure
 from tom_cadence.windows import Window, read_window, show
 
