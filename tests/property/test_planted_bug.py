@@ -21,13 +21,13 @@ MEANT = 'twice|two bookings|booked|beside|already follows|past'
 def plant_intent_dropped(monkeypatch: Any) -> None:
     """The intent is not written before the call, only with what came of it."""
 
-    def open_request(managed: Any, claimed: Any, intent: Any, now: Any) -> Submission:
-        request = original(managed, claimed, intent, now)
-        Submission.objects.filter(pk=request.pk).delete()
-        return request
+    def open_requests(asked: Any, now: Any) -> Any:
+        requests = original(asked, now)
+        Submission.objects.filter(pk__in=[request.pk for request in requests if isinstance(request, Submission)]).delete()
+        return requests
 
-    original = journal.open_request
-    monkeypatch.setattr(journal, 'open_request', open_request)
+    original = journal.open_requests
+    monkeypatch.setattr(journal, 'open_requests', open_requests)
     for name in ('accept', 'refuse', 'mark_uncertain'):
         monkeypatch.setattr(journal, name, _written_first(getattr(journal, name)))
 

@@ -1,23 +1,22 @@
 """The only writer of this app's rows, and of observation records made by cadences.
 
-``claims`` who may decide; ``requests`` the life of an observation request; ``states`` active, paused, finished, needs
-attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences; ``resolve`` a person's word.
+``claims`` who may decide; ``intents`` an observation request before it is sent, ``requests`` what became of it; ``states``
+active, paused, finished, needs attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences;
+``resolve`` a person's word.
 """
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
+from tom_cadence.journal.intents import Intent, note_refused, open_request, open_requests
 from tom_cadence.journal.notes import Checked, note, note_checked
 from tom_cadence.journal.requests import (
     Accepted,
-    Intent,
     accept,
     adopt_records,
     discard,
     know,
     know_groups,
     mark_uncertain,
-    note_refused,
-    open_request,
     refuse,
     save_status,
 )
@@ -52,6 +51,7 @@ __all__ = [
     'note_checked',
     'note_refused',
     'open_request',
+    'open_requests',
     'pause',
     'pause_for_credentials',
     'raise_version',

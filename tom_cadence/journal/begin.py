@@ -17,9 +17,9 @@ from tom_observations.models import DynamicCadence, ObservationGroup, Observatio
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.journal import requests
 from tom_cadence.journal.claims import FEW, HOLDER, Claim, expiry
+from tom_cadence.journal.intents import Intent, insert
 from tom_cadence.journal.notes import note
 from tom_cadence.journal.persist import until_written
-from tom_cadence.journal.requests import Intent
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 from tom_cadence.points import Point, reach
 
@@ -56,7 +56,7 @@ def begin(beginning: Beginning, intent: Intent, now: datetime) -> tuple[Submissi
     def write() -> Submission:
         with transaction.atomic(durable=True):
             managed = _make(beginning, intent, claimed.holder, now)
-            submission = requests._insert(managed, intent, now)
+            submission = insert(managed, intent, now)
             reach(Point.INTENT_OPEN)
         return submission
 

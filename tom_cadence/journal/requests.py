@@ -1,4 +1,4 @@
-"""The life of an observation request: intent before the call, then accepted, refused or uncertain."""
+"""What became of an observation request: accepted, refused or uncertain."""
 
 from __future__ import annotations
 
@@ -9,96 +9,22 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from guardian.shortcuts import assign_perm, get_groups_with_perms
 from tom_observations.models import ObservationGroup, ObservationRecord
 
-from tom_cadence.exceptions import LostClaim, NeedsAttention
-from tom_cadence.journal.claims import FEW, Claim, expiry
+from tom_cadence.journal.claims import FEW
 from tom_cadence.journal.notes import note
 from tom_cadence.journal.persist import until_written
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission, make_token
+from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
 from tom_cadence.points import Point, reach
-from tom_cadence.windows import Window
 
 logger = logging.getLogger(__name__)
 State = Submission.State
+_SAID = ('status', 'scheduled_start', 'scheduled_end', 'modified')
+"""What a change of state writes: whatever a person edits in the meantime stays edited."""
 PERMISSIONS = ('view_observationrecord', 'change_observationrecord', 'delete_observationrecord')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What is about to be sent, and what it follows."""
-
-    cause: str
-    facility: str
-    target: int | None
-    owner: Any
-    follows: tuple[int, ...]
-    like: int | None
-    parameters: dict[str, Any]
-    window: Window | None
-    kind: str = Submission.Kind.ENGINE
-    attempt: int = 1
-    token: str = field(default_factory=make_token)
-
-
-def open_request(managed: ManagedCadence, claimed: Claim, intent: Intent, now: datetime) -> Submission:
-    """Commit the intent before the facility is called.
-
-    Nothing is written, and LostClaim raised, where the cadence was edited, paused or taken since it was read; NeedsAttention
-    where another request already answers the same record.
-    """
-    try:
-        with transaction.atomic(durable=True):
-            held = ManagedCadence.objects.filter(
-                pk=managed.pk, claim_holder=claimed.holder, version=managed.version, cadence__active=True
-            ).update(claim_expires=expiry())
-            if not held:
-                raise LostClaim(f'{managed} was edited, paused or taken by another process.')
-            submission = _insert(managed, intent, now)
-            reach(Point.INTENT_OPEN)
-    except IntegrityError as error:
-        raise NeedsAttention(
-            f'Another request already follows {_what(intent)}: the same observation is in two cadences, or two cadences '
-            'share one group.'
-        ) from error
-    reach(Point.INTENT_COMMITTED)
-    return submission
-
-
-def note_refused(managed: ManagedCadence, intent: Intent, message: str, now: datetime) -> None:
-    """Write down a request that was refused before it was sent, so that the failure policy counts it."""
-    with transaction.atomic():
-        closed = {'state': State.REFUSED, 'message': message, 'closed': now, 'counts_as_failure': True}
-        submission = _insert(managed, intent, now, **closed)
-        note(managed, CadenceRun.Decision.ERROR, message, now, submission)
-
-
-def _insert(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
-    return Submission.objects.create(
-        **closed,
-        token=intent.token,
-        managed=managed,
-        kind=intent.kind,
-        cause=intent.cause,
-        attempt=intent.attempt,
-        claim_number=managed.claim_number,
-        facility=intent.facility,
-        target_id=intent.target,
-        owner=intent.owner,
-        follows=list(intent.follows),
-        like=intent.like,
-        parameters=intent.parameters,
-        window_start=intent.window.start if intent.window else None,
-        window_end=intent.window.end if intent.window else None,
-        created=now,
-    )
-
-
-def _what(intent: Intent) -> str:
-    return f'observation record {intent.follows[0]}' if intent.follows else repr(intent.cause)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +224,7 @@ def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any
     if before == (record.status, record.scheduled_start, record.scheduled_end):
         return False
     try:
-        until_written(record.save)
+        until_written(lambda: record.save(update_fields=_SAID))
     except Exception:
         logger.exception('A hook of this site failed; the state is kept', extra={'event': 'status_hook', 'record': record.pk})
         ObservationRecord.objects.filter(pk=record.pk).update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,19 @@ class Sending:
     submission: Submission
     reason: str
     function: Callable[[], list[str]]
+
+
+@dataclass(eq=False)
+class Ready:
+    """A request that may be sent as soon as its intent is committed."""
+
+    item: Looked
+    claimed: Claim
+    intent: Intent
+    reason: str
+    gateway: Gateway
+    payload: Any
+    since: float = field(default_factory=time.monotonic)
 
 
 def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
@@ -124,8 +137,8 @@ def decide_again(item: Looked, facilities: Facilities, now: datetime) -> Decisio
 
 def prepare(
     item: Looked, decision: Submit, claimed: Claim, facilities: Facilities, permissions: Permissions, now: datetime
-) -> Sending:
-    """Fill in the form, commit the intent, and make the call ready. Raises the error that says what to do instead."""
+) -> Ready:
+    """Fill in the form, and make the call ready. Raises the error that says what to do instead."""
     like = next(row for row in item.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
     permissions.check(item.managed.owner, like.target)
@@ -135,12 +148,24 @@ def prepare(
     _check_window(prepared, now)
     reach(Point.PREPARED)
     intent = _intent(item, decision, gateway, prepared)
-    payload = gateway.mark(prepared.payload, intent.token)
-    if time.time() > item.taken_at + claim_time().total_seconds():
-        raise LostClaim('This process was held up, so it leaves the cadence to the next run.')
+    return Ready(item, claimed, intent, decision.reason, gateway, gateway.mark(prepared.payload, intent.token))
+
+
+def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending | CadenceError]]:
+    """Commit these intents in one transaction: for each the call to start, or the error that says what to do instead."""
+    late = time.time() - claim_time().total_seconds()
+    held_up = LostClaim('This process was held up, so it leaves the cadence to the next run.')
+    in_time = [each for each in ready if each.item.taken_at >= late]
     last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
-    submission = journal.open_request(item.managed, claimed, intent, now)
-    return Sending(item, claimed, submission, decision.reason, _send(gateway, payload, last))
+    found = journal.open_requests([(each.item.managed, each.claimed, each.intent) for each in in_time], now) if in_time else []
+    by_ready = {id(each): outcome for each, outcome in zip(in_time, found, strict=True)}
+    return [(each, _sending(each, by_ready.get(id(each), held_up), last)) for each in ready]
+
+
+def _sending(ready: Ready, found: Submission | CadenceError, last: float) -> Sending | CadenceError:
+    if isinstance(found, CadenceError):
+        return found
+    return Sending(ready.item, ready.claimed, found, ready.reason, _send(ready.gateway, ready.payload, last))
 
 
 def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tom_cadence.journal import Checked, Claim
 from tom_cadence.models import ManagedCadence
 from tom_cadence.points import Point, reach
 from tom_cadence.runner import act, itself
-from tom_cadence.runner.act import Sending
+from tom_cadence.runner.act import Ready, Sending
 from tom_cadence.runner.decide import runs_itself
 from tom_cadence.runner.permissions import Permissions
 from tom_cadence.runner.read import Looked
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 MOST_IN_A_RUN = 20
 MOST_IN_A_CHUNK = 32
+HURRY = 0.5
+"""Seconds that a prepared request waits for others, so that their intents are committed together."""
 
 
 @dataclass(eq=False)
@@ -88,10 +91,17 @@ class Pipeline:
         for looked in chunk:
             if looked.managed.pk not in ours:
                 self.add_line(looked, 'busy', 'Another process is working on it, or it was paused.')
+        ready: list[Ready] = []
         for claimed, item in taken:
-            self._begin(claimed, item)
+            prepared = self._begin(claimed, item)
+            ready += [prepared] if prepared is not None else []
+            if ready and time.monotonic() > ready[0].since + HURRY:
+                self._send(ready)
+                ready = []
+        self._send(ready)
 
-    def _begin(self, claimed: Claim, item: Looked) -> None:
+    def _begin(self, claimed: Claim, item: Looked) -> Ready | None:
+        """Decide under the claim; what is to be sent for this cadence, or None where it is done with."""
         decision: Decision | None = None
         try:
             decision, records = act.settle_open(item, self.facilities, self.clock())
@@ -99,18 +109,34 @@ class Pipeline:
                 decision, records = itself.run(item, claimed, self.facilities, self.clock)
             if decision is not None:
                 self._finish(item, claimed, decision, records)
-                return
+                return None
             decision = act.decide_again(item, self.facilities, self.clock())
             if isinstance(decision, Submit):
-                self._start(act.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock()))
-            else:
-                self._finish(item, claimed, decision, [])
+                return act.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock())
+            self._finish(item, claimed, decision, [])
         except Refused as error:
             if isinstance(decision, Submit):
                 act.refused_at_home(item, decision, self.facilities, str(error), self.clock())
             self._fail(item, claimed, error)
         except Exception as error:
             self._fail(item, claimed, error)
+        return None
+
+    def _send(self, ready: Sequence[Ready]) -> None:
+        """Commit the intents together, and start the calls."""
+        if not ready:
+            return
+        try:
+            committed = act.commit(ready, self.clock())
+        except Exception as error:
+            for each in ready:
+                self._fail(each.item, each.claimed, error)
+            return
+        for each, found in committed:
+            if isinstance(found, Sending):
+                self._start(found)
+            else:
+                self._fail(each.item, each.claimed, found)
 
     def _start(self, sending: Sending) -> None:
         self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
