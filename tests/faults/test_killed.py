@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 #: Points that only a lost reply leads to; every other one is passed in a run where all is well.
 AFTER_A_LOST_REPLY = {Point.LOOKED_UP, Point.MARKED_UNCERTAIN}
+SEVERAL_AT_A_TIME = {Point.CLAIMED, Point.INTENT_OPEN, Point.INTENT_COMMITTED}
 
 
 class Due:
@@ -80,9 +81,10 @@ def test_a_night_of_power_cuts_at_every_point_on_postgresql_books_each_cause_onc
 def _crash_at(point: Point) -> str:
     """The second time, in the middle of its work: one cadence is through, one is here, others are on their way.
 
-    Claims are taken several at a time: there it is the first time, while all are claimed and nothing is done yet.
+    Claims are taken, and intents committed, several at a time: there it is the first time, while all are claimed, or all
+    intents are committed, and nothing is sent yet.
     """
-    return f'{point.value}:{0 if point is Point.CLAIMED else 1}'
+    return f'{point.value}:{0 if point in SEVERAL_AT_A_TIME else 1}'
 
 
 def _lose_replies(tom: Tom, point: Point) -> None:
