@@ -113,6 +113,13 @@ class Calls:
             if call is not None:
                 return call
 
+    def next_few(self, most: int) -> list[Call]:
+        """The next call that ends or is overdue, and those that have ended, too, by now."""
+        found = [self.next()]
+        while len(found) < most and not self._done.empty() and (call := self.next_within(0)) is not None:
+            found.append(call)
+        return found
+
     def next_within(self, seconds: float | None) -> Call | None:
         """The next call that ends or is overdue, or None where none does within so many seconds."""
         call = self._take(seconds)

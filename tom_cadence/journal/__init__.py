@@ -1,8 +1,8 @@
 """The only writer of this app's rows, and of observation records made by cadences.
 
-``claims`` who may decide; ``intents`` an observation request before it is sent, ``requests`` what became of it; ``states``
-active, paused, finished, needs attention; ``notes`` the history of decisions; ``adoption`` taking over the host's cadences;
-``resolve`` a person's word.
+``claims`` who may decide; ``intents`` an observation request before it is sent, ``requests`` what became of it (``together``,
+of several at once); ``states`` active, paused, finished, needs attention; ``notes`` the history of decisions; ``adoption``
+taking over the host's cadences; ``resolve`` a person's word.
 """
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
@@ -29,13 +29,16 @@ from tom_cadence.journal.states import (
     resume_after_credentials,
     stop,
 )
+from tom_cadence.journal.together import Reply, accept_together
 
 __all__ = [
     'Accepted',
     'Checked',
     'Claim',
     'Intent',
+    'Reply',
     'accept',
+    'accept_together',
     'adopt',
     'adopt_missing',
     'adopt_records',

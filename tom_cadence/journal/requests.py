@@ -61,8 +61,8 @@ def _accept(
         reach(Point.ACCEPT_OPEN)
         if not _mark_accepted(submission, ids, now):
             return Accepted()
-        records = _make_records(submission, [found for found in ids if found not in known], plainly)
-        _link(submission, records, plainly)
+        records = make_records(submission, [found for found in ids if found not in known], plainly=plainly)
+        link([(submission, records)], plainly=plainly)
         reach(Point.RECORDS_WRITTEN)
         run = note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
         _settle(submission, run, reason, now)
@@ -71,14 +71,12 @@ def _accept(
 
 def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
     """Close the request; False where this reply was recorded before."""
-    values = {'state': State.ACCEPTED, 'observation_ids': list(ids), 'closed': now, 'message': ''}
-    if Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**values):
-        submission.state = State.ACCEPTED
+    if close_accepted(submission, ids, now):
         return True
     current = Submission.objects.get(pk=submission.pk)
     if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
         return False
-    Submission.objects.filter(pk=submission.pk).update(**{**values, 'cause': f'{submission.cause}:late:{submission.pk}'})
+    Submission.objects.filter(pk=submission.pk).update(**{**_values(ids, now), 'cause': f'{submission.cause}:late:{submission.pk}'})
     logger.error('A request that had been given up was booked after all', extra={'event': 'late_reply', 'request': submission.pk})
     note(
         submission.managed,
@@ -89,7 +87,20 @@ def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) ->
     return True
 
 
-def _make_records(submission: Submission, ids: Sequence[str], plainly: bool) -> list[ObservationRecord]:
+def close_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
+    """Close an open request; False where it is not open any more. Inside the caller's transaction, as the two below."""
+    if not Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**_values(ids, now)):
+        return False
+    submission.state = State.ACCEPTED
+    return True
+
+
+def _values(ids: Sequence[str], now: datetime) -> dict[str, Any]:
+    return {'state': State.ACCEPTED, 'observation_ids': list(ids), 'closed': now, 'message': ''}
+
+
+def make_records(submission: Submission, ids: Sequence[str], *, plainly: bool = False) -> list[ObservationRecord]:
+    """The host's records of what was booked; ``plainly``: without the hooks and signals of the site."""
     records = [
         ObservationRecord(
             target_id=submission.target_id,
@@ -116,22 +127,21 @@ def _can_be_recorded(submission: Submission) -> bool:
     return current.target_id is not None and current.owner_id is not None
 
 
-def _link(submission: Submission, records: Sequence[ObservationRecord], plainly: bool) -> None:
-    """Into the group, to the request, and with the permissions of the record before it."""
-    if not records:
-        return
+def link(made: Sequence[tuple[Submission, Sequence[ObservationRecord]]], *, plainly: bool = False) -> None:
+    """Records into their groups, to their requests, and with the permissions of the record before them."""
     through = ObservationGroup.observation_records.through
-    group = submission.managed.cadence.observation_group_id if submission.managed.cadence else None
-    if plainly and not ObservationGroup.objects.filter(pk=group).exists():
-        group = None
-    if group is not None:
-        through.objects.bulk_create(
-            [through(observationgroup_id=group, observationrecord_id=record.pk) for record in records],
-            ignore_conflicts=True,
-        )
-    Booking.objects.bulk_create(_bookings(records, submission))
+    members = []
+    for submission, records in made:
+        group = submission.managed.cadence.observation_group_id if submission.managed.cadence else None
+        if group is not None and (not plainly or ObservationGroup.objects.filter(pk=group).exists()):
+            members += [through(observationgroup_id=group, observationrecord_id=record.pk) for record in records]
+    if members:
+        through.objects.bulk_create(members, ignore_conflicts=True)
+    if bookings := [booking for submission, records in made for booking in _bookings(records, submission)]:
+        Booking.objects.bulk_create(bookings)
     if not settings.TARGET_PERMISSIONS_ONLY and not plainly:
-        _copy_permissions(submission, records)
+        for submission, records in made:
+            _copy_permissions(submission, records)
 
 
 def _bookings(records: Sequence[ObservationRecord], submission: Submission) -> list[Booking]:
@@ -169,16 +179,14 @@ def _copy_permissions(submission: Submission, records: Sequence[ObservationRecor
 def _settle(submission: Submission, run: CadenceRun, reason: str, now: datetime) -> None:
     """Note the success with the cadence and let it go; somebody else's claim stays theirs."""
     rows = ManagedCadence.objects.filter(pk=submission.managed_id)
-    done = {
-        'last_check': now,
-        'last_run': None,
-        'last_reason': '',
-        'unreachable_since': None,
-        'version': F('version') + 1,
-    }
     mine = rows.filter(claim_number=submission.claim_number)
-    if not mine.update(**done, claim_holder='', claim_expires=None):
+    if not mine.update(**done(now), version=F('version') + 1, claim_holder='', claim_expires=None):
         rows.update(version=F('version') + 1)
+
+
+def done(now: datetime) -> dict[str, Any]:
+    """What is noted with a cadence for which something was booked."""
+    return {'last_check': now, 'last_run': None, 'last_reason': '', 'unreachable_since': None}
 
 
 def refuse(submission: Submission, message: str, now: datetime, *, counts: bool) -> None:

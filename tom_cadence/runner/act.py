@@ -16,7 +16,7 @@ from tom_cadence.decisions import Decision, Submit, Wait
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
-from tom_cadence.journal import Claim, Intent
+from tom_cadence.journal import Accepted, Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.points import Point, reach
@@ -231,6 +231,36 @@ def settle(
     submission.state = Submission.State.UNCERTAIN
     decision, records = settle_open(item, facilities, now)
     return decision or Wait(reason=text), records
+
+
+def settle_together(
+    replies: Sequence[tuple[Sending, list[str]]], now: datetime
+) -> list[tuple[Decision, list[ObservationRecord]] | NeedsAttention] | None:
+    """Record what was accepted at the same time, in one transaction; None where each has to be settled alone."""
+    asked = []
+    for sending, ids in replies:
+        reach(Point.REPLIED)
+        sending.submission.managed = sending.item.managed
+        asked.append(
+            Reply(
+                submission=sending.submission,
+                ids=ids,
+                known=_known(sending.item),
+                reason=sending.reason,
+                holder=sending.claimed.holder,
+            )
+        )
+    accepted = journal.accept_together(asked, now)
+    return None if accepted is None else [_settled_one(*each) for each in zip(replies, accepted, strict=True)]
+
+
+def _settled_one(reply: tuple[Sending, list[str]], accepted: Accepted) -> tuple[Decision, list[ObservationRecord]] | NeedsAttention:
+    sending, _ = reply
+    try:
+        _complain_about_known_ids(sending.submission.facility, accepted.again)
+    except NeedsAttention as error:
+        return error
+    return Wait(reason=sending.reason), accepted.records
 
 
 def _complain_about_known_ids(facility: str, again: list[str]) -> None:

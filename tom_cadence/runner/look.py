@@ -39,12 +39,13 @@ def look(
     """
     looked = [read.prepare(row, strategy) for row in managed]
     glanced = glance(looked, facilities, now)
-    _read_whole([item for item in looked if not item.glanced], facilities, now)
+    whole = [item for item in looked if not item.glanced]
+    _read_whole(whole, facilities, now)
     if may_write:
         journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
     read.read_open_requests(glanced)
-    _decide(looked, facilities, now)
-    _look_closer(looked, facilities, now)
+    _decide(whole, facilities, now)
+    _look_closer(whole, facilities, now)
     polling = Polling(facilities, workers, may_write=may_write)
     polling.start((item, _wanted(item, facilities, now)) for item in looked if not item.trouble)
     for ready in polling.ready(looked):

@@ -6,16 +6,15 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
 from tom_cadence.decisions import Decision, Stop, Submit
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
-from tom_cadence.facilities import Calls, Facilities, Gateway, Status
+from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.facilities.calls import Call
 from tom_cadence.journal import Checked, Claim
 from tom_cadence.models import ManagedCadence
@@ -23,6 +22,7 @@ from tom_cadence.points import Point, reach
 from tom_cadence.runner import act, itself
 from tom_cadence.runner.act import Ready, Sending
 from tom_cadence.runner.decide import runs_itself
+from tom_cadence.runner.first_status import FirstStatus, FirstStatuses
 from tom_cadence.runner.permissions import Permissions
 from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Line, Report
@@ -31,16 +31,14 @@ logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 MOST_IN_A_RUN = 20
 MOST_IN_A_CHUNK = 32
+MOST_TOGETHER = 8
 HURRY = 0.5
 """Seconds that a prepared request waits for others, so that their intents are committed together."""
 
 
-@dataclass(eq=False)
-class FirstStatus:
-    """The question after a new observation's state; its failure is harmless."""
-
-    gateway: Gateway
-    records: Sequence[ObservationRecord]
+def _sending(call: Call) -> Sending:
+    sending: Any = call.key
+    return cast(Sending, sending)
 
 
 class Pipeline:
@@ -54,16 +52,18 @@ class Pipeline:
         self.problems: list[CadenceError] = []
         self._again: deque[Looked] = deque()
         self._sent: dict[int, int] = {}
+        self._together = True
+        self._first = FirstStatuses(facilities, calls)
 
     def run(self, due: deque[Looked]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
         self.permissions.preload(due)
-        while due or len(self.calls):
+        while due or len(self.calls) or len(self._first):
             chunk = self._next(due)
             if chunk:
                 self._take(chunk)
-            else:
-                self._end(self.calls.next())
+            elif not self._first.ask():
+                self._end_all(self.calls.next_few(MOST_TOGETHER))
             due.extend(self._again)
             self._again.clear()
 
@@ -141,36 +141,43 @@ class Pipeline:
     def _start(self, sending: Sending) -> None:
         self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
 
+    def _end_all(self, calls: Sequence[Call]) -> None:
+        """What was accepted at the same time is recorded together, everything else by itself."""
+        accepted = [call for call in calls if isinstance(call.key, Sending) and call.error is None]
+        if len(accepted) < 2 or not self._together:
+            accepted = []
+        for call in calls:
+            if call not in accepted:
+                self._end(call)
+        if not accepted:
+            return
+        settled = act.settle_together([(_sending(call), call.result) for call in accepted], self.clock())
+        if settled is None:  # a hook that raises would be called again for each: from here on one by one
+            self._together = False
+            for call in accepted:
+                self._end(call)
+            return
+        for call, found in zip(accepted, settled, strict=True):
+            sending = _sending(call)
+            try:
+                if isinstance(found, NeedsAttention):
+                    raise found
+                self._finish(sending.item, sending.claimed, *found)
+                self._first.add(sending, found[1])
+            except Exception as error:
+                self._fail(sending.item, sending.claimed, error)
+
     def _end(self, call: Call) -> None:
         if isinstance(call.key, FirstStatus):
-            self._take_status(call.key, call)
+            self._first.take(call.key, call)
             return
         sending: Any = call.key
         try:
             decision, records = act.settle(sending, call.result, call.error, self.facilities, self.clock())
             self._finish(sending.item, sending.claimed, decision, records)
-            self._ask_first_status(sending, records)
+            self._first.add(sending, records)
         except Exception as error:
             self._fail(sending.item, sending.claimed, error)
-
-    def _ask_first_status(self, sending: Sending, records: Sequence[ObservationRecord]) -> None:
-        if not records:
-            return
-        gateway = self.facilities.gateway(sending.submission.facility, sending.item.managed.owner)
-        if gateway.updates_itself or not gateway.can_poll:
-            return
-        ask = FirstStatus(gateway, records)
-        self.calls.start(
-            ask, gateway.name, lambda: [gateway.status(r.observation_id) for r in records], conf.get('FACILITY_TIMEOUT')
-        )
-
-    def _take_status(self, asked: FirstStatus, call: Call) -> None:
-        if call.error is not None and not isinstance(call.error, Exception):
-            raise call.error
-        reach(Point.STATUS_ASKED)
-        for record, status in zip(asked.records, call.result or (), strict=False):
-            if isinstance(status, Status):
-                journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
 
     def _finish(self, item: Looked, claimed: Claim, decision: Decision, records: Sequence[ObservationRecord]) -> None:
         now = self.clock()

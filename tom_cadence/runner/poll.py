@@ -36,6 +36,8 @@ def late_check_due(item: Looked, now: datetime) -> bool:
 
     Cadences that were made together drift apart, so that no run has to ask for all of them.
     """
+    if item.glanced:  # only where it is not time yet
+        return False
     last = item.managed.late_check
     spread = 0.75 + (item.managed.pk % 50) / 100
     return last is None or now >= last + spread * conf.seconds('LATE_CHANGE_INTERVAL')
