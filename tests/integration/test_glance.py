@@ -34,6 +34,16 @@ class Liar(ResumeCadenceAfterFailureStrategy):
         return Submit(reason=seen, window=newest.window.not_before(now), like=newest.record, follows=(newest.record,))
 
 
+class Onlooker(ResumeCadenceAfterFailureStrategy):
+    """Waits for what is unfinished, and then on."""
+
+    waits_for_unfinished = True
+
+    def decide(self, history: Any, now: Any) -> Any:
+        """Count what it is shown."""
+        return Wait(reason='Not finished.' if history.waiting else f'It was shown {len(history.attempts)}.')
+
+
 def night(observatory: Any, cadence: Any, hours: float, state: str) -> None:
     """The newest observation ends so, and cron runs."""
     settle(observatory, records(cadence)[-1], state)
@@ -140,9 +150,19 @@ def test_a_facility_that_is_gone_is_left_to_the_whole_reading(settings: Any, cad
 def test_a_strategy_that_does_not_wait_after_all_is_shown_everything(settings: Any, observatory: Any, cadence: Any) -> None:
     settings.TOM_CADENCE_STRATEGIES = [f'{__name__}.Liar']
     DynamicCadence.objects.update(cadence_strategy='Liar')
+    asked = run_cadences(now=at(8.2), dry_run=True)
+    assert 'It was shown 3.' in asked.lines[0].reason
     report = run_cadences(now=at(8.2))
     assert [line.reason for line in report.lines] == ['It was shown 3.']
     assert len(bookings(observatory)) == 4
+
+
+def test_a_wait_after_news_has_seen_everything(settings: Any, observatory: Any, cadence: Any) -> None:
+    settings.TOM_CADENCE_STRATEGIES = [f'{__name__}.Onlooker']
+    DynamicCadence.objects.update(cadence_strategy='Onlooker')
+    assert run_cadences(now=at(8.2)).lines[0].reason == 'Not finished.'
+    settle(observatory, records(cadence)[-1], 'COMPLETED')
+    assert run_cadences(now=at(8.3)).lines[0].reason == 'It was shown 3.'
 
 
 def test_a_refusal_makes_no_failure_forgotten(observatory: Any, cadence: Any) -> None:

@@ -175,3 +175,22 @@ def test_a_call_that_hangs_for_ever_does_not_keep_the_process_from_ending() -> N
     environment = {**os.environ, 'PYTHONPATH': f'{ROOT}:{ROOT / "example_tom"}', 'DJANGO_SETTINGS_MODULE': 'mytom.settings'}
     ended = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=50, env=environment)
     assert (ended.returncode, ended.stdout.strip()) == (0, 'Overdue'), ended.stderr
+
+
+def test_what_has_ended_meanwhile_is_taken_together_and_nothing_is_waited_for(gate: threading.Event) -> None:
+    calls, done = Calls(9, 9), threading.Barrier(4)
+
+    def quick() -> None:
+        done.wait(LONG)
+
+    for number in range(3):
+        calls.start(number, 'a', quick, LONG)
+    calls.start('slow', 'b', lambda: gate.wait(LONG), LONG)
+    done.wait(LONG)
+    taken: list[Call] = []
+    while len(taken) < 3:
+        few = calls.next_few(2)
+        assert 1 <= len(few) <= 2
+        taken += few
+    assert {call.key for call in taken} == {0, 1, 2}
+    assert len(calls) == 1
