@@ -110,7 +110,9 @@ def test_limits_see_the_whole_history(observatory: Any, cadence: Any) -> None:
     assert '3 observations in a row' in managed.reason
 
 
-def test_a_finished_record_that_nobody_noted_is_noted(observatory: Any, cadence: Any, target: Any, astronomer: Any) -> None:
+def test_a_finished_record_that_nobody_noted_is_noted_before_anything_is_sent(
+    observatory: Any, cadence: Any, target: Any, astronomer: Any
+) -> None:
     asked = parameters(target, at(-24), facility=SIMULATED)
     ObservationRecord.objects.bulk_create(
         [
@@ -123,7 +125,11 @@ def test_a_finished_record_that_nobody_noted_is_noted(observatory: Any, cadence:
     through = type(cadence.observation_group).observation_records.through
     through.objects.bulk_create([through(observationgroup=cadence.observation_group, observationrecord=made)])
     assert not Booking.objects.filter(record=made).exists()
+    before = len(bookings(observatory))
+    observatory.fault('submit', 'refuse')
+    settle(observatory, records(cadence)[2], 'WINDOW_EXPIRED')
     run_cadences(now=at(8.3))
+    assert len(bookings(observatory)) == before
     assert Booking.objects.filter(record=made).exists()
 
 

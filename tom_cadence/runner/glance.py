@@ -18,10 +18,7 @@ from tom_cadence.runner.read import Looked
 
 
 def glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> list[Looked]:
-    """Those of these cadences that wait for something unfinished; the rows of that, and of what was never noted, are read.
-
-    The others, which have to be read whole, are left as they are.
-    """
+    """Those of these cadences that wait for something unfinished, with the rows of that; the others have to be read whole."""
     gateways = {id(item): gateway for item in looked if _able(item, now) and (gateway := _gateway(item, facilities)) is not None}
     able = [item for item in looked if id(item) in gateways]
     if not able:
@@ -31,7 +28,7 @@ def glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> l
         finished |= Q(facility=gateway.name, status__in=gateway.terminal)
     for item in able:
         item.glanced, item.around = True, NOTHING
-    read.read_rows(able, full=False, without=finished & Q(booking__isnull=False))
+    read.read_rows(able, full=False, without=finished)
     for item in able:
         item.glanced = any(gateways[id(item)].outcome(row.status) is Outcome.WAITING for row in item.rows)
     return [item for item in able if item.glanced]

@@ -42,7 +42,7 @@ def look(
     whole = [item for item in looked if not item.glanced]
     _read_whole(whole, facilities, now)
     if may_write:
-        journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
+        _know(looked)
     read.read_open_requests(glanced)
     _decide(whole, facilities, now)
     _look_closer(whole, facilities, now)
@@ -51,7 +51,10 @@ def look(
     for ready in polling.ready(looked):
         for item in ready:
             item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
-        _read_whole([item for item in ready if has_news(item)], facilities, now)
+        news = [item for item in ready if has_news(item)]
+        _read_whole(news, facilities, now)
+        if may_write:
+            _know(news)
         _decide(ready, facilities, now)
         if may_write:  # where nobody can be asked, the cadence goes on without an answer
             _decide(grant(wishing(ready), now), facilities, now)
@@ -59,6 +62,11 @@ def look(
         if may_write:
             poll.save(ready, facilities, now)
         yield ready
+
+
+def _know(looked: Sequence[Looked]) -> None:
+    """Note what was not requested here, before anything is sent: no observation is taken for two."""
+    journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
 
 
 def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
