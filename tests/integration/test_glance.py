@@ -8,7 +8,7 @@ import pytest
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from tests.conftest import at
-from tests.support.cadences import SIMULATED, bookings, parameters, records, settle
+from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters, records, settle
 from tom_cadence.decisions import Submit, Wait
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import Booking, ManagedCadence
@@ -151,6 +151,27 @@ def test_a_facility_that_is_gone_is_left_to_the_whole_reading(settings: Any, cad
     settings.TOM_FACILITY_CLASSES = ['custom_code.observatory.PlainObservatoryFacility']
     assert look(8.2)[1] == []
     assert 'not in TOM_FACILITY_CLASSES' in run_cadences(now=at(8.2)).lines[0].reason
+
+
+def test_a_facility_that_cannot_say_its_states_troubles_its_own_cadence_only(
+    monkeypatch: Any, cadence: Any, make_cadence: Any
+) -> None:
+    def broken(self: Any) -> Any:
+        raise RuntimeError('no states today')
+
+    monkeypatch.setattr('custom_code.observatory.SimulatedObservatoryFacility.get_terminal_observing_states', broken)
+    other = make_cadence(facility=PLAIN, observation_id='2')
+    lines = {line.cadence: line for line in run_cadences(now=at(8.2)).lines}
+    assert 'no states today' in lines[cadence.pk].reason
+    assert lines[other.pk].decision == 'submit'
+
+
+def test_a_finished_record_of_another_facility_is_not_taken_for_an_unfinished_one(settings: Any, cadence: Any) -> None:
+    settings.TOM_CADENCE_STRATEGIES = [f'{__name__}.Onlooker']
+    DynamicCadence.objects.update(cadence_strategy='Onlooker')
+    newest = records(cadence)[-1].pk
+    ObservationRecord.objects.filter(pk=newest).update(facility=PLAIN, status='NO SUCH STATE')
+    assert look(8.2)[1] == []
 
 
 def test_a_strategy_that_does_not_wait_after_all_is_shown_everything(settings: Any, observatory: Any, cadence: Any) -> None:

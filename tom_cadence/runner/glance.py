@@ -7,9 +7,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, Status
-from tom_cadence.history import Outcome
 from tom_cadence.runner import read
 from tom_cadence.runner.around import NOTHING
 from tom_cadence.runner.decide import runs_itself
@@ -30,7 +28,7 @@ def glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> l
         item.glanced, item.around = True, NOTHING
     read.read_rows(able, full=False, without=finished)
     for item in able:
-        item.glanced = any(gateways[id(item)].outcome(row.status) is Outcome.WAITING for row in item.rows)
+        item.glanced = _waits(item, gateways[id(item)])
     return [item for item in able if item.glanced]
 
 
@@ -51,9 +49,17 @@ def _able(item: Looked, now: datetime) -> bool:
     return getattr(item.strategy, 'waits_for_unfinished', False) and not late_check_due(item, now)
 
 
+def _waits(item: Looked, gateway: Gateway) -> bool:
+    """Whether anything is unfinished, at the cadence's own facility alone: another one has states of its own."""
+    if any(row.facility != gateway.name for row in item.rows):
+        return False
+    return any(row.status not in gateway.terminal for row in item.rows)
+
+
 def _gateway(item: Looked, facilities: Facilities) -> Gateway | None:
-    """The cadence's facility; what is wrong with it, is said where the cadence is read whole."""
+    """The cadence's facility with its states; what is wrong with it is said where the cadence is read whole."""
     try:
-        return facilities.gateway(item.managed.facility, item.managed.owner)
-    except CadenceError:
+        gateway = facilities.gateway(item.managed.facility, item.managed.owner)
+        return gateway if gateway.terminal else None
+    except Exception:  # a facility class is the site's code
         return None
