@@ -44,7 +44,7 @@ class Attempt:
     outcome: Outcome
     created: datetime
     window: Window | None
-    trouble: str = field(default_factory=str)
+    trouble: str = field(default_factory=str)  # no class attribute: an attempt may read it later, with its window
     submission: int | None = None
     one_call_many: bool = False
     scheduled_start: datetime | None = None

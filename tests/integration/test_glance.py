@@ -12,7 +12,7 @@ from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters, recor
 from tom_cadence.decisions import Submit, Wait
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import Booking, ManagedCadence
-from tom_cadence.runner import run_cadences
+from tom_cadence.runner import act, run_cadences
 from tom_cadence.runner.glance import glance
 from tom_cadence.runner.read import Looked, prepare
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy
@@ -182,6 +182,13 @@ def test_a_strategy_that_does_not_wait_after_all_is_shown_everything(settings: A
     report = run_cadences(now=at(8.2))
     assert [line.reason for line in report.lines] == ['It was shown 3.']
     assert len(bookings(observatory)) == 4
+
+
+def test_what_is_around_a_cadence_is_read_under_the_claim_where_it_was_only_glanced_at(cadence: Any) -> None:
+    item, _ = look(8.2)
+    [(_, taken)] = act.take([item])
+    assert item.around is not None
+    assert (taken.around, taken.glanced, len(taken.rows)) == (None, False, 3)
 
 
 def test_a_wait_after_news_has_seen_everything(settings: Any, observatory: Any, cadence: Any) -> None:

@@ -52,6 +52,8 @@ def open_requests(asked: Sequence[Asked], now: datetime) -> list[Submission | Ca
     That is LostClaim where the cadence was edited, paused or taken since it was read, and NeedsAttention where another request
     already answers the same record; nothing is written of those, and the others are not touched by it.
     """
+    if not asked:
+        return []
     try:
         found = until_written(lambda: _open(asked, now), most=FEW)
     except IntegrityError:

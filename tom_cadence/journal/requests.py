@@ -64,8 +64,8 @@ def _accept(
         records = make_records(submission, [found for found in ids if found not in known], plainly=plainly)
         link([(submission, records)], plainly=plainly)
         reach(Point.RECORDS_WRITTEN)
-        run = note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
-        _settle(submission, run, reason, now)
+        note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
+        _settle(submission, now)
     return Accepted(records=records, again=[found for found in ids if found in known])
 
 
@@ -176,17 +176,24 @@ def _copy_permissions(submission: Submission, records: Sequence[ObservationRecor
                     assign_perm(f'tom_observations.{permission}', group, record)
 
 
-def _settle(submission: Submission, run: CadenceRun, reason: str, now: datetime) -> None:
+def _settle(submission: Submission, now: datetime) -> None:
     """Note the success with the cadence and let it go; somebody else's claim stays theirs."""
     rows = ManagedCadence.objects.filter(pk=submission.managed_id)
-    mine = rows.filter(claim_number=submission.claim_number)
-    if not mine.update(**done(now), version=F('version') + 1, claim_holder='', claim_expires=None):
+    if not rows.filter(claim_number=submission.claim_number).update(**done(now)):
         rows.update(version=F('version') + 1)
 
 
 def done(now: datetime) -> dict[str, Any]:
-    """What is noted with a cadence for which something was booked."""
-    return {'last_check': now, 'last_run': None, 'last_reason': '', 'unreachable_since': None}
+    """What is noted with a cadence for which something was booked; it is let go."""
+    return {
+        'last_check': now,
+        'last_run': None,
+        'last_reason': '',
+        'unreachable_since': None,
+        'version': F('version') + 1,
+        'claim_holder': '',
+        'claim_expires': None,
+    }
 
 
 def refuse(submission: Submission, message: str, now: datetime, *, counts: bool) -> None:

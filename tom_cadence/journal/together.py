@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from tom_cadence.journal import requests
 from tom_cadence.journal.persist import until_written
@@ -85,6 +84,5 @@ def _let_go(replies: Sequence[Reply], now: datetime) -> None:
     """Note the successes with their cadences, and let these go; all of them must still be held."""
     pks, holders = {reply.submission.managed_id for reply in replies}, {reply.holder for reply in replies}
     held = ManagedCadence.objects.filter(pk__in=pks, claim_holder__in=holders)
-    done = {**requests.done(now), 'version': F('version') + 1, 'claim_holder': '', 'claim_expires': None}
-    if held.update(**done) != len(replies):
+    if held.update(**requests.done(now)) != len(replies):
         raise Unusual

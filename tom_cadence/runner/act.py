@@ -67,7 +67,8 @@ def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
             continue
         item = read.prepare(managed, before[managed.pk].handed_in)
         item.polled, item.late_check, item.taken_at = before[managed.pk].polled, managed.late_check, taken_at
-        item.around = before[managed.pk].around  # seconds old; what must be read again under the claim is what was asked for
+        if not before[managed.pk].glanced:
+            item.around = before[managed.pk].around  # seconds old; what must be read again under the claim is what was asked for
         taken.append((claimed, item))
     if taken:
         items = [item for _, item in taken]
@@ -157,9 +158,9 @@ def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending |
     held_up = LostClaim('This process was held up, so it leaves the cadence to the next run.')
     in_time = [each for each in ready if each.item.taken_at >= late]
     last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
-    found = journal.open_requests([(each.item.managed, each.claimed, each.intent) for each in in_time], now) if in_time else []
-    by_ready = {id(each): outcome for each, outcome in zip(in_time, found, strict=True)}
-    return [(each, _sending(each, by_ready.get(id(each), held_up), last)) for each in ready]
+    found = journal.open_requests([(each.item.managed, each.claimed, each.intent) for each in in_time], now)
+    sent = [(each, _sending(each, opened, last)) for each, opened in zip(in_time, found, strict=True)]
+    return [*sent, *((each, held_up) for each in ready if each not in in_time)]
 
 
 def _sending(ready: Ready, found: Submission | CadenceError, last: float) -> Sending | CadenceError:
@@ -217,9 +218,7 @@ def settle(
     if error is not None and not isinstance(error, Exception):
         raise error
     if error is None:
-        accepted = journal.accept(submission, result, _known(item), sending.reason, now)
-        _complain_about_known_ids(submission.facility, accepted.again)
-        return Wait(reason=sending.reason), accepted.records
+        return booked(sending, journal.accept(submission, result, _known(item), sending.reason, now))
     if isinstance(error, NotAsked):
         error = Temporary(str(error))
     if isinstance(error, (Temporary, Refused, Credentials)):
@@ -233,33 +232,20 @@ def settle(
     return decision or Wait(reason=text), records
 
 
-def settle_together(
-    replies: Sequence[tuple[Sending, list[str]]], now: datetime
-) -> list[tuple[Decision, list[ObservationRecord]] | NeedsAttention] | None:
+def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime) -> list[Accepted] | None:
     """Record what was accepted at the same time, in one transaction; None where each has to be settled alone."""
     asked = []
     for sending, ids in replies:
         reach(Point.REPLIED)
         sending.submission.managed = sending.item.managed
-        asked.append(
-            Reply(
-                submission=sending.submission,
-                ids=ids,
-                known=_known(sending.item),
-                reason=sending.reason,
-                holder=sending.claimed.holder,
-            )
-        )
-    accepted = journal.accept_together(asked, now)
-    return None if accepted is None else [_settled_one(*each) for each in zip(replies, accepted, strict=True)]
+        known, holder = _known(sending.item), sending.claimed.holder
+        asked.append(Reply(submission=sending.submission, ids=ids, known=known, reason=sending.reason, holder=holder))
+    return journal.accept_together(asked, now)
 
 
-def _settled_one(reply: tuple[Sending, list[str]], accepted: Accepted) -> tuple[Decision, list[ObservationRecord]] | NeedsAttention:
-    sending, _ = reply
-    try:
-        _complain_about_known_ids(sending.submission.facility, accepted.again)
-    except NeedsAttention as error:
-        return error
+def booked(sending: Sending, accepted: Accepted) -> tuple[Decision, list[ObservationRecord]]:
+    """What came of a call that was accepted; NeedsAttention where it answered with what was recorded before."""
+    _complain_about_known_ids(sending.submission.facility, accepted.again)
     return Wait(reason=sending.reason), accepted.records
 
 

@@ -76,9 +76,8 @@ def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime)
     if looked:
         read.read_rows(looked, full=False)
         read_around(looked, facilities, now)
-        journalled = [item for item in looked if getattr(item.strategy, 'needs_parameters', True)]
-        read.read_open_requests([item for item in looked if item not in journalled])
-        read.read_requests(journalled)
+        read.read_open_requests([item for item in looked if not getattr(item.strategy, 'needs_parameters', True)])
+        read.read_requests([item for item in looked if getattr(item.strategy, 'needs_parameters', True)])
 
 
 def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:

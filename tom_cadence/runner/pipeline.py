@@ -7,7 +7,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 from tom_observations.models import ObservationRecord
 
@@ -37,8 +38,7 @@ HURRY = 0.5
 
 
 def _sending(call: Call) -> Sending:
-    sending: Any = call.key
-    return cast(Sending, sending)
+    return cast(Sending, call.key)
 
 
 class Pipeline:
@@ -142,38 +142,33 @@ class Pipeline:
         self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
 
     def _end_all(self, calls: Sequence[Call]) -> None:
-        """What was accepted at the same time is recorded together, everything else by itself."""
+        """What was accepted at the same time is recorded together, and first; everything else by itself."""
         accepted = [call for call in calls if isinstance(call.key, Sending) and call.error is None]
-        if len(accepted) < 2 or not self._together:
-            accepted = []
+        together = self._record_together(accepted) if len(accepted) > 1 and self._together else []
         for call in calls:
-            if call not in accepted:
+            if call not in together:
                 self._end(call)
-        if not accepted:
-            return
-        settled = act.settle_together([(_sending(call), call.result) for call in accepted], self.clock())
+
+    def _record_together(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """The calls that are done with: all, or none where each has to be settled alone."""
+        settled = act.settle_together([(_sending(call), call.result) for call in calls], self.clock())
         if settled is None:  # a hook that raises would be called again for each: from here on one by one
             self._together = False
-            for call in accepted:
-                self._end(call)
-            return
-        for call, found in zip(accepted, settled, strict=True):
-            sending = _sending(call)
-            try:
-                if isinstance(found, NeedsAttention):
-                    raise found
-                self._finish(sending.item, sending.claimed, *found)
-                self._first.add(sending, found[1])
-            except Exception as error:
-                self._fail(sending.item, sending.claimed, error)
+            return []
+        for call, accepted in zip(calls, settled, strict=True):
+            self._conclude(_sending(call), partial(act.booked, _sending(call), accepted))
+        return calls
 
     def _end(self, call: Call) -> None:
         if isinstance(call.key, FirstStatus):
             self._first.take(call.key, call)
             return
-        sending: Any = call.key
+        sending = _sending(call)
+        self._conclude(sending, lambda: act.settle(sending, call.result, call.error, self.facilities, self.clock()))
+
+    def _conclude(self, sending: Sending, outcome: Callable[[], tuple[Decision, list[ObservationRecord]]]) -> None:
         try:
-            decision, records = act.settle(sending, call.result, call.error, self.facilities, self.clock())
+            decision, records = outcome()
             self._finish(sending.item, sending.claimed, decision, records)
             self._first.add(sending, records)
         except Exception as error:
