@@ -6,7 +6,7 @@ any of its records did, is cancelled only if all are, and failed otherwise (desi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -113,18 +113,25 @@ class History:
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """The attempts grouped by the call that made them, oldest first."""
-        groups: list[list[Attempt]] = []
-        for attempt in self.attempts:
-            if groups and _same_call(groups[-1], attempt):
-                groups[-1].append(attempt)
-            else:
-                groups.append([attempt])
-        return tuple(Unit(tuple(group)) for group in groups)
+        return _grouped(self.attempts)
+
+    def newest_first(self) -> Iterator[Unit]:
+        """The units from the newest on; older attempts are not looked at before they are asked for."""
+        if 'units' in vars(self):
+            yield from reversed(self.units)
+            return
+        end = len(self.attempts)
+        while end:
+            begin = end - 1
+            while begin and _same_call(self.attempts[begin - 1], self.attempts[begin]):
+                begin -= 1
+            yield from reversed(_grouped(self.attempts[begin:end]))
+            end = begin
 
     @property
     def newest(self) -> Unit | None:
         """The newest submission, or None where the group is empty."""
-        return self.units[-1] if self.units else None
+        return next(self.newest_first(), None)
 
     @cached_property
     def waiting(self) -> tuple[Attempt, ...]:
@@ -140,7 +147,7 @@ class History:
     def consecutive_failures(self) -> int:
         """Failed or refused submissions since the last success."""
         failures = self.refusals
-        for unit in reversed(self.units):
+        for unit in self.newest_first():
             if unit.outcome is Outcome.SUCCEEDED or unit.newest.record <= self.forgiven:
                 break
             failures += unit.outcome is Outcome.FAILED
@@ -151,8 +158,21 @@ class History:
         return sum(unit.outcome is outcome for unit in self.units)
 
 
-def _same_call(group: Sequence[Attempt], attempt: Attempt) -> bool:
-    first = group[0]
+def _grouped(attempts: Sequence[Attempt]) -> tuple[Unit, ...]:
+    groups: list[list[Attempt]] = []
+    for attempt in attempts:
+        if groups and _same_call(groups[-1][0], attempt):
+            groups[-1].append(attempt)
+        else:
+            groups.append([attempt])
+    return tuple(Unit(tuple(group)) for group in groups)
+
+
+def _same_call(first: Attempt, attempt: Attempt) -> bool:
+    """Whether a call that made ``first`` made this one too.
+
+    Two neighbours that it did not make together are of two units, whichever attempt is the first of the older unit.
+    """
     if attempt.submission is not None or first.submission is not None:
         return attempt.submission == first.submission
     if attempt.facility != first.facility or abs(attempt.created - first.created) > SAME_CALL:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from tests.unit.samples import HOUR, attempt, history, window
-from tom_cadence.history import History, Outcome, Unit
+from tom_cadence.history import Attempt, History, Outcome, Unit
 
 
 @pytest.mark.parametrize(
@@ -106,3 +111,35 @@ def test_submissions_are_counted_not_records() -> None:
 
 def test_every_unfinished_record_is_waited_for() -> None:
     assert [found.record for found in history('waiting', 'failed', 'waiting').waiting] == [1, 3]
+
+
+@given(
+    some.lists(
+        some.tuples(
+            some.sampled_from([0, 2, 4, 6]), some.sampled_from([20, 30]), some.sampled_from('AB'), some.sampled_from([None, 1])
+        ),
+        max_size=12,
+    )
+)
+def test_from_the_newest_on_the_submissions_are_the_same(steps: list[tuple[int, int, str, int | None]]) -> None:
+    created, attempts = attempt(1).created, []
+    for record, (later, start, facility, submission) in enumerate(steps):
+        created += timedelta(seconds=later)
+        attempts.append(attempt(record, submission=submission, created=created, window=window(start), facility=facility))
+    found, other = History(attempts=tuple(attempts)), History(attempts=tuple(attempts))
+    assert list(other.newest_first()) == list(reversed(found.units))
+    assert found.newest == next(other.newest_first(), None)
+
+
+def test_older_windows_are_not_looked_at_for_the_newest_submission() -> None:
+    class Unread(Attempt):
+        @property
+        def window(self) -> None:
+            raise AssertionError('nobody needs this window')
+
+    old = object.__new__(Unread)
+    vars(old).update({**vars(attempt(1, submission=None)), 'window': None})
+    newest = attempt(2, submission=None)
+    found = History(attempts=(old, old, replace(newest, created=newest.created + HOUR)))
+    assert found.newest is not None
+    assert found.newest.records == (2,)

@@ -73,8 +73,10 @@ def _is_timeout(error: BaseException | None) -> bool:
 class Calls:
     """Start calls, and take them back in the order they end."""
 
-    def __init__(self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE) -> None:
-        """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility)."""
+    def __init__(
+        self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE, crew: Crew | None = None
+    ) -> None:
+        """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility), by the threads of ``crew``."""
         self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
         self._breaker = breaker or Breaker()
         self._waiting: dict[str, deque[Call]] = {}
@@ -82,7 +84,7 @@ class Calls:
         self._in_lane: Counter[str] = Counter()
         self._given_up: set[Call] = set()
         self._done: queue.SimpleQueue[Call] = queue.SimpleQueue()
-        self._crew = _Crew(self._done)
+        self._crew = crew or Crew()
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._running)
@@ -175,35 +177,35 @@ class Calls:
                 call.error = NotAsked(f'{lane} did not answer before; it is asked again in the next run.')
                 self._done.put(call)
             else:
-                self._crew.give(call)
+                self._crew.give(call, self._done)
         if not waiting:
             del self._waiting[lane]
 
 
-class _Crew:
+class Crew:
     """Daemon threads that run calls one after the other; one that hangs is left behind, and another takes its place."""
 
     IDLE = 5.0
 
-    def __init__(self, done: queue.SimpleQueue[Call]) -> None:
-        self._done = done
-        self._inbox: queue.SimpleQueue[tuple[contextvars.Context, Call]] = queue.SimpleQueue()
+    def __init__(self) -> None:
+        """Nobody is hired yet."""
+        self._inbox: queue.SimpleQueue[tuple[contextvars.Context, Call, queue.SimpleQueue[Call]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
 
-    def give(self, call: Call) -> None:
-        """Have the call run at once: by an idle thread, or by a new one."""
+    def give(self, call: Call, done: queue.SimpleQueue[Call]) -> None:
+        """Have the call run at once: by an idle thread, or by a new one; it comes back through ``done``."""
         with self._lock:
             hire = self._idle == 0
             self._idle -= not hire
-        self._inbox.put((contextvars.copy_context(), call))
+        self._inbox.put((contextvars.copy_context(), call, done))
         if hire:
             threading.Thread(target=self._work, daemon=True, name='facility call').start()
 
     def _work(self) -> None:
         while True:
             try:
-                context, call = self._inbox.get(timeout=self.IDLE)
+                context, call, done = self._inbox.get(timeout=self.IDLE)
             except queue.Empty:
                 with self._lock:
                     if self._idle > 0:
@@ -213,7 +215,7 @@ class _Crew:
             context.run(_run, call)
             with self._lock:
                 self._idle += 1
-            self._done.put(call)
+            done.put(call)
 
 
 def _run(call: Call) -> None:

@@ -15,7 +15,7 @@ from tom_observations.facility import BaseRoboticObservationFacility, get_servic
 from tom_cadence import conf
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
-from tom_cadence.facilities.calls import Breaker
+from tom_cadence.facilities.calls import Breaker, Crew
 from tom_cadence.facilities.classify import Stage, classify, readable
 from tom_cadence.facilities.deadlines import accepted_parts, deadline
 from tom_cadence.history import Outcome
@@ -260,13 +260,13 @@ def _ids(reply: Any, name: str) -> list[str]:
 
 
 class Facilities:
-    """The gateways of one run, made once for each facility and owner."""
+    """The gateways of one run, made once for each facility and owner, and the threads that ask them."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._made: dict[tuple[str, Any], Gateway] = {}
         self._classes: dict[str, type] | None = None
-        self.breaker = Breaker()
+        self.breaker, self.crew = Breaker(), Crew()
 
     def gateway(self, name: str, owner: Any) -> Gateway:
         """The facility ``name`` for ``owner``; NeedsAttention where it is not configured."""

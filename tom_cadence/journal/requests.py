@@ -88,10 +88,21 @@ def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) ->
 
 
 def close_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
-    """Close an open request; False where it is not open any more. Inside the caller's transaction, as the two below."""
+    """Close an open request; False where it is not open any more. Inside the caller's transaction, as the ones below."""
     if not Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**_values(ids, now)):
         return False
     submission.state = State.ACCEPTED
+    return True
+
+
+def close_all_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: datetime) -> bool:
+    """Close these open requests; False where one of them is not open any more, and then the caller writes nothing at all."""
+    opened = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies], state__in=Submission.OPEN)
+    if opened.update(state=State.ACCEPTED, closed=now, message='') != len(replies):
+        return False
+    for submission, ids in replies:
+        submission.state, submission.observation_ids = State.ACCEPTED, list(ids)
+    Submission.objects.bulk_update([submission for submission, _ in replies], ['observation_ids'])
     return True
 
 

@@ -53,10 +53,10 @@ def accept_together(replies: Sequence[Reply], now: datetime) -> list[Accepted] |
 def _accept(replies: Sequence[Reply], now: datetime) -> list[Accepted]:
     with transaction.atomic():
         reach(Point.ACCEPT_OPEN)
+        if not requests.close_all_accepted([(reply.submission, reply.ids) for reply in replies], now):
+            raise Unusual
         made = []
         for reply in replies:
-            if not requests.close_accepted(reply.submission, reply.ids, now):
-                raise Unusual
             new = [found for found in reply.ids if found not in reply.known]
             made.append((reply.submission, requests.make_records(reply.submission, new)))
         requests.link(made)

@@ -43,10 +43,10 @@ class ReadAttempt(Attempt):
     """
 
     @classmethod
-    def of(cls, row: Row, **known: Any) -> ReadAttempt:
+    def of(cls, row: Row, known: dict[str, Any]) -> ReadAttempt:
         """The row's attempt; ``known`` are all of its fields but for the window and what is wrong with it."""
         made = cls.__new__(cls)
-        made.__dict__.update(known, _row=row)
+        object.__setattr__(made, '__dict__', {**known, '_row': row})
         return made
 
     def __getattr__(self, name: str) -> Any:
@@ -70,21 +70,21 @@ def _make_attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
     state = status.state if status else row.status
     schedule = (status.scheduled_start, status.scheduled_end) if status and status.has_schedule else None
     parameters = row.parameters or {}
-    return ReadAttempt.of(
-        row,
-        record=row.pk,
-        observation_id=row.observation_id,
-        facility=row.facility,
-        status=state,
-        outcome=gateway.outcome(state),
-        created=row.created,
-        submission=row.submission,
-        one_call_many=bool(parameters) and many_in_one_call(parameters),
-        scheduled_start=schedule[0] if schedule else row.scheduled_start,
-        scheduled_end=schedule[1] if schedule else row.scheduled_end,
-        keywords=gateway.keywords,
-        parameters=parameters,
-    )
+    known = {
+        'record': row.pk,
+        'observation_id': row.observation_id,
+        'facility': row.facility,
+        'status': state,
+        'outcome': gateway.outcome(state),
+        'created': row.created,
+        'submission': row.submission,
+        'one_call_many': bool(parameters) and many_in_one_call(parameters),
+        'scheduled_start': schedule[0] if schedule else row.scheduled_start,
+        'scheduled_end': schedule[1] if schedule else row.scheduled_end,
+        'keywords': gateway.keywords,
+        'parameters': parameters,
+    }
+    return ReadAttempt.of(row, known)
 
 
 def window_of(row: Row, keywords: tuple[str, str]) -> tuple[Window | None, str]:

@@ -52,7 +52,7 @@ def look(
         for item in ready:
             item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
         news = [item for item in ready if has_news(item)]
-        _read_whole(news, facilities, now)
+        _read_whole(news, facilities, now, journal=True)
         if may_write:
             _know(news)
         _decide(ready, facilities, now)
@@ -69,15 +69,20 @@ def _know(looked: Sequence[Looked]) -> None:
     journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
 
 
-def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    """Everything these cadences did, and what they look at besides; of the journal only what is open, where that is enough."""
+def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime, *, journal: bool = False) -> None:
+    """Everything these cadences did, and what they look at besides.
+
+    Of the journal only what is open, where that is enough to see that a cadence waits and ``journal`` does not ask for all.
+    """
     for item in looked:
         item.glanced = False
     if looked:
         read.read_rows(looked, full=False)
         read_around(looked, facilities, now)
-        read.read_open_requests([item for item in looked if not getattr(item.strategy, 'needs_parameters', True)])
-        read.read_requests([item for item in looked if getattr(item.strategy, 'needs_parameters', True)])
+        lightly = [] if journal else [item for item in looked if not getattr(item.strategy, 'needs_parameters', True)]
+        light = {id(item) for item in lightly}
+        read.read_open_requests(lightly)
+        read.read_requests([item for item in looked if id(item) not in light])
 
 
 def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
@@ -96,8 +101,8 @@ def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> 
 
 
 def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    """What seems due is decided again with its whole history and journal."""
-    closer = [item for item in looked if not item.trouble and not isinstance(item.decision, Wait)]
+    """What seems due is decided again with its whole history and journal, where these have not been read before."""
+    closer = [item for item in looked if not item.trouble and not item.journal_read and not isinstance(item.decision, Wait)]
     if closer:
         _read_whole([item for item in closer if item.glanced], facilities, now)
         read.read_requests(closer)

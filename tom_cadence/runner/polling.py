@@ -42,7 +42,8 @@ class Polling:
     def __init__(self, facilities: Facilities, workers: int, *, may_write: bool) -> None:
         """``workers`` questions at a time go to one facility; a facility that saves states itself is asked only if it may."""
         self._facilities, self._may_write = facilities, may_write
-        self._calls = Calls(at_once=4 * workers, per_lane=workers, breaker=facilities.breaker)
+        breaker, crew = facilities.breaker, facilities.crew
+        self._calls = Calls(at_once=4 * workers, per_lane=workers, breaker=breaker, crew=crew)
         self._asked: dict[Any, Asked] = {}
         self._open: Counter[int] = Counter()
 

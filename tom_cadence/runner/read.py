@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
@@ -44,6 +44,7 @@ class Looked:
     """One cadence in a run: what was read, what the facility said, and what to do.
 
     ``glanced``: only what is unfinished was read, because the cadence waits for it whatever else it did.
+    ``journal_read``: all requests were read, not only those whose fate is not known.
     """
 
     managed: ManagedCadence
@@ -59,6 +60,7 @@ class Looked:
     around: Around | None = None
     late_check: datetime | None = None
     glanced: bool = False
+    journal_read: bool = False
     taken_at: float = 0.0
     decision: Any = None
 
@@ -163,20 +165,19 @@ def _add_parameters(looked: Sequence[Looked]) -> None:
 
 def read_requests(looked: Sequence[Looked]) -> None:
     """Fill in all of the journal's requests of these cadences, oldest first."""
-    by_managed = {item.managed.pk: item for item in looked}
-    for item in looked:
-        item.requests = []
-    for request in Submission.objects.filter(managed__in=by_managed).defer('parameters').order_by('pk'):
-        by_managed[request.managed_id].requests.append(request)
+    _spread_requests(looked, Submission.objects.order_by('pk'), whole=True)
 
 
 def read_open_requests(looked: Sequence[Looked]) -> None:
     """Fill in only the requests whose fate is not known, for a first look at many cadences."""
+    _spread_requests(looked, Submission.objects.filter(state__in=Submission.OPEN), whole=False)
+
+
+def _spread_requests(looked: Sequence[Looked], found: QuerySet[Submission], *, whole: bool) -> None:
     by_managed = {item.managed.pk: item for item in looked}
     for item in looked:
-        item.requests = []
-    rows = Submission.objects.filter(managed__in=by_managed, state__in=Submission.OPEN).defer('parameters')
-    for request in rows:
+        item.requests, item.journal_read = [], whole
+    for request in found.filter(managed__in=by_managed).defer('parameters') if by_managed else ():
         by_managed[request.managed_id].requests.append(request)
 
 

@@ -16,6 +16,7 @@ from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.journal import Checked
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import leftovers, look
+from tom_cadence.runner.garbage import collected_rarely
 from tom_cadence.runner.pipeline import Pipeline
 from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Report
@@ -44,10 +45,11 @@ def run_cadences(
         journal.adopt_missing(run.clock())
         journal.reconcile(run.clock())
         run.settle_leftovers()
-    for batch in _batches(pks, facilities):
-        run.batch(batch)
-        if progress is not None:
-            progress(len(batch))
+    with collected_rarely():
+        for batch in _batches(pks, facilities):
+            run.batch(batch)
+            if progress is not None:
+                progress(len(batch))
     return run.report
 
 
@@ -70,7 +72,8 @@ def count_cadences(pks: Sequence[int] | None, facilities: Sequence[str] | None) 
 
 
 def _rows() -> Any:
-    return ManagedCadence.objects.filter(cadence__active=True).select_related('cadence', 'owner').order_by('pk')
+    """Active cadences; most have the same few owners, each of whom is read once a batch."""
+    return ManagedCadence.objects.filter(cadence__active=True).select_related('cadence').prefetch_related('owner').order_by('pk')
 
 
 def _selected(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Any:
@@ -99,7 +102,8 @@ class Run:
         self.workers = workers or conf.get('FACILITY_CALLS')
         self.facilities = Facilities()
         self.report = Report(dry_run=dry_run)
-        calls = Calls(at_once=2 * self.workers, per_lane=self.workers, breaker=self.facilities.breaker)
+        breaker, crew = self.facilities.breaker, self.facilities.crew
+        calls = Calls(at_once=2 * self.workers, per_lane=self.workers, breaker=breaker, crew=crew)
         self.pipeline = Pipeline(self.facilities, clock, self.report, calls)
 
     def settle_leftovers(self) -> None:
