@@ -60,7 +60,7 @@ def run_now(managed: ManagedCadence, user: Any, now: datetime) -> str:
         )
     journal.note(fresh, CadenceRun.Decision.NOTE, f'{user} had it looked at now.', now)
     run = Run(clock=lambda: now)
-    run.batch([fresh])
+    run.finish(run.begin([fresh]))
     if not run.report.lines:
         return 'There was nothing to do.'
     line = run.report.lines[-1]

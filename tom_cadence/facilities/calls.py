@@ -1,7 +1,8 @@
 """Facility calls in threads: bounded per facility, and never able to hold up the others or the end of the process.
 
 Threads are daemons. A call that hangs although its requests have a deadline is given up: its place is freed, its outcome is
-``Overdue``, and if it ends after all its result still comes back as a late one.
+``Overdue``, and if it ends after all its result still comes back as a late one. What is urgent goes first: a question after
+a state waits while there is something to send.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Call:
     lane: str
     function: Callable[[], Any]
     timeout: float
+    urgent: bool = True
     started: float = 0.0
     result: Any = None
     error: BaseException | None = None
@@ -76,10 +78,11 @@ class Calls:
     def __init__(
         self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE, crew: Crew | None = None
     ) -> None:
-        """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility), by the threads of ``crew``."""
+        """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility), in the crew's threads."""
         self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
         self._breaker = breaker or Breaker()
-        self._waiting: dict[str, deque[Call]] = {}
+        self._waiting: dict[str, tuple[deque[Call], deque[Call]]] = {}
+        self._urgent: Counter[str] = Counter()
         self._running: set[Call] = set()
         self._in_lane: Counter[str] = Counter()
         self._given_up: set[Call] = set()
@@ -87,7 +90,12 @@ class Calls:
         self._crew = crew or Crew()
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values())) + len(self._running)
+        return sum(len(queue) for queues in self._waiting.values() for queue in queues) + len(self._running)
+
+    @property
+    def urgent(self) -> int:
+        """How many urgent calls have not ended."""
+        return self._urgent.total()
 
     @property
     def half(self) -> int:
@@ -95,12 +103,14 @@ class Calls:
         return max(1, self._per_lane // 2)
 
     def room(self, lane: str) -> int:
-        """How many calls to this facility would start at once."""
-        return max(0, min(self._at_once - len(self), self._per_lane - self._in_lane[lane]))
+        """How many urgent calls to this facility may be started: the others make room for them."""
+        return max(0, min(self._at_once - self.urgent, self._per_lane - self._urgent[lane]))
 
-    def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float) -> None:
+    def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float, *, urgent: bool = True) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""
-        self._waiting.setdefault(lane, deque()).append(Call(key=key, lane=lane, function=function, timeout=timeout))
+        call = Call(key=key, lane=lane, function=function, timeout=timeout, urgent=urgent)
+        self._urgent[lane] += urgent
+        self._waiting.setdefault(lane, (deque(), deque()))[not urgent].append(call)
         self._fill(lane)
 
     def ended(self) -> Iterator[Call]:
@@ -116,10 +126,12 @@ class Calls:
                 return call
 
     def next_few(self, most: int) -> list[Call]:
-        """The next call that ends or is overdue, and those that have ended, too, by now."""
+        """The next call that ends or is overdue, and those that have ended, too, by now: ``most`` urgent ones, and any others."""
         found = [self.next()]
-        while len(found) < most and not self._done.empty() and (call := self.next_within(0)) is not None:
+        urgent = int(found[0].urgent)
+        while urgent < most and not self._done.empty() and (call := self.next_within(0)) is not None:
             found.append(call)
+            urgent += call.urgent
         return found
 
     def next_within(self, seconds: float | None) -> Call | None:
@@ -136,6 +148,7 @@ class Calls:
         if call in self._running:
             self._running.discard(call)
             self._in_lane[call.lane] -= 1
+            self._urgent[call.lane] -= call.urgent
 
     def _take(self, seconds: float | None) -> Call | None:
         overdue = self._overdue()
@@ -167,9 +180,9 @@ class Calls:
         return None
 
     def _fill(self, lane: str) -> None:
-        waiting = self._waiting[lane]
-        while waiting and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
-            call = waiting.popleft()
+        urgent, others = self._waiting[lane]
+        while (urgent or others) and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
+            call = (urgent or others).popleft()
             call.started = time.monotonic()
             self._running.add(call)
             self._in_lane[lane] += 1
@@ -178,7 +191,7 @@ class Calls:
                 self._done.put(call)
             else:
                 self._crew.give(call, self._done)
-        if not waiting:
+        if not urgent and not others:
             del self._waiting[lane]
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tom_cadence import journal
 from tom_cadence.decisions import Stop, Submit, Wait
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import Facilities
+from tom_cadence.facilities import Calls, Facilities
+from tom_cadence.facilities.calls import Call
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import poll, read
 from tom_cadence.runner.around import read_around
@@ -21,22 +23,21 @@ from tom_cadence.runner.polling import Polling
 from tom_cadence.runner.read import Looked
 from tom_cadence.windows import show
 
-__all__ = ['credentials_problem', 'in_words', 'is_idle', 'look', 'needs_attention', 'unreachable', 'validate']
+__all__ = ['begin', 'credentials_problem', 'finish', 'in_words', 'is_idle', 'needs_attention', 'unreachable', 'validate']
 
 
-def look(
-    managed: Sequence[ManagedCadence],
-    facilities: Facilities,
-    now: datetime,
-    workers: int,
-    *,
-    may_write: bool,
-    strategy: Any = None,
-) -> Iterator[list[Looked]]:
-    """Read, poll and decide; the number of statements does not grow with the number of cadences.
+@dataclass(frozen=True)
+class Begun:
+    """Cadences that were read, and whose questions are on their way."""
 
-    Cadences come in groups, as facilities answer: nobody waits for a facility that does not.
-    """
+    looked: list[Looked]
+    polling: Polling
+
+
+def begin(
+    managed: Sequence[ManagedCadence], facilities: Facilities, calls: Calls, now: datetime, *, may_write: bool, strategy: Any = None
+) -> Begun:
+    """Read these cadences, and ask for the states they depend on; the number of statements does not grow with their number."""
     looked = [read.prepare(row, strategy) for row in managed]
     glanced = glance(looked, facilities, now)
     whole = [item for item in looked if not item.glanced]
@@ -46,11 +47,22 @@ def look(
     read.read_open_requests(glanced)
     _decide(whole, facilities, now)
     _look_closer(whole, facilities, now)
-    polling = Polling(facilities, workers, may_write=may_write)
+    polling = Polling(facilities, calls, may_write=may_write)
     polling.start((item, _wanted(item, facilities, now)) for item in looked if not item.trouble)
-    for ready in polling.ready(looked):
-        for item in ready:
-            item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
+    for item in looked:
+        item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
+    return Begun(looked, polling)
+
+
+def finish(
+    begun: Begun, facilities: Facilities, clock: Callable[[], datetime], other: Callable[[Call], object], *, may_write: bool
+) -> Iterator[list[Looked]]:
+    """Decide about these cadences. They come in groups, as facilities answer: nobody waits for a facility that does not.
+
+    ``other`` takes calls that end meanwhile and are no questions after states.
+    """
+    for ready in begun.polling.ready(begun.looked, other):
+        now = clock()
         news = [item for item in ready if has_news(item)]
         _read_whole(news, facilities, now, journal=True)
         if may_write:

@@ -25,6 +25,7 @@ from tom_cadence.runner.act import Ready, Sending
 from tom_cadence.runner.decide import runs_itself
 from tom_cadence.runner.first_status import FirstStatus, FirstStatuses
 from tom_cadence.runner.permissions import Permissions
+from tom_cadence.runner.polling import Question
 from tom_cadence.runner.read import Looked
 from tom_cadence.runner.report import Line, Report
 
@@ -44,9 +45,9 @@ def _sending(call: Call) -> Sending:
 class Pipeline:
     """Takes cadences that have something to do, one after the other."""
 
-    def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls) -> None:
-        """``calls`` bounds how many are on their way."""
-        self.facilities, self.clock, self.report, self.calls = facilities, clock, report, calls
+    def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls, most: int) -> None:
+        """``most`` requests at a time are on their way among ``calls``."""
+        self.facilities, self.clock, self.report, self.calls, self.most = facilities, clock, report, calls, most
         self.permissions = Permissions()
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
@@ -58,7 +59,7 @@ class Pipeline:
     def run(self, due: deque[Looked]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
         self.permissions.preload(due)
-        while due or len(self.calls) or len(self._first):
+        while due or self.calls.urgent or len(self._first):
             chunk = self._next(due)
             if chunk:
                 self._take(chunk)
@@ -76,9 +77,10 @@ class Pipeline:
         room = {lane: self.calls.room(lane) for lane in lanes}
         room = {lane: left if left >= min(self.calls.half, lanes[lane]) else 0 for lane, left in room.items()}
         chunk: list[Looked] = []
+        most = min(MOST_IN_A_CHUNK, self.most - self.calls.urgent)
         for looked in due:
             lane = looked.managed.facility
-            if room[lane] and len(chunk) < MOST_IN_A_CHUNK:
+            if room[lane] and len(chunk) < most:
                 room[lane] -= 1
                 chunk.append(looked)
         for looked in chunk:
@@ -147,7 +149,7 @@ class Pipeline:
         together = self._record_together(accepted) if len(accepted) > 1 and self._together else []
         for call in calls:
             if call not in together:
-                self._end(call)
+                self.take(call)
 
     def _record_together(self, calls: Sequence[Call]) -> Sequence[Call]:
         """The calls that are done with: all, or none where each has to be settled alone."""
@@ -159,7 +161,11 @@ class Pipeline:
             self._conclude(_sending(call), partial(act.booked, _sending(call), accepted))
         return calls
 
-    def _end(self, call: Call) -> None:
+    def take(self, call: Call) -> None:
+        """What came of one call: a request, a first state, or a question about cadences that are not acted on yet."""
+        if isinstance(call.key, Question):
+            call.key.end(call)
+            return
         if isinstance(call.key, FirstStatus):
             self._first.take(call.key, call)
             return

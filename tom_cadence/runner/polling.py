@@ -1,15 +1,17 @@
 """Asking facilities for states: in threads, many at once where a facility can, each observation once.
 
 A facility that does not answer holds up its own cadences only: the others are handed on as soon as nothing moves any more.
+Questions go on while the cadences of another batch are acted on; what has to be sent goes first.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from tom_observations.models import ObservationRecord
 
@@ -22,7 +24,6 @@ from tom_cadence.history import Outcome
 from tom_cadence.runner.attempts import Row
 from tom_cadence.runner.read import Looked
 
-Key = tuple[Any, tuple[str, ...]]
 LIST_CHUNK = 100
 OCS_LIST_FROM = 10
 PATIENCE = 1.0
@@ -36,16 +37,28 @@ class Asked:
     wanted: dict[str, list[tuple[Looked, Row]]] = field(default_factory=lambda: defaultdict(list))
 
 
+@dataclass(eq=False)
+class Question:
+    """One call after states, of whichever batch: ``end`` takes its answer."""
+
+    polling: Polling
+    asked: Asked
+    ids: tuple[str, ...]
+
+    def end(self, call: Call) -> None:
+        """Hand the answer to the cadences that wait for it."""
+        self.polling.end(self, call)
+
+
 class Polling:
     """The questions of one batch of cadences."""
 
-    def __init__(self, facilities: Facilities, workers: int, *, may_write: bool) -> None:
-        """``workers`` questions at a time go to one facility; a facility that saves states itself is asked only if it may."""
-        self._facilities, self._may_write = facilities, may_write
-        breaker, crew = facilities.breaker, facilities.crew
-        self._calls = Calls(at_once=4 * workers, per_lane=workers, breaker=breaker, crew=crew)
+    def __init__(self, facilities: Facilities, calls: Calls, *, may_write: bool) -> None:
+        """Questions go out among ``calls``; a facility that saves states itself is asked only if it may."""
+        self._facilities, self._calls, self._may_write = facilities, calls, may_write
         self._asked: dict[Any, Asked] = {}
         self._open: Counter[int] = Counter()
+        self._on_their_way = 0
 
     def start(self, wanted: Iterable[tuple[Looked, Sequence[Row]]]) -> None:
         """Ask for these observations; the answers, or the errors, are put into ``Looked.polled``."""
@@ -54,57 +67,69 @@ class Polling:
                 gateway = self._facilities.gateway(row.facility, item.managed.owner)
                 key = (gateway.name, getattr(gateway.owner, 'pk', None))
                 self._asked.setdefault(key, Asked(gateway)).wanted[row.observation_id].append((item, row))
-        for key, asked in self._asked.items():
+        for asked in self._asked.values():
             if asked.gateway.updates_itself:
                 _update_itself(asked, self._may_write)
             elif asked.gateway.can_poll:
-                self._start(key, asked)
+                self._start(asked)
 
-    def ready(self, looked: Sequence[Looked]) -> Iterator[list[Looked]]:
-        """The cadences whose questions are all answered: most of them together, those at a slow facility later."""
-        left = list(looked)
-        while len(self._calls):
+    def ready(self, looked: Sequence[Looked], other: Callable[[Call], object]) -> Iterator[list[Looked]]:
+        """The cadences whose questions are all answered: most of them together, those at a slow facility later.
+
+        ``other`` takes the calls that end meanwhile and are no questions.
+        """
+        left, moved = list(looked), time.monotonic()
+        while self._on_their_way:
+            before = self._on_their_way
             call = self._calls.next_within(PATIENCE)
-            if call is not None:
-                self._end(call)
-                continue
-            done = [item for item in left if not self._open[id(item)]]
-            if done:
+            if call is not None and isinstance(call.key, Question):
+                call.key.end(call)
+            elif call is not None:
+                other(call)
+            if self._on_their_way != before:
+                moved = time.monotonic()
+            elif time.monotonic() >= moved + PATIENCE:
+                done = [item for item in left if not self._open[id(item)]]
                 left = [item for item in left if self._open[id(item)]]
-                yield done
+                if done:
+                    yield done
+                moved = time.monotonic()
         if left:
             yield left
 
-    def _start(self, key: Any, asked: Asked) -> None:
+    def _start(self, asked: Asked) -> None:
         ids = list(asked.wanted)
         least = OCS_LIST_FROM if is_ocs(asked.gateway.facility) else 2
         if asked.gateway.many_at_once and len(ids) >= least:
             oldest = min(row.created for pairs in asked.wanted.values() for _, row in pairs)
             for first in range(0, len(ids), LIST_CHUNK):
                 chunk = tuple(ids[first : first + LIST_CHUNK])
-                self._call(key, asked, chunk, _many(asked.gateway, chunk, oldest))
+                self._ask(asked, chunk, _many(asked.gateway, chunk, oldest))
         else:
             for observation_id in ids:
-                self._call(key, asked, (observation_id,), _single(asked.gateway, observation_id))
+                self._ask(asked, (observation_id,), _single(asked.gateway, observation_id))
 
-    def _call(self, key: Any, asked: Asked, ids: tuple[str, ...], function: Callable[[], Any]) -> None:
+    def _ask(self, asked: Asked, ids: tuple[str, ...], function: Callable[[], Any]) -> None:
         for observation_id in ids:
             self._open.update(id(item) for item, _ in asked.wanted[observation_id])
-        self._calls.start((key, ids), key[0], function, conf.get('FACILITY_TIMEOUT'))
+        self._on_their_way += 1
+        timeout = conf.get('FACILITY_TIMEOUT')
+        self._calls.start(Question(self, asked, ids), asked.gateway.name, function, timeout, urgent=False)
 
-    def _end(self, call: Call) -> None:
+    def end(self, question: Question, call: Call) -> None:
+        """Take an answer, or the error; what a list left out is asked for singly."""
         if call.late:
             return
         if call.error is not None and not isinstance(call.error, Exception):
             raise call.error
-        key, ids = cast(Key, call.key)
-        asked = self._asked[key]
+        self._on_their_way -= 1
+        asked, ids = question.asked, question.ids
         for observation_id in ids:
             again = _take(asked, observation_id, call)
             for item, _ in asked.wanted[observation_id]:
                 self._open[id(item)] -= 1
             if again and len(ids) > 1:
-                self._call(key, asked, (observation_id,), _single(asked.gateway, observation_id))
+                self._ask(asked, (observation_id,), _single(asked.gateway, observation_id))
 
 
 def _take(asked: Asked, observation_id: str, call: Call) -> bool:

@@ -46,10 +46,9 @@ def run_cadences(
         journal.reconcile(run.clock())
         run.settle_leftovers()
     with collected_rarely():
-        for batch in _batches(pks, facilities):
-            run.batch(batch)
+        for done in run.batches(_batches(pks, facilities)):
             if progress is not None:
-                progress(len(batch))
+                progress(done)
     return run.report
 
 
@@ -60,7 +59,7 @@ def run_one(strategy: Any) -> list[ObservationRecord] | None:
     managed = list(_rows().filter(cadence=strategy.dynamic_cadence.pk))
     if not managed:
         raise CadenceError(f'{strategy.dynamic_cadence} is not active.')
-    run.batch(managed, strategy)
+    run.finish(run.begin(managed, strategy))
     if run.pipeline.problems:
         raise run.pipeline.problems[0]
     return run.pipeline.records or None
@@ -103,24 +102,43 @@ class Run:
         self.facilities = Facilities()
         self.report = Report(dry_run=dry_run)
         breaker, crew = self.facilities.breaker, self.facilities.crew
-        calls = Calls(at_once=2 * self.workers, per_lane=self.workers, breaker=breaker, crew=crew)
-        self.pipeline = Pipeline(self.facilities, clock, self.report, calls)
+        self.calls = Calls(at_once=4 * self.workers, per_lane=self.workers, breaker=breaker, crew=crew)
+        self.pipeline = Pipeline(self.facilities, clock, self.report, self.calls, most=2 * self.workers)
 
     def settle_leftovers(self) -> None:
         """Look up what cadences that are switched off have left open."""
         for item in leftovers.settle_leftovers(self.facilities, self.clock):
             self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
 
-    def batch(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> None:
-        """Look at these cadences; note those that wait, act on the others."""
-        now = self.clock()
+    def batches(self, batches: Iterable[Sequence[ManagedCadence]]) -> Iterator[int]:
+        """Go through these batches; how many cadences each had, when it is done.
+
+        While one is acted on, the states that the next one depends on are asked for.
+        """
+        ahead: look.Begun | None = None
+        for batch in batches:
+            begun = self.begin(batch)
+            if ahead is not None:
+                yield self.finish(ahead)
+            ahead = begun
+        if ahead is not None:
+            yield self.finish(ahead)
+
+    def begin(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> look.Begun:
+        """Read these cadences and ask for states."""
         if not self.dry_run:
             journal.complete(managed)
-        for looked in look.look(managed, self.facilities, now, self.workers, may_write=not self.dry_run, strategy=strategy):
+        now, may_write = self.clock(), not self.dry_run
+        return look.begin(managed, self.facilities, self.calls, now, may_write=may_write, strategy=strategy)
+
+    def finish(self, begun: look.Begun) -> int:
+        """Note those that wait, act on the others; how many there were."""
+        for looked in look.finish(begun, self.facilities, self.clock, self.pipeline.take, may_write=not self.dry_run):
             if self.dry_run:
                 self._tell(looked)
             else:
-                self._act(looked, now)
+                self._act(looked, self.clock())
+        return len(begun.looked)
 
     def _act(self, looked: Sequence[Looked], now: datetime) -> None:
         locked_out = self._pause_for_credentials(looked, now)
