@@ -2,7 +2,8 @@
 
 Threads are daemons. A call that hangs although its requests have a deadline is given up: its place is freed, its outcome is
 ``Overdue``, and if it ends after all its result still comes back as a late one. What is urgent goes first: a question after
-a state waits while there is something to send.
+a state waits while there is something to send. A thread that ends a call takes the next one of its facility by itself, and
+wakes the main thread for urgent answers; the others come in handfuls. The calls go on while the main thread is busy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import requests
@@ -22,6 +24,9 @@ from django.db import connections
 from tom_cadence.facilities.deadlines import deadline
 
 GRACE = 2.0
+HANDFUL = 8
+GLANCE = 1.0
+"""Seconds after which answers that are no handful are taken all the same."""
 
 
 class Overdue(Exception):
@@ -45,6 +50,7 @@ class Call:
     result: Any = None
     error: BaseException | None = None
     late: bool = False
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 class Breaker:
@@ -73,7 +79,7 @@ def _is_timeout(error: BaseException | None) -> bool:
 
 
 class Calls:
-    """Start calls, and take them back in the order they end."""
+    """Start calls, and take them back in the order they end; all methods are for the thread that made it, but the crew's two."""
 
     def __init__(
         self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE, crew: Crew | None = None
@@ -81,20 +87,23 @@ class Calls:
         """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility), in the crew's threads."""
         self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
         self._breaker = breaker or Breaker()
-        self._waiting: dict[str, tuple[deque[Call], deque[Call]]] = {}
+        self._crew = crew or Crew()
+        self._not_taken = 0
         self._urgent: Counter[str] = Counter()
+        self._given_up: set[Call] = set()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._done: deque[Call] = deque()
+        self._lock = threading.Lock()  # of the three below
+        self._waiting: dict[str, tuple[deque[Call], deque[Call]]] = {}
         self._running: set[Call] = set()
         self._in_lane: Counter[str] = Counter()
-        self._given_up: set[Call] = set()
-        self._done: queue.SimpleQueue[Call] = queue.SimpleQueue()
-        self._crew = crew or Crew()
 
     def __len__(self) -> int:
-        return sum(len(queue) for queues in self._waiting.values() for queue in queues) + len(self._running)
+        return self._not_taken
 
     @property
     def urgent(self) -> int:
-        """How many urgent calls have not ended."""
+        """How many urgent calls have not been taken back."""
         return self._urgent.total()
 
     @property
@@ -109,8 +118,10 @@ class Calls:
     def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float, *, urgent: bool = True) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""
         call = Call(key=key, lane=lane, function=function, timeout=timeout, urgent=urgent)
+        self._not_taken += 1
         self._urgent[lane] += urgent
-        self._waiting.setdefault(lane, (deque(), deque()))[not urgent].append(call)
+        with self._lock:
+            self._waiting.setdefault(lane, (deque(), deque()))[not urgent].append(call)
         self._fill(lane)
 
     def ended(self) -> Iterator[Call]:
@@ -129,7 +140,7 @@ class Calls:
         """The next call that ends or is overdue, and those that have ended, too, by now: ``most`` urgent ones, and any others."""
         found = [self.next()]
         urgent = int(found[0].urgent)
-        while urgent < most and not self._done.empty() and (call := self.next_within(0)) is not None:
+        while urgent < most and self._done and (call := self.next_within(0)) is not None:
             found.append(call)
             urgent += call.urgent
         return found
@@ -138,61 +149,87 @@ class Calls:
         """The next call that ends or is overdue, or None where none does within so many seconds."""
         call = self._take(seconds)
         if call is not None:
-            self._leave(call)
-            self._breaker.note(call)
+            if not call.late:
+                self._not_taken -= 1
+                self._urgent[call.lane] -= call.urgent
             for lane in list(self._waiting):
                 self._fill(lane)
         return call
 
-    def _leave(self, call: Call) -> None:
-        if call in self._running:
-            self._running.discard(call)
-            self._in_lane[call.lane] -= 1
-            self._urgent[call.lane] -= call.urgent
+    def leave(self, call: Call) -> Call | None:
+        """For a thread of the crew: the call is over, its place is free; the call that the same thread runs next."""
+        with self._lock:
+            if call in self._running:
+                self._running.discard(call)
+                self._in_lane[call.lane] -= 1
+                self._breaker.note(call)
+            return self._next_of(call.lane)
+
+    def done(self, call: Call) -> None:
+        """For a thread of the crew: here is what came of it."""
+        self._done.append(call)
+        if call.urgent or len(self._done) >= HANDFUL or not self._running:
+            self._bell.put(None)
 
     def _take(self, seconds: float | None) -> Call | None:
         overdue = self._overdue()
         if overdue is not None:
             return overdue
-        try:
-            patience = self._patience() if seconds is None else min(seconds, self._patience())
-            call = self._done.get(timeout=max(0.0, patience))
-        except queue.Empty:
+        if not self._done:
+            patience = min(GLANCE if seconds is None else seconds, self._patience())
+            with suppress(queue.Empty):
+                self._bell.get(timeout=max(0.0, patience))
+        if not self._done:
             return self._overdue()
+        call = self._done.popleft()
         if call in self._given_up:
             self._given_up.discard(call)
             call.late = True
         return call
 
     def _patience(self) -> float:
-        ends = [call.started + call.timeout + self._grace for call in self._running]
+        with self._lock:
+            ends = [call.started + call.timeout + self._grace for call in self._running]
         return min(ends) - time.monotonic() if ends else 0.1
 
     def _overdue(self) -> Call | None:
-        if not self._done.empty():
+        if self._done:
             return None
         now = time.monotonic()
-        for call in self._running:
-            if now > call.started + call.timeout + self._grace:
-                self._leave(call)
-                self._given_up.add(call)
-                return replace(call, error=Overdue(f'No reply within {call.timeout:g} s.'))
-        return None
+        with self._lock:
+            call = next((call for call in self._running if now > call.started + call.timeout + self._grace), None)
+            if call is None:
+                return None
+            self._running.discard(call)
+            self._in_lane[call.lane] -= 1
+            given_up = replace(call, error=Overdue(f'No reply within {call.timeout:g} s.'))
+            self._breaker.note(given_up)
+        self._given_up.add(call)
+        return given_up
 
     def _fill(self, lane: str) -> None:
-        urgent, others = self._waiting[lane]
-        while (urgent or others) and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
+        while True:
+            with self._lock:
+                call = self._next_of(lane)
+            if call is None:
+                return
+            self._crew.give(call, self)
+
+    def _next_of(self, lane: str) -> Call | None:
+        """The call of this lane that may start now, which is counted as running; the lock is held."""
+        while lane in self._waiting and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
+            urgent, others = self._waiting[lane]
             call = (urgent or others).popleft()
-            call.started = time.monotonic()
-            self._running.add(call)
-            self._in_lane[lane] += 1
-            if self._breaker.open(lane):
-                call.error = NotAsked(f'{lane} did not answer before; it is asked again in the next run.')
-                self._done.put(call)
-            else:
-                self._crew.give(call, self._done)
-        if not urgent and not others:
-            del self._waiting[lane]
+            if not urgent and not others:
+                del self._waiting[lane]
+            if not self._breaker.open(lane):
+                call.started = time.monotonic()
+                self._running.add(call)
+                self._in_lane[lane] += 1
+                return call
+            call.error = NotAsked(f'{lane} did not answer before; it is asked again in the next run.')
+            self.done(call)
+        return None
 
 
 class Crew:
@@ -202,33 +239,41 @@ class Crew:
 
     def __init__(self) -> None:
         """Nobody is hired yet."""
-        self._inbox: queue.SimpleQueue[tuple[contextvars.Context, Call, queue.SimpleQueue[Call]]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Call, Calls]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
 
-    def give(self, call: Call, done: queue.SimpleQueue[Call]) -> None:
-        """Have the call run at once: by an idle thread, or by a new one; it comes back through ``done``."""
+    def give(self, call: Call, calls: Calls) -> None:
+        """Have the call run at once: by an idle thread, or by a new one."""
         with self._lock:
             hire = self._idle == 0
             self._idle -= not hire
-        self._inbox.put((contextvars.copy_context(), call, done))
+        self._inbox.put((call, calls))
         if hire:
             threading.Thread(target=self._work, daemon=True, name='facility call').start()
 
     def _work(self) -> None:
         while True:
             try:
-                context, call, done = self._inbox.get(timeout=self.IDLE)
+                call, calls = self._inbox.get(timeout=self.IDLE)
             except queue.Empty:
                 with self._lock:
                     if self._idle > 0:
                         self._idle -= 1
                         return
                 continue
-            context.run(_run, call)
-            with self._lock:
-                self._idle += 1
-            done.put(call)
+            self._run_on(call, calls)
+
+    def _run_on(self, call: Call, calls: Calls) -> None:
+        following: Call | None = call
+        while following is not None:
+            call = following
+            call.context.run(_run, call)
+            following = calls.leave(call)
+            if following is None:  # before the answer is seen: whoever sees it finds an idle thread
+                with self._lock:
+                    self._idle += 1
+            calls.done(call)
 
 
 def _run(call: Call) -> None:

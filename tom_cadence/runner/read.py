@@ -177,7 +177,8 @@ def _spread_requests(looked: Sequence[Looked], found: QuerySet[Submission], *, w
     by_managed = {item.managed.pk: item for item in looked}
     for item in looked:
         item.requests, item.journal_read = [], whole
-    for request in found.filter(managed__in=by_managed).defer('parameters') if by_managed else ():
+    asked = [pk for pk, item in by_managed.items() if whole or getattr(item.managed, 'has_open_request', True)]
+    for request in found.filter(managed__in=asked).defer('parameters') if asked else ():
         by_managed[request.managed_id].requests.append(request)
 
 

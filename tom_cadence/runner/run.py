@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.journal import Checked
-from tom_cadence.models import ManagedCadence
+from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.runner import leftovers, look
 from tom_cadence.runner.garbage import collected_rarely
 from tom_cadence.runner.pipeline import Pipeline
@@ -71,8 +72,10 @@ def count_cadences(pks: Sequence[int] | None, facilities: Sequence[str] | None) 
 
 
 def _rows() -> Any:
-    """Active cadences; most have the same few owners, each of whom is read once a batch."""
-    return ManagedCadence.objects.filter(cadence__active=True).select_related('cadence').prefetch_related('owner').order_by('pk')
+    """Active cadences; most have the same few owners, each of whom is read once a batch, and hardly any has an open request."""
+    opened = Submission.objects.filter(managed=OuterRef('pk'), state__in=Submission.OPEN)
+    rows = ManagedCadence.objects.filter(cadence__active=True).annotate(has_open_request=Exists(opened))
+    return rows.select_related('cadence').prefetch_related('owner').order_by('pk')
 
 
 def _selected(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Any:
