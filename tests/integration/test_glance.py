@@ -11,7 +11,7 @@ from tests.conftest import at
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters, records, settle
 from tom_cadence.decisions import Submit, Wait
 from tom_cadence.facilities import Facilities
-from tom_cadence.models import Booking, ManagedCadence
+from tom_cadence.models import Booking, ManagedCadence, Submission
 from tom_cadence.runner import act, run_cadences
 from tom_cadence.runner.glance import glance
 from tom_cadence.runner.read import Looked, prepare
@@ -204,3 +204,22 @@ def test_a_refusal_makes_no_failure_forgotten(observatory: Any, cadence: Any) ->
     night(observatory, cadence, 9, 'WINDOW_EXPIRED')
     assert len(bookings(observatory)) == 3
     assert ManagedCadence.objects.get().consecutive_failures == 3
+
+
+def test_a_request_whose_reply_was_lost_is_looked_up_although_the_cadence_waits(cadence: Any) -> None:
+    managed = ManagedCadence.objects.get()
+    lost = Submission.objects.create(
+        managed=managed,
+        cause='another night',
+        facility=managed.facility,
+        owner=managed.owner,
+        state=Submission.State.UNCERTAIN,
+        created=at(8.1),
+        closed=at(8.1),
+    )
+    run_cadences(now=at(8.2))
+    lost.refresh_from_db()
+    assert lost.state == Submission.State.UNCERTAIN  # not there, but it may be on its way still
+    run_cadences(now=at(8.5))
+    lost.refresh_from_db()
+    assert (lost.state, lost.message.split(':')[0]) == (Submission.State.REFUSED, f'It never arrived at {managed.facility}')

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.unit.sources import ROOT
-from tom_cadence.facilities.calls import Breaker, Call, Calls, NotAsked, Overdue
+from tom_cadence.facilities.calls import Breaker, Call, Calls, Crew, NotAsked, Overdue
 
 LONG = 60.0
 
@@ -194,3 +194,52 @@ def test_what_has_ended_meanwhile_is_taken_together_and_nothing_is_waited_for(ga
         taken += few
     assert {call.key for call in taken} == {0, 1, 2}
     assert len(calls) == 1
+
+
+def test_what_is_urgent_goes_first_and_finds_room(gate: threading.Event) -> None:
+    calls, order = Calls(1, 1), []
+    calls.start('first', 'a', gate.wait, LONG, urgent=False)
+    assert (calls.urgent, calls.room('a')) == (0, 1)
+    calls.start('question', 'a', lambda: order.append('question'), LONG, urgent=False)
+    calls.start('request', 'a', lambda: order.append('request'), LONG)
+    assert (calls.urgent, calls.room('a'), len(calls)) == (1, 0, 3)
+    gate.set()
+    assert [call.key for call in calls.ended()] == ['first', 'request', 'question']
+    assert order == ['request', 'question']
+    assert (calls.urgent, calls.room('a')) == (0, 1)
+
+
+def test_calls_go_on_while_nobody_takes_them() -> None:
+    calls, last = Calls(1, 1), threading.Event()
+    for number in range(5):
+        calls.start(number, 'a', lambda: None, LONG)
+    calls.start('last', 'a', last.set, LONG)
+    assert last.wait(10)
+    assert len(calls) == 6
+    assert list(run(calls)) == [0, 1, 2, 3, 4, 'last']
+
+
+def test_nobody_is_woken_for_a_few_answers_that_are_not_urgent(gate: threading.Event) -> None:
+    calls, begin, reached = Calls(2, 1), threading.Event(), threading.Event()
+    for number in range(3):
+        calls.start(number, 'a', lambda: begin.wait(LONG), LONG, urgent=False)
+    calls.start('hangs', 'a', lambda: reached.set() or gate.wait(LONG), LONG, urgent=False)
+    begin.set()
+    assert reached.wait(10)
+    assert calls._bell.empty()
+    assert [calls.next().key for _ in range(3)] == [0, 1, 2]  # they are there all the same
+    assert calls.next_within(0) is None
+    calls.start('urgent', 'b', lambda: None, LONG)
+    calls._bell.get(timeout=10)
+    assert calls.next().key == 'urgent'
+    gate.set()
+    assert calls.next().key == 'hangs'
+
+
+def test_two_that_start_calls_share_the_threads(gate: threading.Event) -> None:
+    crew, threads = Crew(), set()
+    for _ in range(3):
+        calls = Calls(1, 1, crew=crew)
+        calls.start('x', 'a', lambda: threads.add(threading.get_ident()), LONG)
+        run(calls)
+    assert len(threads) == 1

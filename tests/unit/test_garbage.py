@@ -1,0 +1,35 @@
+"""A run looks for garbage rarely, and leaves Python as it found it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tom_cadence.runner.garbage import RARELY, collected_rarely
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Whatever a test does, the others have Python's own thresholds."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+def test_garbage_is_collected_rarely_inside_the_block_also_where_it_fails() -> None:
+    gc.set_threshold(700, 10, 10)
+    with suppress(ZeroDivisionError), collected_rarely():
+        assert gc.get_threshold() == RARELY
+        raise ZeroDivisionError
+    assert gc.get_threshold() == (700, 10, 10)
+
+
+@pytest.mark.parametrize('own', [(0, 10, 10), (1_000_000, 5, 5)], ids=['switched off', 'rarer still'])
+def test_a_site_that_chose_otherwise_is_left_alone(own: tuple[int, int, int]) -> None:
+    gc.set_threshold(*own)
+    with collected_rarely():
+        assert gc.get_threshold() == own
+    assert gc.get_threshold() == own
