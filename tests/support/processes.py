@@ -29,14 +29,15 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=NIGHT.tzinfo)
 OURS = ('DATABASE_URL', 'REDIS_URL', 'EXAMPLE_', 'DJANGO_', 'PYTEST_', 'COV_', 'TOM_')
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 PAUSE_AT = """
-import os, runpy, signal, sys
+import os, runpy, signal, sys, threading
 from tom_cadence import points
 wished, manage, *arguments = sys.argv[1:]
 todo = [points.Point(wished)]
 def on_reach(point):
     if point in todo:
         todo.clear()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # This very thread: a signal to the process may reach another one first, and this one would go on for a while.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 points.on_reach = on_reach
 sys.argv = [manage, *arguments]
 sys.path.insert(0, os.path.dirname(manage))
