@@ -9,9 +9,8 @@ INGEST ?=
 PAGES ?=
 QUERIES ?=
 CURVES ?=
-# Test processes at the same time; `make test JOBS=0` runs them all in one. One more than there are cores, because many tests
-# wait for processes, servers and a browser.
-JOBS ?= $(shell expr $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1) + 1)
+# Test processes at the same time; `make test JOBS=0` runs them all in one.
+JOBS ?= auto
 # The interpreter that makes .venv; left empty, the newest suitable one is found by running it.
 PYTHON ?=
 
