@@ -22,7 +22,7 @@ def missing(part: str) -> None:
 
 @pytest.fixture(scope='session', autouse=True)
 def quick_flush() -> Iterator[None]:
-    """Databases are emptied in a tenth of the time."""
+    """Databases are emptied in a quarter of the time."""
     from django.test import TransactionTestCase
 
     from tests.support.flush import quickly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -33,3 +34,17 @@ def test_a_site_that_chose_otherwise_is_left_alone(own: tuple[int, int, int]) ->
     with collected_rarely():
         assert gc.get_threshold() == own
     assert gc.get_threshold() == own
+
+
+def test_threads_of_a_worker_leave_the_setting_of_the_process_alone() -> None:
+    gc.set_threshold(700, 10, 10)
+    seen: list[tuple[int, int, int]] = []
+
+    def work() -> None:
+        with collected_rarely():
+            seen.append(gc.get_threshold())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(700, 10, 10)]

@@ -146,13 +146,15 @@ class Calls:
         return found
 
     def next_within(self, seconds: float | None) -> Call | None:
-        """The next call that ends or is overdue, or None where none does within so many seconds."""
+        """The next call that ends or is overdue, or None where none does within so many seconds (it may be sooner)."""
         call = self._take(seconds)
         if call is not None:
             if not call.late:
                 self._not_taken -= 1
                 self._urgent[call.lane] -= call.urgent
-            for lane in list(self._waiting):
+            with self._lock:
+                lanes = list(self._waiting)
+            for lane in lanes:
                 self._fill(lane)
         return call
 

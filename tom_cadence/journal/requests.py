@@ -71,7 +71,7 @@ def _accept(
 
 def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
     """Close the request; False where this reply was recorded before."""
-    if close_accepted(submission, ids, now):
+    if close_accepted([(submission, ids)], now):
         return True
     current = Submission.objects.get(pk=submission.pk)
     if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
@@ -87,16 +87,8 @@ def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) ->
     return True
 
 
-def close_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
-    """Close an open request; False where it is not open any more. Inside the caller's transaction, as the ones below."""
-    if not Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(**_values(ids, now)):
-        return False
-    submission.state = State.ACCEPTED
-    return True
-
-
-def close_all_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: datetime) -> bool:
-    """Close these open requests; False where one of them is not open any more, and then the caller writes nothing at all."""
+def close_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: datetime) -> bool:
+    """Close these open requests inside the caller's transaction; False, and the caller writes nothing, where one is not open."""
     opened = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies], state__in=Submission.OPEN)
     if opened.update(state=State.ACCEPTED, closed=now, message='') != len(replies):
         return False

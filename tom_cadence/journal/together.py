@@ -53,7 +53,7 @@ def accept_together(replies: Sequence[Reply], now: datetime) -> list[Accepted] |
 def _accept(replies: Sequence[Reply], now: datetime) -> list[Accepted]:
     with transaction.atomic():
         reach(Point.ACCEPT_OPEN)
-        if not requests.close_all_accepted([(reply.submission, reply.ids) for reply in replies], now):
+        if not requests.close_accepted([(reply.submission, reply.ids) for reply in replies], now):
             raise Unusual
         made = []
         for reply in replies:

@@ -174,6 +174,7 @@ def read_open_requests(looked: Sequence[Looked]) -> None:
 
 
 def _spread_requests(looked: Sequence[Looked], found: QuerySet[Submission], *, whole: bool) -> None:
+    """``has_open_request``: a run reads it with its cadences; whoever read them otherwise is not spared the question."""
     by_managed = {item.managed.pk: item for item in looked}
     for item in looked:
         item.requests, item.journal_read = [], whole
