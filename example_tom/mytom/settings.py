@@ -60,7 +60,13 @@ TEMPLATES = [
         'DIRS': [BASE_DIR / 'templates'],
         'OPTIONS': {
             # Instead of APP_DIRS: the same, but for Alpine, which comes from a Python package instead of the internet.
-            'loaders': ['django.template.loaders.filesystem.Loader', 'mytom.loaders.LocalAlpineLoader'],
+            # Cached, as Django does by itself where nothing is said: else every page reads and compiles a hundred files.
+            'loaders': [
+                (
+                    'django.template.loaders.cached.Loader',
+                    ['django.template.loaders.filesystem.Loader', 'mytom.loaders.LocalAlpineLoader'],
+                )
+            ],
             'context_processors': [
                 'django.template.context_processors.debug',
                 'django.template.context_processors.request',

@@ -124,12 +124,14 @@ def test_whoever_looks_sees_what_is_theirs_and_changes_nothing(room: str, people
 def test_whoever_presses_changes_only_what_is_theirs(room: str, people: People, observatory: Any) -> None:
     browsers, wrong = {role: people.browser(role) for role in ROLES}, []
     for key, rule in in_room(room):
-        case = prepared(rule, people)
+        case, before = prepared(rule, people), None
         for role, expected in zip(ROLES, rule.post.split(), strict=True):
-            case = prepared(rule, people) if role in rule.changes else case
-            before = snapshot(observatory)
+            if role in rule.changes:
+                case, before = prepared(rule, people), None
+            before = before or snapshot(observatory)
             response = post(browsers[role], rule, case)
-            changed = differences(before, snapshot(observatory))
+            after = snapshot(observatory)
+            changed, before = differences(before, after), after
             if outcome(response) != expected:
                 wrong.append(f'{key} {rule.name}: {role} gets {outcome(response)}, not {expected}')
             if bool(changed) != (role in rule.changes):
