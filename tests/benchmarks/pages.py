@@ -67,8 +67,6 @@ def set_up() -> None:
     logging.disable(logging.CRITICAL)
     settings.DEBUG = False
     settings.ALLOWED_HOSTS = ['testserver']
-    given = settings.TEMPLATES[0]['OPTIONS']
-    given['loaders'] = [('django.template.loaders.cached.Loader', given['loaders'])]
     settings.TOM_FACILITY_CLASSES = ['tests.benchmarks.facility.BenchmarkFacility']
     settings.TOM_CADENCE = {'NOTIFY_BY_MAIL': False}
     import django
