@@ -76,7 +76,10 @@ def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) ->
     current = Submission.objects.get(pk=submission.pk)
     if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
         return False
-    Submission.objects.filter(pk=submission.pk).update(**{**_values(ids, now), 'cause': f'{submission.cause}:late:{submission.pk}'})
+    late = f'{submission.cause}:late:{submission.pk}'
+    Submission.objects.filter(pk=submission.pk).update(
+        state=State.ACCEPTED, observation_ids=list(ids), closed=now, message='', cause=late
+    )
     logger.error('A request that had been given up was booked after all', extra={'event': 'late_reply', 'request': submission.pk})
     note(
         submission.managed,
@@ -96,10 +99,6 @@ def close_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: dat
         submission.state, submission.observation_ids = State.ACCEPTED, list(ids)
     Submission.objects.bulk_update([submission for submission, _ in replies], ['observation_ids'])
     return True
-
-
-def _values(ids: Sequence[str], now: datetime) -> dict[str, Any]:
-    return {'state': State.ACCEPTED, 'observation_ids': list(ids), 'closed': now, 'message': ''}
 
 
 def make_records(submission: Submission, ids: Sequence[str], *, plainly: bool = False) -> list[ObservationRecord]:
