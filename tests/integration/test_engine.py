@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import NIGHT, at
-from tests.support.cadences import bookings, records, settle
+from tests.support.cadences import PLAIN, bookings, records, settle
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 from tom_cadence.runner import run_cadences
 
@@ -55,3 +55,31 @@ def test_after_a_failure_it_is_asked_again_at_once(observatory: Any, make_cadenc
     for _ in range(3):
         run_cadences(now=at(5))
     assert len(bookings(observatory)) == 2
+
+
+@pytest.fixture
+def one_failed_one_pending(observatory: Any, make_cadence: Any) -> tuple[Any, Any, Any]:
+    """A Retry cadence whose first observation has failed, and its two records; nobody has asked for their states yet."""
+    given = {'book': observatory, 'facility': PLAIN, 'strategy': 'RetryFailedObservationsStrategy'}
+    cadence, other = make_cadence(**given), make_cadence(**given, start=at(48))
+    (failed,), (pending,) = records(cadence), records(other)
+    other.delete()
+    cadence.observation_group.observation_records.add(pending)
+    # One made after the other's window would look like the toolkit's own follow-up.
+    cadence.observation_group.observation_records.update(created=NIGHT)
+    settle(observatory, failed, 'WINDOW_EXPIRED')
+    return cadence, failed, pending
+
+
+@pytest.mark.parametrize('silent', ['failed', 'pending'])
+def test_a_state_that_cannot_be_asked_for_blocks_only_what_depends_on_it(
+    observatory: Any, one_failed_one_pending: tuple[Any, Any, Any], silent: str
+) -> None:
+    cadence, failed, pending = one_failed_one_pending
+    unknown = failed if silent == 'failed' else pending
+    observatory.fault('status', '503', match=f'/{unknown.observation_id}/')
+    run_cadences(now=at(5))
+    assert len(records(cadence)) == (2 if silent == 'failed' else 3)
+    run_cadences(now=at(6))
+    assert len(bookings(observatory)) == 3
+    assert Submission.objects.get().follows == [failed.pk]
