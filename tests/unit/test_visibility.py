@@ -11,6 +11,7 @@ import pytest
 
 from tom_cadence.decisions import Stop, Submit, Wait
 from tom_cadence.visibility import Constraints, Site, Sky, observable, stretches
+from tom_cadence.visibility.stretches import first_day
 from tom_cadence.windows import Window
 
 UTC = timezone.utc
@@ -155,3 +156,54 @@ def test_an_alternative_in_which_it_is_up_is_taken_and_none_is_moved() -> None:
 
 def test_windows_never_start_before_now() -> None:
     assert observable(asked(10), sky(darkness='any'), NIGHT + 11 * HOUR).window.start >= NIGHT + 11 * HOUR
+
+
+@pytest.fixture
+def five_years_on(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """astropy as a TOM has it that set nothing, in five years, without a network."""
+    from astropy.time import Time
+    from astropy.utils import iers
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError('a connection was tried')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    later = datetime.now(UTC) + timedelta(days=5 * 365.25)
+    monkeypatch.setattr(Time, 'now', classmethod(lambda cls: Time(later)))
+    with iers.conf.set_temp('auto_max_age', 30.0), iers.conf.set_temp('auto_download', True):
+        iers.IERS_Auto.close()
+        yield later.replace(hour=12, minute=0, second=0, microsecond=0)
+    iers.IERS_Auto.close()
+
+
+def test_the_sky_is_known_when_the_installed_earth_orientation_is_five_years_old(five_years_on: datetime) -> None:
+    from astropy.utils import iers
+
+    from tom_cadence.simulation import nights
+
+    asked_of = Constraints(min_altitude=30, max_airmass=2, darkness='nautical', min_moon_distance=10)
+    far = first_day(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, 30)
+    found = stretches(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, five_years_on + 72 * HOUR)
+    for kept in (nights._block, nights._transit, nights._observer):
+        kept.cache_clear()
+    number = nights.night_number(five_years_on, LA_PALMA.longitude)
+    dark = nights.dark(LA_PALMA, number, -18.0)
+    assert found
+    assert far is not None
+    assert dark is not None
+    assert nights.up(LA_PALMA, (83.6, 22.0), 20, dark)
+    assert (iers.conf.auto_max_age, iers.conf.auto_download) == (30.0, True), 'the settings of the process stay as they were'
+
+
+def test_threads_that_look_at_the_sky_together_leave_the_settings_of_the_process_alone(five_years_on: datetime) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from astropy.utils import iers
+
+    def look(number: int) -> bool:
+        start = five_years_on + number * 24 * HOUR
+        return bool(stretches(LA_PALMA, *M101, Constraints(min_altitude=20 + number / 7), start, start + 24 * HOUR))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, range(12)))
+    assert (iers.conf.auto_max_age, iers.conf.auto_download) == (30.0, True)

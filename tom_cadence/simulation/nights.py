@@ -6,16 +6,13 @@ which one in sixteen is computed, and a target's rise and set follow from its pa
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from tom_cadence.visibility import Site
+from tom_cadence.visibility import Site, earth_as_it_is
 
 DAY = timedelta(days=1)
 SIDEREAL_DAY = timedelta(seconds=86164.0905)
@@ -76,20 +73,6 @@ def _half_arc(latitude: float, declination: float, altitude: float) -> timedelta
     return SIDEREAL_DAY * float(np.arccos(above / across) / (2 * np.pi))
 
 
-@contextmanager
-def _offline() -> Iterator[None]:
-    """No download of the Earth's orientation: it matters less than a second here; and no complaint about polar days."""
-    from astropy.utils import iers
-
-    with (
-        warnings.catch_warnings(),
-        iers.conf.set_temp('auto_download', False),
-        iers.conf.set_temp('iers_degraded_accuracy', 'ignore'),
-    ):
-        warnings.simplefilter('ignore')
-        yield
-
-
 @lru_cache(maxsize=64)
 def _observer(site: Site) -> Any:
     from astroplan import Observer  # takes a second to import: only those who have sites pay for it
@@ -103,10 +86,10 @@ def _observer(site: Site) -> Any:
 @lru_cache(maxsize=256)
 def _transit(site: Site, right_ascension: float) -> datetime:
     """One passage of the meridian, near the epoch of the nights."""
-    from astropy.time import Time
-
     epoch = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    with _offline():
+    with earth_as_it_is():
+        from astropy.time import Time
+
         sidereal = _observer(site).local_sidereal_time(Time(epoch))
     return epoch + SIDEREAL_DAY * (((right_ascension - float(sidereal.deg)) % 360) / 360)
 
@@ -114,12 +97,12 @@ def _transit(site: Site, right_ascension: float) -> datetime:
 @lru_cache(maxsize=512)
 def _block(site: Site, block: int, twilight: float) -> tuple[Span | None, ...]:
     """The dark spans of BLOCK nights."""
-    from astropy import units
-    from astropy.time import Time
-
     first, nights = block * BLOCK, np.arange(0, BLOCK + 1, NODES)
     noons = [noon_before(first + int(night), site.longitude) for night in nights]
-    with _offline():
+    with earth_as_it_is():
+        from astropy import units
+        from astropy.time import Time
+
         observer, times = _observer(site), Time(noons)
         horizon = twilight * units.deg
         dusk, dawn = (

@@ -1,13 +1,15 @@
 """When a target can be observed from one site, day by day, as astroplan's constraints say.
 
-Nothing is fetched: the Earth's orientation is what came with astropy, and beyond its end (a year ahead, or with old data) the
-last known one is used. The error of that is below a second of time, which does not matter beside a step of ten minutes.
+Nothing is fetched: the Earth's orientation is what came with astropy, however old it is, and beyond its end the last known one is
+used. The error of that is a few seconds of time after years, which does not matter beside a step of ten minutes.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -24,6 +26,30 @@ STEP, COARSE = timedelta(minutes=10), timedelta(hours=1)
 in steps of the second."""
 DAY = timedelta(days=1)
 KEPT = 4096
+_ASTROPY = threading.RLock()
+
+
+@contextmanager
+def earth_as_it_is() -> Iterator[None]:
+    """astropy with the Earth orientation that is installed, of any age, and no network; the site's own settings stay as they are.
+
+    Those are of the whole process: two threads that changed them at the same time could leave each other's behind. Whatever is
+    computed in between must be imported in between, too: astropy looks for new leap seconds when it first makes a time.
+    """
+    from astropy.coordinates.erfa_astrom import ErfaAstromInterpolator, erfa_astrom
+    from astropy.units import hour
+    from astropy.utils.iers import conf
+
+    with (
+        _ASTROPY,
+        conf.set_temp('auto_download', False),
+        conf.set_temp('auto_max_age', None),
+        conf.set_temp('iers_degraded_accuracy', 'ignore'),
+        erfa_astrom.set(ErfaAstromInterpolator(1 * hour)),  # microarcseconds away, and many times quicker
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter('ignore')  # astroplan's Moon, seen from Earth's centre; times beyond what is known; polar days
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +109,11 @@ def _mask(
     site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, step: timedelta, number: int
 ) -> tuple[bool, ...]:
     """For each step from ``start`` on whether all constraints hold. astroplan is imported here: it takes a second or two."""
-    from astropy import units
-    from astropy.coordinates import EarthLocation, SkyCoord
-    from astropy.time import Time
-    from astropy.utils.iers import conf
-
-    with conf.set_temp('auto_download', False), conf.set_temp('iers_degraded_accuracy', 'ignore'), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # astroplan's Moon, seen from Earth's centre, and times beyond the known Earth orientation
+    with earth_as_it_is():
         from astroplan import FixedTarget, Observer
+        from astropy import units
+        from astropy.coordinates import EarthLocation, SkyCoord
+        from astropy.time import Time
 
         place = EarthLocation.from_geodetic(site.longitude * units.deg, site.latitude * units.deg, site.elevation * units.m)
         observer, target = Observer(location=place), FixedTarget(SkyCoord(ra * units.deg, dec * units.deg))
