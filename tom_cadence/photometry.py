@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tom_followup.units import EPOCH, POGSON
+from tom_followup.units import instant_of as instant
+from tom_followup.units import mjd_of as mjd
+
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
 Mask = NDArray[np.bool_]
-
-POGSON = 2.5 / np.log(10.0)
-"""Magnitudes per relative flux: dm = 2.5 / ln 10 * dF / F (first order)."""
-EPOCH = datetime(1858, 11, 17, tzinfo=timezone.utc)
-"""MJD 0: IAU 1997 resolution B1, MJD = JD - 2400000.5."""
-
-
-def mjd(instant: datetime) -> float:
-    """An aware instant as Modified Julian Date (UTC, days); leap seconds are not counted, as in all of Python's times."""
-    return (instant - EPOCH) / timedelta(days=1)
-
-
-def instant(day: float) -> datetime:
-    """The aware UTC instant of a Modified Julian Date (UTC, days), to the microsecond."""
-    return EPOCH + timedelta(days=float(day))
+__all__ = ['EMPTY', 'EPOCH', 'POGSON', 'Floats', 'Mask', 'Photometry', 'Texts', 'instant', 'mjd']
 
 
 def _no_numbers() -> Floats:

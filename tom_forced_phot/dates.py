@@ -1,31 +1,18 @@
-"""Dates as people write them: calendar (UTC) or MJD, in one field. Pure.
-
-MJD = JD - 2400000.5. Both are taken as UTC; a calendar date without an offset is UTC.
-"""
+"""Dates as people write them: calendar, MJD or JD, in one field; all are UTC, and so is a calendar date without an offset."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
-EPOCH = datetime(1858, 11, 17, tzinfo=timezone.utc)
-JD_OF_MJD_0 = 2400000.5
+from tom_followup.units import JD_OF_MJD_0, instant_of, mjd_of
+
+__all__ = ['JD_OF_MJD_0', 'instant_of', 'mjd_of', 'read_date']
+
 EARLIEST, LATEST = 33282.0, 88069.0  # 1950 to 2100: beyond is a slip of the pen
 NUMBER = re.compile(r'[+-]?\d+(\.\d*)?([eE][+-]?\d+)?')
 SHAPES = ('%Y-%m-%d', '%Y-%m-%d %H:%M', '%Y-%m-%d %H:%M:%S', '%Y-%m-%d %H:%M:%S.%f', '%Y/%m/%d', '%Y%m%d')
-
-
-def mjd_of(instant: datetime) -> float:
-    """The UTC MJD of an aware datetime; ValueError for a naive one."""
-    if instant.tzinfo is None:
-        raise ValueError('A time without a time zone.')
-    return (instant - EPOCH) / timedelta(days=1)
-
-
-def instant_of(mjd: float) -> datetime:
-    """The aware UTC datetime of an MJD, to the microsecond."""
-    return EPOCH + timedelta(days=mjd)
 
 
 def read_date(text: str) -> float:

@@ -1,8 +1,4 @@
-"""What a service measured, as columns: fluxes in microjansky, AB magnitudes, mid-exposure times in UTC.
-
-m(AB) = 23.9 - 2.5 log10(F / uJy)      Oke & Gunn 1983, ApJ 266, 713; 1 Jy = 10^6 uJy
-dm    = 2.5 / ln 10 * dF / F           first order
-"""
+"""What a service measured, as columns: fluxes in microjansky, AB magnitudes, mid-exposure times in UTC."""
 
 from __future__ import annotations
 
@@ -14,13 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Texts = NDArray[Any]
+from tom_followup.units import (
+    DETECTION,
+    POGSON,
+    ZERO_POINT,
+    Floats,
+    is_detection,
+    limit_of,
+    magnitude_error_of,
+    magnitude_of,
+    microjansky_of,
+)
 
-ZERO_POINT = 23.9
-POGSON = 2.5 / np.log(10.0)
-#: A magnitude is given above this ratio of flux to its error, as the ATLAS server and the toolkit do.
-DETECTION = 3.0
+Texts = NDArray[Any]
+#: What is measured here, and what it is converted with, in one import for readers and recipes.
+__all__ = [
+    'DETECTION',
+    'POGSON',
+    'ROW_FIELDS',
+    'ZERO_POINT',
+    'Floats',
+    'Measurements',
+    'Rejections',
+    'Texts',
+    'is_detection',
+    'limit_of',
+    'magnitude_error_of',
+    'magnitude_of',
+    'microjansky_of',
+]
 
 
 @dataclass(frozen=True)
@@ -113,31 +131,3 @@ class Measurements:
 ROW_FIELDS = (
     'mjd', 'band', 'flux', 'flux_error', 'magnitude', 'magnitude_error', 'limit', 'exposure', 'exposure_time', 'instrument',
 )  # fmt: skip
-
-
-def magnitude_of(flux: Floats, zero_point: Floats | float = ZERO_POINT) -> Floats:
-    """AB magnitude of a flux (microjansky with the default zero point); nan where the flux is not positive."""
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(flux > 0, zero_point - 2.5 * np.log10(flux), np.nan)
-
-
-def magnitude_error_of(flux: Floats, error: Floats) -> Floats:
-    """The first-order error of a magnitude; nan where the flux is not positive."""
-    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-        return np.where(flux > 0, POGSON * error / flux, np.nan)
-
-
-def limit_of(error: Floats, sigmas: float, zero_point: Floats | float = ZERO_POINT) -> Floats:
-    """The magnitude of ``sigmas`` times the error of the flux."""
-    return magnitude_of(sigmas * error, zero_point)
-
-
-def is_detection(flux: Floats, error: Floats, threshold: float = DETECTION) -> NDArray[np.bool_]:
-    """Whether the signed ratio of flux to error is above the threshold: a negative flux is never a detection."""
-    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-        return np.asarray(flux / error > threshold)
-
-
-def microjansky_of(counts: Floats, zero_point: Floats) -> Floats:
-    """Counts of an image with the AB zero point ``zero_point`` in microjansky."""
-    return counts * 10 ** (0.4 * (ZERO_POINT - zero_point))

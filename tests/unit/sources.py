@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ('tom_cadence', 'tom_forced_phot')
+PACKAGES = ('tom_cadence', 'tom_followup', 'tom_forced_phot')
 
 
 def files(*packages: str) -> list[str]:

@@ -18,7 +18,7 @@ STRATEGIES = [name for name in files('tom_cadence') if name.startswith('tom_cade
 
 STANDARD = {'__future__', 'collections', 'copy', 'dataclasses', 'datetime', 'enum', 'functools', 'itertools'}
 STANDARD |= {'math', 're', 'textwrap', 'typing'}
-OWN_PURE = {f'tom_cadence.{name.replace("/", ".")}' for name in (*PURE, *PURE_PACKAGES)}
+OWN_PURE = {'tom_followup.units', *(f'tom_cadence.{name.replace("/", ".")}' for name in (*PURE, *PURE_PACKAGES))}
 #: Computing needs more where there are many numbers, nights or events; none of it opens a file, a socket or a database.
 SCIENCE = {'numpy', 'astropy', 'astroplan', 'operator', 'warnings'}
 SIMULATION = {'heapq', 'types', 'zlib', 'csv', 'io', 'contextlib', 'plotly.graph_objects', 'matplotlib.figure'}

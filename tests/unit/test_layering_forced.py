@@ -24,7 +24,11 @@ SERVICES = [name for name in EVERY if name.startswith(f'{APP}/services/') and na
 STANDARD = {'__future__', 'collections', 'copy', 'csv', 'dataclasses', 'datetime', 'email.utils', 'enum', 'functools'}
 STANDARD |= {'html', 'io', 'itertools', 'json', 'math', 're', 'typing', 'zlib'}
 NUMBERS = {'numpy', 'erfa'}
-OWN_PURE = {f'{APP}.{name.replace("/", ".")}' for name in PURE} | {f'{APP}.readers', f'{APP}.cleaning', f'{APP}.asking_plan'}
+OWN_PURE = (
+    {'tom_followup.units'}
+    | {f'{APP}.{name.replace("/", ".")}' for name in PURE}
+    | {f'{APP}.readers', f'{APP}.cleaning', f'{APP}.asking_plan'}
+)
 FORMS = {'django.forms', 'crispy_forms', 'tom_dataproducts.single_target_data_service.single_target_data_service'}
 
 NETWORK = {'requests', 'urllib3', 'urllib.request', 'http', 'httpx', 'aiohttp', 'socket', 'ssl', 'ftplib', 'smtplib', 'astroquery'}

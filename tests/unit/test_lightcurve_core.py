@@ -11,8 +11,9 @@ import pytest
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
 
+from tom_followup.units import microseconds_of
 from tom_forced_phot.lightcurve import bands, columns, export, values, words
-from tom_forced_phot.lightcurve.columns import Columns, build, micros_of
+from tom_forced_phot.lightcurve.columns import Columns, build
 from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, evaluate
 from tom_forced_phot.lightcurve.options import CUTS_OF, Options
 from tom_forced_phot.lightcurve.payload import counted, numbers_of, payload
@@ -28,7 +29,7 @@ def points(*rows: dict[str, Any], quality: dict[str, list[float]] | None = None)
     names = ('magnitude', 'magnitude_error', 'limit', 'exposure_time', 'flux', 'flux_error')
     found: dict[str, Any] = {name: [row.get(name, NAN) for row in rows] for name in names}
     found['ids'] = [row.get('id', number) for number, row in enumerate(rows, 1)]
-    found['micros'] = micros_of(np.array([row.get('mjd', 60000.0 + number) for number, row in enumerate(rows)]))
+    found['micros'] = microseconds_of(np.array([row.get('mjd', 60000.0 + number) for number, row in enumerate(rows)]))
     labels = [row.get('label', ATLAS) for row in rows]
     return build(found, labels, {name: np.array(column, dtype=np.float64) for name, column in (quality or {}).items()})
 

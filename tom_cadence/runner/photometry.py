@@ -16,10 +16,9 @@ from tom_dataproducts.models import PhotometryReducedDatum
 
 from tom_cadence.photometry import EPOCH, Photometry
 from tom_cadence.runner.read import Looked
+from tom_followup.units import flux_factor, magnitude_error_of, magnitude_of
 
 COLUMNS = ('target', 'timestamp', 'bandpass', 'brightness', 'brightness_error', 'limit', 'unit', 'source_name', 'telescope')
-AB_OF_A_MICROJANSKY, POGSON = 23.9, 2.5 / np.log(10)
-MICROJANSKY = {'ujy': 1.0, 'µjy': 1.0, 'mjy': 1e3, 'jy': 1e6, 'njy': 1e-3}
 DAY = timedelta(days=1)
 
 
@@ -80,11 +79,10 @@ def columns(rows: Sequence[Sequence[Any]]) -> Photometry:
     when, band, value, error, limit, unit, source, telescope, flux = zip(*rows, strict=True)
     magnitude, errors, limits = (np.asarray(column, dtype=np.float64) for column in (value, error, limit))
     fluxes = np.array([_number(text) for text in flux])
-    factor = np.array([MICROJANSKY.get(text.strip().lower() if 'mJy' not in text else 'mjy', np.nan) for text in unit])
+    factor = np.array([flux_factor(text) for text in unit])
     is_flux = np.isfinite(factor)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        as_magnitude = [AB_OF_A_MICROJANSKY - 2.5 * np.log10(column * factor) for column in (magnitude, limits)]
-        relative = POGSON * errors / np.abs(magnitude)
+    as_magnitude = [magnitude_of(column * factor) for column in (magnitude, limits)]
+    relative = magnitude_error_of(magnitude, errors)
     return Photometry.of(
         time=[(moment - EPOCH) / DAY for moment in when],
         band=band,

@@ -8,10 +8,9 @@ from typing import Any
 from django.apps import apps
 from django.urls import reverse
 
-from tom_forced_phot.lightcurve.columns import EPOCH_MJD
+from tom_followup.units import mjd_of
 
 MOST = 500
-SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -59,5 +58,5 @@ def _span(parameters: Any, status: str, facility: str, cadence: int | None) -> S
         window = read_window(given.get('start'), given.get('end'))
     except BadWindow:
         return None
-    start, end = (EPOCH_MJD + moment.timestamp() / SECONDS_A_DAY for moment in (window.start, window.end))
+    start, end = mjd_of(window.start), mjd_of(window.end)
     return Span(start, end, status or '', facility, '' if cadence is None else reverse('cadences:page', args=[cadence]))

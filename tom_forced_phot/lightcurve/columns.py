@@ -9,19 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.photometry import POGSON, ZERO_POINT, Floats, magnitude_of
-
-Integers = NDArray[np.int64]
-EPOCH_MJD, MICROSECONDS_A_DAY = 40587.0, 86_400_000_000
-#: Units of a brightness that are magnitudes from which a flux follows; all others but the fluxes below are drawn as they are.
-AB = frozenset({'', 'mag', 'mags', 'magnitude', 'ab', 'abmag', 'ab mag', 'mag(ab)', 'ab magnitude'})
-#: Units of a brightness that is a flux, in microjansky.
-FLUXES = {
-    **dict.fromkeys(('njy', 'nanojansky'), 1e-3),
-    **dict.fromkeys(('ujy', '\u00b5jy', '\u03bcjy', 'microjansky'), 1.0),
-    **dict.fromkeys(('mjy', 'millijansky'), 1e3),
-    **dict.fromkeys(('jy', 'jansky'), 1e6),
-}
+from tom_followup.units import Floats, Integers, flux_error_of, flux_factor, flux_of, is_ab, magnitude_of, mjd_of_microseconds
 
 
 @dataclass(frozen=True)
@@ -82,17 +70,7 @@ class Columns:
     @property
     def mjd(self) -> Floats:
         """Mid-exposure as the service gave it, UTC."""
-        return mjd_of(self.micros)
-
-
-def mjd_of(micros: Integers) -> Floats:
-    """MJD (UTC) of microseconds since 1970."""
-    return EPOCH_MJD + micros / MICROSECONDS_A_DAY
-
-
-def micros_of(mjd: Floats) -> Integers:
-    """Microseconds since 1970 of an MJD (UTC)."""
-    return np.rint((mjd - EPOCH_MJD) * MICROSECONDS_A_DAY).astype(np.int64)
+        return mjd_of_microseconds(self.micros)
 
 
 def build(rows: Mapping[str, Any], labels: Sequence[tuple[str, ...]], quality: Mapping[str, Floats] | None = None) -> Columns:
@@ -128,7 +106,7 @@ def _in_order(points: Columns) -> Columns:
 
 def _fluxes_named_so(points: Columns) -> Columns:
     """A brightness whose unit says that it is a flux is one, and no magnitude."""
-    factors = np.array([FLUXES.get(label.unit.strip().lower(), np.nan) for label in points.labels])
+    factors = np.array([flux_factor(label.unit) for label in points.labels])
     if not np.isfinite(factors).any():
         return points
     factor = factors[points.code]
@@ -157,12 +135,11 @@ def series_of(points: Columns) -> tuple[tuple[Series, ...], NDArray[np.int64]]:
 
 def fluxes(points: Columns) -> tuple[Floats, Floats]:
     """Flux and error of each point in microjansky: measured, else of its magnitude where that is AB or does not say."""
-    ab = np.array([label.unit.strip().lower() in AB for label in points.labels], dtype=np.bool_)
+    ab = np.array([is_ab(label.unit) for label in points.labels], dtype=np.bool_)
     derived = ~np.isfinite(points.flux) & np.isfinite(points.magnitude)
     if not derived.any():
         return points.flux, points.flux_error
     derived &= ab[points.code]
-    with np.errstate(over='ignore', invalid='ignore'):
-        flux = 10 ** (0.4 * (ZERO_POINT - points.magnitude))
-        error = flux * points.magnitude_error / POGSON
+    flux = flux_of(points.magnitude)
+    error = flux_error_of(flux, points.magnitude_error)
     return np.where(derived, flux, points.flux), np.where(derived, error, points.flux_error)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tom_forced_phot.cleaning import CUTS, clip, plain, weighted
-from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, mjd_of, only, series_of
+from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, only, series_of
 from tom_forced_phot.lightcurve.options import CUTS_OF, Options
 from tom_forced_phot.photometry import DETECTION, Floats, Measurements, is_detection, limit_of, magnitude_error_of, magnitude_of
 
@@ -96,7 +96,7 @@ def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Fl
         ids=stored.ids,
         series=which,
         code=stored.code,
-        mjd=mjd_of(stored.micros),
+        mjd=stored.mjd,
         flux=flux,
         flux_error=error,
         magnitude=stored.magnitude,

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 
-from tom_forced_phot.lightcurve.columns import EPOCH_MJD, MICROSECONDS_A_DAY
+from tom_followup.units import microseconds_of
 from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve
 
 #: Format -> content type.
@@ -57,8 +57,7 @@ def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
 
 def instants(mjd: Any) -> list[str]:
     """Dates of MJD in UTC, to the millisecond."""
-    micros = np.rint((mjd - EPOCH_MJD) * MICROSECONDS_A_DAY).astype(np.int64)
-    return [str(moment) for moment in (micros // 1000).astype('datetime64[ms]')]
+    return [str(moment) for moment in (microseconds_of(mjd) // 1000).astype('datetime64[ms]')]
 
 
 def write(found: Table, kind: str) -> bytes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
-from tom_forced_phot.lightcurve.columns import EPOCH_MJD
+from tom_followup.units import instant_of
 from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, Points
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NAMES = {
     'timestamp': 'Time (UTC)',
     'brightness': 'Magnitude',
@@ -29,11 +28,6 @@ NAMES = {
     'flux_error': 'Error of the flux (µJy)',
 }
 LONGEST = 200
-
-
-def instant(mjd: float) -> datetime:
-    """An MJD (UTC) as a date."""
-    return EPOCH + timedelta(days=mjd - EPOCH_MJD)
 
 
 def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -60,7 +54,7 @@ def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, 
 
 
 def _date(mjd: float | None) -> datetime | None:
-    return None if mjd is None else instant(mjd)
+    return None if mjd is None else instant_of(mjd)
 
 
 def brightness(points: Points, row: int) -> str:

@@ -17,9 +17,10 @@ from django.views.decorators.http import require_GET
 from django_tables2 import RequestConfig
 from django_tables2.data import TableData
 
+from tom_followup.units import instant_of
 from tom_forced_phot.lightcurve import reading
 from tom_forced_phot.lightcurve.curve import Curve, Points
-from tom_forced_phot.lightcurve.words import brightness, instant, with_error
+from tom_forced_phot.lightcurve.words import brightness, with_error
 from tom_forced_phot.tables import Pages, PlainTable, cell
 from tom_forced_phot.views.lightcurve_data import curve_of, switches, target_of
 
@@ -109,7 +110,7 @@ class PointTable(PlainTable):
 
     def render_time(self, value: float) -> SafeString:
         """To the second."""
-        moment = instant(value)
+        moment = instant_of(value)
         return format_html(
             '<time datetime="{}">{}</time>', moment.isoformat(timespec='seconds'), moment.strftime('%Y-%m-%d %H:%M:%S')
         )
