@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-CI = os.environ.get('CI') == 'true'
+from tests.support.databases import (  # noqa: F401 (fixtures for all tests)
+    database_url,
+    django_db_modify_db_settings,
+    kept_databases,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres_server,
+    postgres_url,
+    sqlite_for_workers,
+    sqlite_url,
+)
+from tests.support.needs import CI, missing  # noqa: F401
+
 NIGHT = datetime(2026, 11, 21, 8, 0, tzinfo=timezone.utc)
-
-
-def missing(part: str) -> None:
-    """A part this test needs is not on this machine: skipped for a user, a failure in CI."""
-    if CI:
-        pytest.fail(f'{part} is missing, and CI must have it.')
-    pytest.skip(f'{part} is not installed here.')
 
 
 @pytest.fixture(scope='session', autouse=True)

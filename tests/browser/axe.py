@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.surfing import Browser
-from tests.conftest import missing
+from tests.support.needs import missing
 
 RULES = ('wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice')
 GRAVE = ('serious', 'critical')

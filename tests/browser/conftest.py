@@ -13,8 +13,8 @@ from tests.browser import stage
 from tests.browser.chromium import launch
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
-from tests.conftest import missing
-from tests.support.databases import connected, migrated_sqlite, sqlite_url  # noqa: F401 (fixtures)
+from tests.support.databases import connected
+from tests.support.needs import missing
 
 HERE = Path(__file__).parent
 
@@ -39,7 +39,7 @@ def chromium() -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def make_tom(settings: Any, observatory: Any, sqlite_url: str, django_db_blocker: Any) -> Iterator[Callable[[], Tom]]:  # noqa: F811
+def make_tom(settings: Any, observatory: Any, sqlite_url: str, django_db_blocker: Any) -> Iterator[Callable[[], Tom]]:
     """Serve the example TOM, its clock the observatory's."""
     from pytest_django.live_server_helper import LiveServer
 

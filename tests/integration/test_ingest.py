@@ -26,14 +26,6 @@ from tests.integration.ingesting import (  # noqa: F401
     row,
     stored,
 )
-from tests.support.databases import (  # noqa: F401
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-)
 from tom_forced_phot import ingest as ingesting
 from tom_forced_phot.ingest import bulk, rows, store
 from tom_forced_phot.models import IngestedFile, LightCurve

@@ -20,14 +20,6 @@ from tests.integration.ingesting import (  # noqa: F401
     on_both,
     stored,
 )
-from tests.support.databases import (  # noqa: F401
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-)
 from tests.support.processes import OURS, ROOT
 from tom_forced_phot.models import IngestedFile, LightCurve
 from tom_forced_phot.points import Point

@@ -23,14 +23,6 @@ from tests.integration.ingesting import (  # noqa: F401
     stored,
     upload,
 )
-from tests.support.databases import (  # noqa: F401
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-)
 
 TOOLKIT = {'atlas_photometry': 'tom_dataproducts.processors.atlas_processor.AtlasProcessor'}
 

@@ -29,14 +29,6 @@ from tests.integration.ingesting import (  # noqa: F401
     stored,
     upload,
 )
-from tests.support.databases import (  # noqa: F401
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-)
 from tests.unit import test_reader_panstarrs as ps1
 from tests.unit import test_reader_ztf as ztf
 from tom_forced_phot import ingest as ingesting

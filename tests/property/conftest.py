@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.conftest import CI
 from tests.property.machine import Nights
 from tests.property.processes import arrange
 from tests.property.world import World, people
-from tests.support.databases import connected, migrated_sqlite, sqlite_url  # noqa: F401
+from tests.support.databases import connected
+from tests.support.needs import CI
 
 ALWAYS = {'deadline': None, 'suppress_health_check': list(HealthCheck), 'stateful_step_count': 12, 'print_blob': True}
 # The same 500 in every run of CI, so that a change is judged by itself; HYPOTHESIS_PROFILE=explore draws new ones.
@@ -31,7 +31,7 @@ def profile() -> Any:
 
 
 @pytest.fixture
-def machine(sqlite_url: str, settings: Any, monkeypatch: Any, django_db_blocker: Any) -> Iterator[type[Nights]]:  # noqa: F811
+def machine(sqlite_url: str, settings: Any, monkeypatch: Any, django_db_blocker: Any) -> Iterator[type[Nights]]:
     """The machine, in a world that lasts for all its examples."""
     from simulators.observatory import Observatory
     from simulators.web import serve

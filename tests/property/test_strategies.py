@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as draw
 
-from tests.conftest import CI
+from tests.support.needs import CI
 from tests.unit.samples import HOUR, attempt, cadence
 from tom_cadence import registry
 from tom_cadence.deciding import Limits, ask, limited

