@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,12 +17,30 @@ def files(*packages: str) -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in found if 'migrations' not in path.parts)
 
 
+@cache
 def read(name: str) -> str:
     return (ROOT / name).read_text()
 
 
-def imports(tree: ast.AST, inside: str = '') -> Iterator[tuple[str, str, str]]:
+@cache
+def parsed(name: str) -> ast.Module:
+    """The tree of a module: one for all rules."""
+    return ast.parse(read(name))
+
+
+def uphold(rule: Callable[[str, ast.AST], Iterable[str]], names: Iterable[str]) -> None:
+    """Fail with all that a rule complains of, in all these modules."""
+    found = [f'{name}: {complaint}' for name in names for complaint in rule(name, parsed(name))]
+    assert not found, '\n'.join(found)
+
+
+@cache
+def imports(tree: ast.AST) -> list[tuple[str, str, str]]:
     """(module, name, function it is imported in) of every import that is carried out; those for type checkers are left out."""
+    return list(_imports(tree, ''))
+
+
+def _imports(tree: ast.AST, inside: str) -> Iterator[tuple[str, str, str]]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, '', inside) for alias in node.names)
@@ -29,14 +48,19 @@ def imports(tree: ast.AST, inside: str = '') -> Iterator[tuple[str, str, str]]:
             yield from ((node.module or '', alias.name, inside) for alias in node.names)
         elif isinstance(node, ast.If) and ast.unparse(node.test).endswith('TYPE_CHECKING'):
             for other in node.orelse:
-                yield from imports(other, inside)
+                yield from _imports(other, inside)
         else:
             named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            yield from imports(node, node.name if named else inside)
+            yield from _imports(node, node.name if named else inside)
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, str]]:
+@cache
+def calls(tree: ast.AST) -> list[tuple[ast.Call, str, str]]:
     """(call, receiver, name) of every call; the receiver of a plain function is an empty text."""
+    return list(_calls(tree))
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute):
