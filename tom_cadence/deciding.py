@@ -5,22 +5,26 @@ The engine decides so over rows of the database, a preview and a simulation over
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from tom_cadence.bounds import failure, said
 from tom_cadence.decisions import Decision, Stop, Submit
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities.exposure import exposure_seconds
 from tom_cadence.history import History, Outcome
 from tom_cadence.limits import enforce
-from tom_cadence.nonsense import nonsense
+from tom_cadence.nonsense import Nonsense, sound
 from tom_cadence.parameters import Parameters
 from tom_cadence.relaxing import relax
 from tom_cadence.visibility import Sky, observable
 
+logger = logging.getLogger(__name__)
+UNFORESEEN = 'An error nobody foresaw'
 Decide = Callable[[History, datetime], Decision]
 Exposure = Callable[[Mapping[str, Any]], float | None]
 
@@ -43,14 +47,15 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
     """What a strategy says; what it raises, and what makes no sense, is a Stop that asks for a person."""
     name = type(strategy).__name__
     try:
-        decision = strategy.decide(history, now)
+        answer = strategy.decide(history, now)
+        records = set(map(attrgetter('record'), history.attempts)) if isinstance(answer, Submit) else set()
+        return sound(answer, records)
     except CadenceError as error:
-        return Stop(reason=str(error), kind='attention')
+        return Stop(reason=said(error) or type(error).__name__, kind='attention')
+    except Nonsense as error:
+        return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
     except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
-        return Stop(reason=f'The strategy {name} failed: {type(error).__name__}: {error}', kind='attention')
-    records = set(map(attrgetter('record'), history.attempts)) if isinstance(decision, Submit) else set()
-    problem = nonsense(decision, records)
-    return Stop(reason=f'The strategy {name} {problem}', kind='attention') if problem else decision
+        return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
 
 
 def answered_before(decision: Decision, history: History) -> Stop | None:
@@ -115,8 +120,23 @@ def _seconds(decision: Submit, history: History, limits: Limits) -> float | None
 
 def judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None = None) -> Decision:
     """The whole decision about one cadence; never raises. ``patience``: see ``overdue``."""
+    return contained(lambda: _judge(strategy, history, now, limits, patience))
+
+
+def _judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None) -> Decision:
     late = overdue(history, now, patience) if patience is not None else None
     if late is not None:
         return late
     decision = ask(strategy, history, now)
     return answered_before(decision, history) or limited(decision, history, now, limits)
+
+
+def contained(decide: Callable[[], Decision]) -> Decision:
+    """A decision; where finding it raises, that the cadence needs a person, and why."""
+    try:
+        return decide()
+    except CadenceError as error:
+        return Stop(reason=said(error) or type(error).__name__, kind='attention')
+    except Exception as error:  # rows, forms and facilities can hold anything: what they bring about belongs to their cadence alone
+        logger.exception('A decision failed', extra={'event': 'decision_error'})
+        return Stop(reason=f'{UNFORESEEN}: {failure(error)}', kind='attention')

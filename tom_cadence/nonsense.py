@@ -2,36 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from tom_cadence.decisions import Stop, Submit, Wait
+from tom_cadence.bounds import OutOfBounds, key, plain, said, shown, text, utc
+from tom_cadence.decisions import Decision, FreshLook, Stop, Submit, Wait
 from tom_cadence.windows import Window
 
+MOST_FOLLOWED, MOST_WINDOWS, MOST_CAUSE = 1000, 1000, 150
+Value = TypeVar('Value')
 
-def nonsense(answer: object, records: set[int]) -> str:
-    """What is wrong with a decision, as the end of a sentence that begins with the strategy's name; empty where it is sound."""
+
+class Nonsense(ValueError):
+    """No decision; the text is the end of a sentence that begins with the strategy's name."""
+
+
+def sound(answer: object, records: set[int]) -> Decision:
+    """The decision in plain values: Python's own numbers, short texts; Nonsense where nothing can be done with it.
+
+    ``records`` are the primary keys of the group.
+    """
     if not isinstance(answer, (Wait, Submit, Stop)):
-        return f'returned {answer!r}; Wait, Submit or Stop is expected.'
+        raise Nonsense(f'returned {shown(answer)}; Wait, Submit or Stop is expected.')
     decision: Any = answer
-    if not isinstance(decision.reason, str) or not decision.reason.strip():
-        return f'gives {decision.reason!r} as its reason; a text is expected.'
-    if isinstance(decision, Stop) and decision.kind not in ('finished', 'attention'):
-        return f'ends the cadence as {decision.kind!r}; finished or attention is expected.'
-    return _in_submit(decision, records) if isinstance(decision, Submit) else ''
+    if not isinstance(decision.reason, str) or not said(decision.reason):
+        raise Nonsense(f'gives {shown(decision.reason)} as its reason; a text is expected.')
+    reason = said(decision.reason)
+    if isinstance(decision, Stop):
+        if decision.kind not in ('finished', 'attention'):
+            raise Nonsense(f'ends the cadence as {shown(decision.kind)}; finished or attention is expected.')
+        return replace(decision, reason=reason)
+    if isinstance(decision, Wait):
+        return replace(decision, reason=reason, wish=_wish(decision.wish))
+    return _submit(replace(decision, reason=reason), records)
 
 
-def _in_submit(decision: Any, records: set[int]) -> str:
+def _wish(wish: Any) -> FreshLook | None:
+    if wish is None:
+        return None
+    if not isinstance(wish, FreshLook):
+        raise Nonsense(f'wishes {shown(wish)}; a FreshLook is expected.')
+    service = _read(text, wish.service, f'wishes that {shown(wish.service)} is asked')
+    return replace(wish, service=service, since=_read(utc, wish.since, f'asks for points since {shown(wish.since)}'))
+
+
+def _submit(decision: Any, records: set[int]) -> Submit:
     if not isinstance(decision.window, Window):
-        return f'gives {decision.window!r} as the window; a Window is expected.'
-    if not all(isinstance(window, Window) for window in decision.alternatives):
-        return f'gives {decision.alternatives!r} as alternatives; Windows are expected.'
+        raise Nonsense(f'gives {shown(decision.window)} as the window; a Window is expected.')
+    alternatives = decision.alternatives
+    listed = isinstance(alternatives, (tuple, list)) and len(alternatives) <= MOST_WINDOWS
+    if not listed or not all(isinstance(window, Window) for window in alternatives):
+        raise Nonsense(f'gives {shown(alternatives)} as alternatives; Windows are expected, at most {MOST_WINDOWS}.')
     if not isinstance(decision.changes, Mapping):
-        return f'gives {decision.changes!r} as changes; a mapping of form fields is expected.'
-    if decision.like not in records:
-        return f'copies record {decision.like!r}, which is not in the group.'
-    if not isinstance(decision.follows, (tuple, list, set, frozenset)) or not set(decision.follows) <= records:
-        return f'follows {decision.follows!r}; records of the group are expected.'
-    if not isinstance(decision.cause, str) or not (decision.follows or decision.cause.strip()):
-        return 'does not say what the new observation follows, or its cause.'
-    return ''
+        raise Nonsense(f'gives {shown(decision.changes)} as changes; a mapping of form fields is expected.')
+    changes = {
+        _read(text, name, f'changes {shown(name)}'): _read(plain, value, f'changes {shown(name)} to {shown(value)}')
+        for name, value in decision.changes.items()
+    }
+    like = _read(key, decision.like, f'copies record {shown(decision.like)}, which is not in the group')
+    if like not in records:
+        raise Nonsense(f'copies record {like}, which is not in the group.')
+    follows = _follows(decision.follows, records)
+    cause = _read(text, decision.cause, f'gives {shown(decision.cause)} as its cause').strip()
+    if len(cause) > MOST_CAUSE:
+        raise Nonsense(f'gives {shown(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
+    if not (follows or cause):
+        raise Nonsense('does not say what the new observation follows, or its cause.')
+    return replace(decision, like=like, follows=follows, cause=cause, changes=changes, alternatives=tuple(alternatives))
+
+
+def _follows(given: Any, records: set[int]) -> tuple[int, ...]:
+    words = f'follows {shown(given)}; records of the group are expected'
+    if not isinstance(given, (tuple, list, set, frozenset)) or len(given) > MOST_FOLLOWED:
+        raise Nonsense(f'{words}.')
+    found = tuple(dict.fromkeys(_read(key, each, words) for each in given))
+    if not set(found) <= records:
+        raise Nonsense(f'{words}.')
+    return found
+
+
+def _read(how: Callable[[Any], Value], value: Any, words: str) -> Value:
+    try:
+        return how(value)
+    except OutOfBounds as error:
+        raise Nonsense(f'{words}: {error}.') from error

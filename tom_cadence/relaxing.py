@@ -23,13 +23,14 @@ FIELDS = {
     EXPOSURE: re.compile(r'(c_\d+_ic_\d+_)?exposure_time\Z'),
 }
 """How the forms of the toolkit's facilities call them (tom_observations/facilities/ocs.py and lco.py of tomtoolkit 3.1.0)."""
+MOST_STEPS = 50
 UNITS = {AIRMASS: '', MOON: '°', WINDOW: ' h', EXPOSURE: ' s'}
 BOUNDS = {AIRMASS: (1.0, 20.0), MOON: (0.0, 180.0), WINDOW: (0.05, 24.0 * 365), EXPOSURE: (0.01, 86400.0)}
 EXAMPLE = 'after 2: airmass 2.0, moon distance 20; after 4: window 12 h, exposure 50 %'
 
-_STEP = re.compile(r'after\s+(?P<failures>\d+)(?:\s+failures?)?\s*:\s*(?P<items>.+)\Z', re.IGNORECASE | re.DOTALL)
+_STEP = re.compile(r'after\s+(?P<failures>\d{1,5})(?:\s+failures?)?\s*:\s*(?P<items>.+)\Z', re.IGNORECASE | re.DOTALL)
 _ITEM = re.compile(
-    r'(?P<what>airmass|moon(?:\s+distance)?|window|exposure(?:\s+time)?)\s*(?:to\s+)?(?P<value>\d+(?:\.\d*)?|\.\d+)\s*'
+    r'(?P<what>airmass|moon(?:\s+distance)?|window|exposure(?:\s+time)?)\s*(?:to\s+)?(?P<value>\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*'
     r'(?P<unit>%|°|deg|degrees|h|hours?|s|seconds?)?\Z',
     re.IGNORECASE,
 )
@@ -61,6 +62,8 @@ class Relaxation:
 def read_relaxations(text: Any) -> tuple[Relaxation, ...]:
     """The declared steps, fewest failures first; NeedsAttention names the one that cannot be read, and shows how to write it."""
     lines = [line.strip() for line in re.split(r'[;\n]', str(text)) if line.strip()]
+    if len(lines) > MOST_STEPS:
+        raise NeedsAttention(f'relaxations: {len(lines)} steps; at most {MOST_STEPS} are possible.')
     found = [relaxation for number, line in enumerate(lines, 1) for relaxation in _read_step(number, line)]
     return tuple(sorted(found, key=lambda relaxation: relaxation.failures))
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from dateutil import parser as date_parser
 
+from tom_cadence.bounds import OutOfBounds, shown, utc, within_years
 from tom_cadence.exceptions import BadWindow
 
 UTC = timezone.utc
+LONGEST_TEXT = 100
 _DATE_ONLY = re.compile(r'\d{4}-\d{2}-\d{2}\Z')
 _CLOCK = re.compile(r'[T ]\d{2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?')
 _OFFSET = re.compile(r'(Z|[+-]\d{2}:?\d{2})\Z')
@@ -30,9 +32,16 @@ class Window:
     end: datetime
 
     def __post_init__(self) -> None:
-        """Refuse naive or reversed windows: BadWindow."""
-        if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise BadWindow('The observing window has no time zone.')
+        """Refuse windows that are naive, reversed, or outside the years of observations: BadWindow. Both ends become UTC."""
+        for name in ('start', 'end'):
+            moment = getattr(self, name)
+            if getattr(moment, 'tzinfo', None) is None:
+                raise BadWindow('The observing window has no time zone.')
+            if moment.tzinfo is not UTC or not within_years(moment):
+                try:
+                    object.__setattr__(self, name, utc(moment))
+                except OutOfBounds as error:
+                    raise BadWindow(f'The {name} of the observing window is {shown(moment)}: {error}.') from error
         if self.end <= self.start:
             raise BadWindow(f'The observing window ends ({show(self.end)}) before it starts ({show(self.start)}).')
 
@@ -66,46 +75,51 @@ def show(instant: datetime) -> str:
 def read_instant(value: Any) -> datetime:
     """An aware UTC instant from what a form stored: ISO text, or a date and a time in a list; naive means UTC.
 
-    Raises BadWindow when there is nothing or nothing readable.
+    Raises BadWindow when there is nothing, nothing readable, or a year in which nothing is observed.
     """
-    if isinstance(value, (list, tuple)):
-        value = ' '.join(str(part) for part in value if part)
-    if isinstance(value, datetime):
-        instant = value
-    elif isinstance(value, date):
-        instant = datetime.combine(value, time())
-    elif isinstance(value, str) and value.strip():
-        instant = _read_text(value.strip())
-    else:
+    if isinstance(value, (list, tuple)) and len(value) <= 2 and all(part is None or isinstance(part, str) for part in value):
+        value = ' '.join(part for part in value if part)
+    if not isinstance(value, (str, date)) or not str(value).strip():
         raise BadWindow('The observing window is missing.')
     try:
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except OverflowError as error:
-        raise BadWindow(f'{value!r} is outside the years that can be observed.') from error
+        return utc(_read_text(value.strip()) if isinstance(value, str) else value)
+    except OutOfBounds as error:
+        raise BadWindow(f'{shown(value)} is outside the years that can be observed: {error}.') from error
 
 
 def _read_text(text: str) -> datetime:
+    if len(text) > LONGEST_TEXT:
+        raise BadWindow(f'{shown(text)} is not a date and time.')
     try:
         return datetime.fromisoformat(text[:-1] + '+00:00' if text.endswith('Z') else text)
     except ValueError:
         pass  # Python 3.10 reads fewer shapes than portals write; dateutil reads the rest
     try:
-        return date_parser.parse(text, default=datetime(1, 1, 1))
-    except (ValueError, OverflowError, TypeError) as error:
-        raise BadWindow(f'{text!r} is not a date and time.') from error
+        return date_parser.parse(text, default=datetime(1, 1, 1), tzinfos=_offset)
+    except BadWindow:
+        raise
+    except Exception as error:  # odd texts make dateutil raise more than it documents
+        raise BadWindow(f'{shown(text)} is not a date and time.') from error
+
+
+def _offset(name: str | None, seconds: int | None) -> timezone | None:
+    """Abbreviations of time zones are not unique (IST, CST), so they are refused; dateutil would take them for UTC."""
+    if name is None and seconds is None:
+        return None
+    if seconds is None:
+        raise BadWindow(f'The time zone {shown(name)} is not known: write UTC, or an offset as in +02:00.')
+    return timezone(timedelta(seconds=seconds))
 
 
 def read_window(start: Any, end: Any) -> Window:
     """The window between two stored texts; BadWindow says which of them cannot be used and why."""
-    bounds = []
+    ends = []
     for name, value in (('start', start), ('end', end)):
         try:
-            bounds.append(read_instant(value))
+            ends.append(read_instant(value))
         except BadWindow as error:
             raise BadWindow(f'The {name} of the observing window cannot be read: {error}') from error
-    if bounds[0].year < 1900:
-        raise BadWindow(f'{start!r} is not a date.')
-    return Window(start=bounds[0], end=bounds[1])
+    return Window(start=ends[0], end=ends[1])
 
 
 def write_instant(instant: datetime, like: Any) -> str:

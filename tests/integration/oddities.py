@@ -6,6 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+import numpy as np
 import requests
 from django.core.exceptions import ValidationError
 from tom_common.exceptions import ImproperCredentialsException
@@ -67,6 +68,14 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     'changes nothing into None': (lambda h, n: submit(h, n, changes=None), 'changes'),
     'changes a list': (lambda h, n: submit(h, n, changes=['filter']), 'changes'),
     'changes to NaN': (lambda h, n: submit(h, n, changes={'exposure_time': math.nan}), 'exposure_time'),
+    'changes a time to something masked': (lambda h, n: submit(h, n, changes={'exposure_time': np.ma.masked}), 'exposure_time'),
+    'changes with an object': (lambda h, n: submit(h, n, changes={'filter': object()}), 'filter'),
+    'changes a name of NUL': (lambda h, n: submit(h, n, changes={'a\x00': 1}), 'changes'),
+    'follows a number with a fraction': (lambda h, n: submit(h, n, follows=(1.5,)), 'follows'),
+    'has a window for ever': (lambda h, n: submit(h, n, window=Window(start=n, end=datetime.max.replace(tzinfo=n.tzinfo))), '2200'),
+    'has a hundred thousand windows': (lambda h, n: submit(h, n, alternatives=(window(n),) * 100_000), 'alternatives'),
+    'gives an endless cause': (lambda h, n: submit(h, n, cause='x' * 5000), 'cause'),
+    'wishes a word': (Wait(reason='Look.', wish='ATLAS'), 'wishes'),  # type: ignore[arg-type]
     'has a reversed window': (lambda h, n: submit(h, n, window=Window(start=n, end=n)), 'before it starts'),
     'gives no reason': (lambda h, n: submit(h, n, reason=None), 'reason'),
     'waits without a reason': (Wait(reason=None), 'reason'),  # type: ignore[arg-type]

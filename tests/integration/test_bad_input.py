@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -143,8 +145,30 @@ def test_a_strategy_that_raises_or_returns_nonsense(observatory: Any, stage: Any
     monkeypatch.setattr(Oracle, 'answer', staticmethod(answer) if callable(answer) else answer)
     bad = stage(strategy='Oracle')
     assert run()[bad.pk].failed
-    state = 'active' if kind == 'changes to NaN' else 'attention'  # the facility's form refuses that, which is a failure
-    assert 'nobody foresaw' not in assert_reason(bad, word, state=state)
+    assert 'nobody foresaw' not in assert_reason(bad, word)
+    assert_nothing_sent(observatory, bad)
+
+
+def test_a_strategy_that_follows_and_copies_numpys_numbers_is_served_as_its_neighbours_are(
+    observatory: Any, stage: Any, monkeypatch: Any
+) -> None:
+    def answer(history: Any, now: datetime) -> Any:
+        last = np.int64(history.newest.newest.record)
+        return oddities.submit(history, now, like=last, follows=[last], changes={'exposure_time': np.float32(30)})
+
+    monkeypatch.setattr(Oracle, 'answer', staticmethod(answer))
+    odd = stage(strategy='Oracle')
+    assert not any(line.failed for line in run().values())
+    request = Submission.objects.get(managed__cadence=odd)
+    assert (request.follows, request.parameters['exposure_time']) == ([records(odd)[0].pk], 30.0)
+
+
+def test_a_window_of_the_ordinary_form_that_ends_in_9999_is_a_matter_of_that_cadence(observatory: Any, stage: Any) -> None:
+    bad = stage()
+    record = records(bad)[0]
+    type(record).objects.filter(pk=record.pk).update(parameters={**record.parameters, 'end': '9999-12-31T00:00'})
+    assert run()[bad.pk].failed
+    assert_reason(bad, 'The end of the observing window cannot be read', 'between 1900 and 2200')
     assert_nothing_sent(observatory, bad)
 
 

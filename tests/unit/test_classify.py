@@ -13,9 +13,10 @@ from tom_observations.facilities.lco import LCOFacility
 from tom_observations.facilities.ocs import OCSFacility
 
 from tests.unit.sockets import error_of
+from tom_cadence.bounds import redact
 from tom_cadence.exceptions import Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import NotAsked, Overdue
-from tom_cadence.facilities.classify import Stage, classify, documented_refusals, never_arrived, readable, redact
+from tom_cadence.facilities.classify import Stage, classify, documented_refusals, never_arrived, readable
 from tom_cadence.facilities.deadlines import DeadlineExceeded, deadline, install_transport_hook
 
 PLAIN = SimpleNamespace(name='Plain')

@@ -12,14 +12,14 @@ from tests.unit.sources import calls, files, imports, uphold
 Rule = Callable[[str, ast.AST], Iterator[str]]
 
 PURE = ('windows', 'history', 'decisions', 'parameters', 'limits', 'exceptions', 'points', 'preview', 'facilities/exposure')
-PURE += ('photometry', 'relaxing', 'nonsense', 'deciding', 'imagined')
+PURE += ('photometry', 'relaxing', 'nonsense', 'deciding', 'imagined', 'bounds')
 PURE_PACKAGES = ('visibility', 'simulation')
 PURE_FILES = [f'tom_cadence/{name}.py' for name in PURE]
 PURE_FILES += [name for name in files('tom_cadence') if name.split('/')[1] in PURE_PACKAGES]
 STRATEGIES = [name for name in files('tom_cadence') if name.startswith('tom_cadence/strategies/')]
 
-STANDARD = {'__future__', 'collections', 'copy', 'dataclasses', 'datetime', 'enum', 'functools', 'itertools'}
-STANDARD |= {'math', 're', 'textwrap', 'typing'}
+STANDARD = {'__future__', 'collections', 'copy', 'dataclasses', 'datetime', 'decimal', 'enum', 'functools', 'itertools'}
+STANDARD |= {'logging', 'math', 're', 'textwrap', 'typing'}
 OWN_PURE = {'tom_followup.units', *(f'tom_cadence.{name.replace("/", ".")}' for name in (*PURE, *PURE_PACKAGES))}
 #: Computing needs more where there are many numbers, nights or events; none of it opens a file, a socket or a database.
 SCIENCE = {'numpy', 'astropy', 'astroplan', 'operator', 'warnings', 'contextlib', 'threading'}

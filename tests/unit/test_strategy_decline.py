@@ -13,7 +13,7 @@ from tom_cadence.decisions import Submit, Wait
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.photometry import Photometry, mjd
 from tom_cadence.strategies import DeclineFollowingStrategy, History
-from tom_cadence.strategies.decline import pooled_slope
+from tom_cadence.strategies.decline import pooled_slope, read
 
 NOW = mjd(NOON)
 
@@ -104,3 +104,9 @@ def test_a_real_time_counts_where_asked() -> None:
 def test_impossible_combinations_are_refused_in_words(parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(NeedsAttention, match=words):
         decide(curve(0.2), **parameters)
+
+
+@pytest.mark.parametrize('points', [201, 12_000, 1_000_000, 10**400])
+def test_more_points_than_a_slope_can_be_made_of_in_no_time_are_refused(points: int) -> None:
+    with pytest.raises(NeedsAttention, match=r'decline_points is .* of at most 200 is expected'):
+        read({'cadence_frequency': 24, 'decline_points': points})

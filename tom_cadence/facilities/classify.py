@@ -5,7 +5,6 @@ From the first byte of a submit call the answer is Uncertain, unless the excepti
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from json import JSONDecodeError
 from typing import Any
@@ -16,15 +15,9 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from tom_common.exceptions import ImproperCredentialsException
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
+from tom_cadence.bounds import said
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import NotAsked, Overdue
-
-SECRET = re.compile(
-    r'(?i)([\w-]*(?:token|api[-_]?key|authorization|password|passwd|secret))\b'
-    r'(["\']?\s*[:=]?\s*["\']?)(token\s+|basic\s+|bearer\s+)?[^\s"\'&,}]+'
-)
-QUERY = re.compile(r'(?<=://)([^\s?\'"<>]*)\?[^\s\'"<>)]*')
-URL_PASSWORD = re.compile(r'(?<=://)[^/\s:@]*:[^/\s@]+(?=@)')
 
 
 class Stage(str, Enum):
@@ -100,9 +93,8 @@ def _is_credentials(error: BaseException) -> bool:
 
 def readable(error: BaseException) -> str:
     """The error as one short line without secrets: its kind where it has no text."""
-    text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or str(error)
-    text = ' '.join(text.split())
-    return redact(text)[:500] if text else type(error).__name__
+    text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or error
+    return said(text, 500) or type(error).__name__
 
 
 def _in_words(error: BaseException) -> str:
@@ -122,8 +114,3 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, JSONDecodeError):
         return 'its answer is not JSON'
     return error.strerror if isinstance(error, ConnectionError) and error.strerror else ''
-
-
-def redact(text: str) -> str:
-    """The text with what looks like a key, token or password taken out, and what follows the ? of an address."""
-    return SECRET.sub(r'\1\2…', QUERY.sub(r'\1', URL_PASSWORD.sub('…', text)))

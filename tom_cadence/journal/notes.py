@@ -9,7 +9,11 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
+from tom_cadence.bounds import said
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+
+MOST = 2000
+"""Letters of a reason. Much of it is in the words of facilities, forms and strategies, so it is redacted before it is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +26,16 @@ class Checked:
     late_check: datetime | None = None
     consecutive_failures: int = 0
 
+    def __post_init__(self) -> None:
+        """The reason as every database takes it."""
+        object.__setattr__(self, 'reason', said(self.reason, MOST))
+
 
 def note(managed: ManagedCadence, decision: str, reason: str, now: datetime, submission: Submission | None = None) -> CadenceRun:
     """Write one line of a cadence's history."""
-    return CadenceRun.objects.create(managed=managed, decision=decision, reason=reason, first=now, last=now, submission=submission)
+    return CadenceRun.objects.create(
+        managed=managed, decision=decision, reason=said(reason, MOST), first=now, last=now, submission=submission
+    )
 
 
 def note_checked(checked: Sequence[Checked], now: datetime) -> None:

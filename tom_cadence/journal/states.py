@@ -11,7 +11,8 @@ from django.db.models import F, Max, Q
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from tom_cadence import notices
-from tom_cadence.journal.notes import note
+from tom_cadence.bounds import said
+from tom_cadence.journal.notes import MOST, note
 from tom_cadence.models import CadenceRun, ManagedCadence
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def stop(
     reason_class: str = '',
 ) -> bool:
     """Switch a cadence off and say why: finished, paused or needs attention. False where it was no longer ours to stop."""
+    reason = said(reason, MOST)
     rows = ManagedCadence.objects.filter(pk=managed.pk)
     if holder is not None:
         rows = rows.filter(claim_holder=holder)

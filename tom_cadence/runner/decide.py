@@ -22,7 +22,11 @@ def runs_itself(strategy: Any) -> bool:
 
 
 def decide(item: Looked, now: datetime) -> Decision:
-    """Wait, submit or stop; never raises, whatever the strategy does."""
+    """Wait, submit or stop; never raises, whatever the strategy, the rows or the facility's class do."""
+    return deciding.contained(lambda: _decide(item, now))
+
+
+def _decide(item: Looked, now: datetime) -> Decision:
     early = _before_the_strategy(item, now)
     if early is not None:
         return early

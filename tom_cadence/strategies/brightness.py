@@ -23,6 +23,8 @@ from tom_cadence.strategies.oneatatime import OneAtATime, done, fate
 from tom_cadence.windows import show
 
 FOLLOW = {'brighter': 'brighter than', 'fainter': 'fainter than'}
+LONGEST = 87600.0
+"""Hours: ten years."""
 WITHOUT = {'wait': 'wait for one', 'observe': 'go on at the interval above'}
 
 
@@ -64,6 +66,7 @@ def read(raw: Mapping[str, Any]) -> Brightness:
     if raw.get('bright_magnitude') in (None, ''):
         raise NeedsAttention('bright_magnitude is missing: say down to which magnitude the target is followed.')
     optional = {name: raw[name] for name in ('bright_stop', 'cadence_frequency') if raw.get(name) not in (None, '')}
+    frequency = optional.get('cadence_frequency')
     own = Brightness(
         magnitude=number('bright_magnitude', raw['bright_magnitude'], least=-30, most=40),
         follow=choice('bright_follow', raw.get('bright_follow') or 'brighter', tuple(FOLLOW)),
@@ -72,7 +75,7 @@ def read(raw: Mapping[str, Any]) -> Brightness:
         age=number('bright_age', raw.get('bright_age') or 72, above=0, most=87600),
         snr=number('bright_snr', 5 if raw.get('bright_snr') in (None, '') else raw['bright_snr'], least=0, most=1000),
         table=read_table(raw.get('bright_table')),
-        every=number('cadence_frequency', optional['cadence_frequency'], above=0) if 'cadence_frequency' in optional else None,
+        every=None if frequency is None else number('cadence_frequency', frequency, above=0, most=LONGEST),
         without=choice('bright_without', raw.get('bright_without') or 'wait', tuple(WITHOUT)),
     )
     _check(own)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.parameters import written
 
 EXAMPLE = 'up to 16: every 6 h, 30 s; up to 18: every 24 h, 120 s; fainter: every 2 days, 300 s'
 _ROW = re.compile(
@@ -18,6 +19,7 @@ _ROW = re.compile(
     r'(?:\s*,\s*(?P<seconds>\d+(?:\.\d+)?)\s*s)?\Z',
     re.IGNORECASE,
 )
+MOST_ROWS = 100
 _HOURS = {'m': 1 / 60, 'h': 1.0, 'd': 24.0}
 
 
@@ -32,7 +34,9 @@ class Row:
 
 def read_table(text: Any) -> tuple[Row, ...]:
     """The rows, brightest first; NeedsAttention names the one that cannot be read, and shows how to write it."""
-    lines = [line.strip() for line in re.split(r'[;\n]', str(text or '')) if line.strip()]
+    lines = [line.strip() for line in re.split(r'[;\n]', written('bright_table', text)) if line.strip()]
+    if len(lines) > MOST_ROWS:
+        raise NeedsAttention(f'bright_table: {len(lines)} rows; at most {MOST_ROWS} are possible.')
     rows = [_read(number, line) for number, line in enumerate(lines, 1)]
     for number, (brighter, fainter) in enumerate(pairwise(rows), 2):
         if fainter.to <= brighter.to:

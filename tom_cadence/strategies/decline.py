@@ -19,7 +19,8 @@ from tom_cadence.strategies.forms import CadenceParametersForm
 from tom_cadence.strategies.oneatatime import OneAtATime, done
 from tom_cadence.windows import show
 
-LEAST_POINTS = 3
+LEAST_POINTS, MOST_POINTS = 3, 200
+"""A slope over all pairs of the most takes 20,000 of them."""
 DEFAULTS: dict[str, float] = {
     'decline_step': 0.2,
     'decline_points': 8,
@@ -70,12 +71,12 @@ def read(raw: Mapping[str, Any]) -> Decline:
         raise NeedsAttention('cadence_frequency is missing: say how often to observe until there are enough points.')
     own = Decline(
         step=number('decline_step', given['decline_step'], above=0, most=5),
-        points=whole('decline_points', given['decline_points'], LEAST_POINTS),
+        points=whole('decline_points', given['decline_points'], LEAST_POINTS, MOST_POINTS),
         age=number('decline_age', given['decline_age'], above=0, most=3660),
         snr=number('decline_snr', given['decline_snr'], least=0, most=1000),
         least=number('decline_least', given['decline_least'], above=0, most=87600),
         most=number('decline_most', given['decline_most'], above=0, most=87600),
-        every=number('cadence_frequency', raw['cadence_frequency'], above=0),
+        every=number('cadence_frequency', raw['cadence_frequency'], above=0, most=87600),
         bands=names(raw.get('decline_bands')),
     )
     if own.most < own.least:
@@ -114,7 +115,12 @@ class DeclineFollowingForm(CadenceParametersForm):
         required=False, label='Bands', help_text='As the points name them, for example: r, ZTF_r, o. All if empty.'
     )
     decline_points = forms.IntegerField(
-        required=False, min_value=LEAST_POINTS, initial=8, label='Points for the slope', help_text='The newest ones; 8 if empty.'
+        required=False,
+        min_value=LEAST_POINTS,
+        max_value=MOST_POINTS,
+        initial=8,
+        label='Points for the slope',
+        help_text='The newest ones; 8 if empty.',
     )
     decline_age = forms.FloatField(
         required=False, min_value=0.1, initial=30, label='Points younger than', help_text='Days; 30 if empty.'

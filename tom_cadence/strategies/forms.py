@@ -10,6 +10,7 @@ from crispy_forms.layout import HTML, Column, Div, Layout, Row
 from django import forms
 from tom_observations.cadence import CadenceForm
 
+from tom_cadence.bounds import LONGEST_HOURS
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.parameters import SKY_FIELDS, clean
 from tom_cadence.relaxing import EXAMPLE
@@ -34,7 +35,9 @@ class CadenceParametersForm(CadenceForm):
 
     own_fields: ClassVar[tuple[str, ...]] = ('cadence_frequency',)
 
-    cadence_frequency = forms.FloatField(min_value=0.01, label='Repeat every', help_text='Hours between observations.')
+    cadence_frequency = forms.FloatField(
+        min_value=0.01, max_value=LONGEST_HOURS, label='Repeat every', help_text='Hours between observations.'
+    )
     end_date = forms.CharField(
         required=False, label='End date', help_text='UTC; no window starts after it. For example 2026-12-24 18:00.'
     )

@@ -13,7 +13,7 @@ from django import forms
 from tom_cadence.decisions import Decision, FreshLook, Wait
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.history import History, Look, Outcome, Unit
-from tom_cadence.parameters import names, number
+from tom_cadence.parameters import names, number, written
 from tom_cadence.photometry import Photometry, instant
 from tom_cadence.strategies.advance import known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
@@ -39,10 +39,10 @@ def read(raw: Mapping[str, Any]) -> Gaps:
     """The parameters as values; NeedsAttention names the first one that cannot be used, or that does not fit the others."""
     if raw.get('cadence_frequency') in (None, ''):
         raise NeedsAttention('cadence_frequency is missing: say for how long the target may go without a point.')
-    ask = str(raw.get('gap_ask') or '').strip()
+    ask = written('gap_ask', raw.get('gap_ask'), 50).strip()
     patience = raw.get('gap_patience')
     own = Gaps(
-        gap=number('cadence_frequency', raw['cadence_frequency'], above=0),
+        gap=number('cadence_frequency', raw['cadence_frequency'], above=0, most=87600),
         bands=names(raw.get('gap_bands')),
         snr=number('gap_snr', 0 if raw.get('gap_snr') in (None, '') else raw['gap_snr'], least=0, most=1000),
         ask=ask,

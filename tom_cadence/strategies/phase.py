@@ -26,7 +26,7 @@ HORIZON, NEAR = 10.0, 3.0
 """Days ahead that windows are looked for, and within which the largest gap comes before the next one in time."""
 EDGE = 0.02
 """The part of a bin that a window keeps off each of its edges."""
-MOST = 300
+MOST, MOST_BINS, MOST_POINTS = 300, 200, 1000
 SHORTEST = timedelta(minutes=2)
 
 
@@ -59,13 +59,11 @@ def read(raw: Mapping[str, Any]) -> Ephemeris:
     own = Ephemeris(
         epoch=number('phase_epoch', raw['phase_epoch'], least=0, most=100_000),
         period=number('phase_period', raw['phase_period'], above=0, most=3660),
-        bins=whole('phase_bins', 20 if raw.get('phase_bins') in (None, '') else raw['phase_bins'], 2),
-        points=whole('phase_points', 1 if raw.get('phase_points') in (None, '') else raw['phase_points']),
+        bins=whole('phase_bins', 20 if raw.get('phase_bins') in (None, '') else raw['phase_bins'], 2, MOST_BINS),
+        points=whole('phase_points', 1 if raw.get('phase_points') in (None, '') else raw['phase_points'], 1, MOST_POINTS),
         counted=choice('phase_counted', raw.get('phase_counted') or 'own', tuple(COUNTED)),
         bands=names(raw.get('phase_bands')),
     )
-    if own.bins > 200:
-        raise NeedsAttention(f'phase_bins is {own.bins}; at most 200 are possible.')
     if timedelta(days=own.width) < SHORTEST:
         least = own.width * 1440
         raise NeedsAttention(
@@ -85,12 +83,14 @@ class PhaseCoverageForm(CadenceParametersForm):
     phase_bins = forms.IntegerField(
         required=False,
         min_value=2,
-        max_value=200,
+        max_value=MOST_BINS,
         initial=20,
         label='Phase bins',
         help_text='20 if empty. A window is one bin long.',
     )
-    phase_points = forms.IntegerField(required=False, min_value=1, initial=1, label='Points in each bin', help_text='1 if empty.')
+    phase_points = forms.IntegerField(
+        required=False, min_value=1, max_value=MOST_POINTS, initial=1, label='Points in each bin', help_text='1 if empty.'
+    )
     phase_counted = forms.ChoiceField(required=False, label='Counted are', choices=list(COUNTED.items()))
     phase_bands = forms.CharField(
         required=False, label='Bands', help_text='Of the points that are counted, as they name them: r, ZTF_r, o. All if empty.'

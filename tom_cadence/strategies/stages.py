@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.parameters import written
 
 EXAMPLE = 'every 6 h for 2 days, then daily for 10 days, then every 3 days for 60 days'
 _HOURS = {'min': 1 / 60, 'minute': 1 / 60, 'minutes': 1 / 60, 'h': 1, 'hr': 1, 'hrs': 1, 'hour': 1, 'hours': 1}
@@ -21,6 +22,7 @@ _STAGE = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r'\s*(?:,|;|\n)\s*(?:then\s+)?|\s+then\s+', re.IGNORECASE)
+MOST_STAGES = 50
 LONGEST = 24.0 * 3660
 
 
@@ -49,7 +51,9 @@ def in_words(stages: Sequence[Stage]) -> str:
 
 def read_stages(text: Any) -> tuple[Stage, ...]:
     """The stages in order; NeedsAttention names the one that cannot be read or cannot work, and shows how to write it."""
-    parts = [part for part in _BETWEEN.split(str(text or '').strip().rstrip('.;,')) if part]
+    parts = [part for part in _BETWEEN.split(written('staged_stages', text).strip().rstrip('.;,')) if part]
+    if len(parts) > MOST_STAGES:
+        raise NeedsAttention(f'staged_stages: {len(parts)} stages; at most {MOST_STAGES} are possible.')
     if not parts:
         raise NeedsAttention(f'staged_stages is missing. Write it like: {EXAMPLE}')
     stages = tuple(_read(number, part) for number, part in enumerate(parts, 1))

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.forms.utils import ErrorDict
 
-from tom_cadence.facilities.classify import redact
+from tom_cadence.bounds import redact
 
 
 def spread(form: Any, error: BaseException) -> None:
