@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format types check docs screenshots bench clean
+.PHONY: help demo test prove coverage lint format types check docs screenshots bench clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -62,10 +62,14 @@ $(VENV)/.docs: $(VENV)/.made pyproject.toml
 demo: $(VENV)/.demo  ## ten nights at a simulated observatory, then a TOM on 127.0.0.1:8000 (ARGS=--no-serve ends before)
 	@$(PY) example_tom/manage.py demo $(ARGS)
 
-test: $(VENV)/.test  ## all tests (ARGS='tests/unit -k window' for some)
-	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+test: $(VENV)/.test  ## everything once, in some minutes (ARGS='tests/unit -k window' for some)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m 'not prove' $(ARGS)
 
-coverage: $(VENV)/.test  ## all tests, and which lines and branches they reach
+# The property tests run in both: here with ten times as many examples.
+prove: $(VENV)/.test  ## what takes long: the proofs that `make test` leaves out, and 500 examples of each property
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-prove} $(PY) -m pytest -n $(JOBS) --dist worksteal -m 'prove or hypothesis' $(ARGS)
+
+coverage: $(VENV)/.test  ## test and prove, and which lines and branches they reach
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-report=html $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 
 from tests.support.databases import (  # noqa: F401 (fixtures for all tests)
     database_url,
@@ -22,6 +25,15 @@ from tests.support.databases import (  # noqa: F401 (fixtures for all tests)
 from tests.support.needs import CI, missing  # noqa: F401
 
 NIGHT = datetime(2026, 11, 21, 8, 0, tzinfo=timezone.utc)
+
+# How many examples hypothesis tries. They are the same in each run, so that a change is judged by itself: `make test` takes 50,
+# `make prove` 500. HYPOTHESIS_PROFILE=explore draws 500 new ones, `search` 2,000, and leaves what it finds as it is.
+ALWAYS: dict[str, Any] = {'deadline': None, 'suppress_health_check': [HealthCheck.too_slow], 'print_blob': True}
+hypothesis_settings.register_profile('test', max_examples=50, derandomize=True, **ALWAYS)
+hypothesis_settings.register_profile('prove', max_examples=500, derandomize=True, **ALWAYS)
+hypothesis_settings.register_profile('explore', max_examples=500, **ALWAYS)
+hypothesis_settings.register_profile('search', max_examples=2000, phases=[Phase.reuse, Phase.generate], **ALWAYS)
+hypothesis_settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or 'test')
 
 
 @pytest.fixture(scope='session', autouse=True)

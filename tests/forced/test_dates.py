@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from astropy.time import Time
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.support.instants import mjds
 from tom_forced_phot.dates import instant_of, mjd_of, read_date
 from tom_forced_phot.services.forms import DatesForm
 
@@ -37,7 +37,7 @@ def test_anything_else_says_what_may_be_written(text: str) -> None:
         read_date(text)
 
 
-@given(st.floats(41500, 61500))
+@given(mjds(41500, 61500))
 def test_days_and_instants_agree_with_astropy(mjd: float) -> None:
     assert Time(instant_of(mjd)).mjd == pytest.approx(mjd, abs=1e-9)
     assert mjd_of(instant_of(mjd)) == pytest.approx(mjd, abs=1e-10)

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 
 from tests.property.machine import Nights
 from tests.property.processes import arrange
 from tests.property.world import World, people
 from tests.support.databases import connected
-from tests.support.needs import CI
-
-ALWAYS = {'deadline': None, 'suppress_health_check': list(HealthCheck), 'stateful_step_count': 12, 'print_blob': True}
-# The same 500 in every run of CI, so that a change is judged by itself; HYPOTHESIS_PROFILE=explore draws new ones.
-settings.register_profile('ci', max_examples=500, derandomize=True, **ALWAYS)
-settings.register_profile('explore', max_examples=500, **ALWAYS)
-settings.register_profile('user', max_examples=25, **ALWAYS)
-settings.register_profile('search', max_examples=2000, **{**ALWAYS, 'phases': [Phase.reuse, Phase.generate]})
 
 
 @pytest.fixture(scope='session')
-def profile() -> Any:
-    """How much is tried; HYPOTHESIS_PROFILE says otherwise."""
-    return settings.get_profile(os.environ.get('HYPOTHESIS_PROFILE') or ('ci' if CI else 'user'))
+def many() -> Any:
+    """As many examples as the profile says, of twelve steps each."""
+    return settings(suppress_health_check=list(HealthCheck), stateful_step_count=12)
 
 
 @pytest.fixture

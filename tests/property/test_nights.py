@@ -10,8 +10,9 @@ from hypothesis.stateful import run_state_machine_as_test
 pytestmark = pytest.mark.slow
 
 
-def test_whatever_happens_nothing_is_booked_twice_and_no_cadence_is_silent(machine: Any, profile: Any) -> None:
-    run_state_machine_as_test(machine, settings=profile)
+@pytest.mark.hypothesis
+def test_whatever_happens_nothing_is_booked_twice_and_no_cadence_is_silent(machine: Any, many: Any) -> None:
+    run_state_machine_as_test(machine, settings=many)
 
 
 def test_a_number_that_is_another_facilitys_observation_is_waited_for(machine: Any) -> None:

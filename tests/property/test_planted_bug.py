@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.property.ledger import Ledger
+from tests.property.machine import Nights
 from tom_cadence import journal
 from tom_cadence.facilities import Gateway
 from tom_cadence.models import Submission
+from tom_cadence.points import Point
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 500
@@ -47,9 +53,68 @@ def plant_sent_again_blindly(monkeypatch: Any) -> None:
     monkeypatch.setattr(Gateway, 'find', lambda self, token, created_after: [])
 
 
-@pytest.mark.parametrize('plant', [plant_intent_dropped, plant_sent_again_blindly])
-def test_a_planted_bug_is_found(plant: Callable[[Any], None], machine: Any, profile: Any, monkeypatch: Any) -> None:
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the ledger complains of."""
+    complaints: list[str] = []
+
+    def noting(check: Callable[..., None]) -> Callable[..., None]:
+        def noted(*arguments: Any) -> None:
+            try:
+                check(*arguments)
+            except AssertionError as error:
+                complaints.append(str(error))
+                raise
+
+        return noted
+
+    for name in ('check', 'check_run', 'check_quiet'):
+        monkeypatch.setattr(Ledger, name, noting(getattr(Ledger, name)))
+    return complaints
+
+
+def reply_lost(nights: Nights) -> None:
+    """What was booked did not arrive, and is asked about until it is settled."""
+    nights.bad_reply(count=1, kind='500-after')
+    nights.night(outcomes=['WINDOW_EXPIRED'], hours=13)
+    nights.cron(minutes=12)
+
+
+def killed_after_the_reply(nights: Nights) -> None:
+    """The process dies with what the observatory said."""
+    nights.disturbed_night(
+        outcomes=['WINDOW_EXPIRED'], minutes=600, point=Point.REPLIED, passes=0, kind='killed', which=0, parameters={}
+    )
+
+
+NIGHTS = [(plant_intent_dropped, killed_after_the_reply), (plant_sent_again_blindly, reply_lost)]
+
+
+@pytest.mark.parametrize('planted', [False, True])
+@pytest.mark.parametrize(('plant', 'spoilt'), NIGHTS)
+def test_a_planted_bug_is_seen_in_the_night_that_it_spoils(
+    plant: Callable[[Any], None], spoilt: Callable[[Nights], None], planted: bool, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if planted:
+        plant(monkeypatch)
+    nights = machine()
+    nights.begin(
+        seed=0, workers=1, parameters={'cadence_frequency': 6}, strategies=[0, 0, 0], hours=4, facilities=['Simulated observatory']
+    )
+    with pytest.raises(AssertionError, match=MEANT) if planted else nullcontext():
+        spoilt(nights)
+        nights.teardown()
+
+
+@pytest.mark.prove(why='one bug in a hundred nights: each night is a dozen runs against an observatory over HTTP')
+@pytest.mark.parametrize('plant', [plant for plant, _ in NIGHTS])
+def test_a_planted_bug_is_found(
+    plant: Callable[[Any], None], machine: Any, many: Any, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(monkeypatch)
-    search = settings(profile, max_examples=EXAMPLES, phases=[Phase.generate], database=None, report_multiple_bugs=False)
-    with pytest.raises(AssertionError, match=MEANT):
+    # The same examples in every run, and as many as it takes. Eight threads may end a night in another way when it is repeated
+    # to be shown, which hypothesis calls flaky: what the ledger complained of counts.
+    search = settings(many, max_examples=EXAMPLES, phases=[Phase.generate], derandomize=True, report_multiple_bugs=False)
+    with pytest.raises((AssertionError, Flaky)):
         run_state_machine_as_test(machine, settings=search)
+    assert re.search(MEANT, found[0]), found

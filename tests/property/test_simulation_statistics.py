@@ -9,7 +9,7 @@ from itertools import accumulate, chain, pairwise, repeat
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tom_cadence.decisions import Submit
@@ -70,7 +70,6 @@ skies = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     sky=skies,
     seed=st.integers(0, 2**32),
@@ -94,7 +93,6 @@ def test_whatever_the_sky_no_future_breaks_the_rules(sky: Sky, seed: int, hours:
         assert not one_at_a_time or (before.known is not None and before.known <= later.asked)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data(), steps=st.integers(1, 12))
 def test_what_an_imagined_history_is_told_is_what_it_would_find_out(data: st.DataObject, steps: int) -> None:
     """The shortcut that makes long simulations fast changes nothing."""

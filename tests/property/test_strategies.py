@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as draw
 
-from tests.support.needs import CI
 from tests.unit.samples import HOUR, attempt, cadence
 from tom_cadence import registry
 from tom_cadence.deciding import Limits, ask, limited
@@ -86,7 +85,7 @@ def whole(name: str, number: int, past: History, now: datetime, **more: Any) -> 
     return limited(ask(made, past, now), past, now, Limits(parameters=clean(made.dynamic_cadence.cadence_parameters)))
 
 
-tried = settings(max_examples=200 if CI else 30, deadline=None, suppress_health_check=list(HealthCheck))
+tried = settings(suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize(('name', 'number'), CASES)

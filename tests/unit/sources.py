@@ -17,6 +17,11 @@ def files(*packages: str) -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in found if 'migrations' not in path.parts)
 
 
+def of_the_tests() -> list[str]:
+    """Every module of the tests, relative to the repository."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / 'tests').rglob('*.py'))
+
+
 @cache
 def read(name: str) -> str:
     return (ROOT / name).read_text()

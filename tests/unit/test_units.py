@@ -13,6 +13,7 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.instants import days_with_a_leap_second, mjds
 from tom_followup.units import (
     flux_error_of,
     flux_factor,
@@ -29,13 +30,20 @@ from tom_followup.units import (
 )
 
 
-@given(st.floats(41317, 61000))
+@given(mjds(41317, 61000))
 def test_an_mjd_is_the_same_instant_as_in_astropy_and_comes_back(mjd: float) -> None:
     assert mjd_of(instant_of(mjd)) == pytest.approx(mjd, abs=1e-11)
     assert abs((Time(mjd, format='mjd', scale='utc').datetime - instant_of(mjd).replace(tzinfo=None)).total_seconds()) < 1e-4
     micros = microseconds_of(np.array([mjd]))
     assert abs(mjd_of_microseconds(micros)[0] - mjd) < 1e-11
     assert abs(instant_of(mjd).timestamp() * 1e6 - micros[0]) < 2
+
+
+@pytest.mark.parametrize('day', sorted(days_with_a_leap_second()))
+def test_on_a_day_with_a_leap_second_it_is_never_a_second_away_from_astropys(day: int) -> None:
+    for mjd in (day, day + 0.5, day + 1 - 1e-6, day + 1):
+        away = Time(mjd, format='mjd', scale='utc').unix - instant_of(mjd).timestamp()
+        assert abs(away) <= 1, mjd
 
 
 def test_a_naive_time_has_no_mjd() -> None:
