@@ -12,12 +12,20 @@ from tom_common.exceptions import ImproperCredentialsException
 from tom_observations.facilities.lco import LCOFacility
 from tom_observations.facilities.ocs import OCSFacility
 
-from tests.unit.sockets import error_of
+from tests.unit.sockets import call_of
 from tom_cadence.bounds import redact
 from tom_cadence.exceptions import Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import NotAsked, Overdue
-from tom_cadence.facilities.classify import Stage, classify, documented_refusals, never_arrived, readable
-from tom_cadence.facilities.deadlines import DeadlineExceeded, deadline, install_transport_hook
+from tom_cadence.facilities.classify import Busy, Stage, classify, documented_refusals, never_arrived, readable
+from tom_cadence.facilities.deadlines import (
+    Attempt,
+    DeadlineExceeded,
+    Traffic,
+    deadline,
+    install_transport_hook,
+    never_connected,
+    watched,
+)
 
 PLAIN = SimpleNamespace(name='Plain')
 REFUSING = SimpleNamespace(name='Refusing', refusals=(ValidationError, KeyError))
@@ -39,23 +47,24 @@ WIRE = {
     'HTTP 403': (Credentials, Credentials),
     'HTTP 404': (Uncertain, Temporary),
     'HTTP 409': (Uncertain, Temporary),
-    'HTTP 429': (Uncertain, Temporary),
+    'HTTP 429': (Busy, Busy),
     'HTTP 500': (Uncertain, Temporary),
     'HTTP 502': (Uncertain, Temporary),
     'HTTP 503': (Uncertain, Temporary),
+    'HTTP 503, later': (Busy, Busy),
 }
 
 
 @pytest.mark.parametrize('facility', FACILITIES)
 @pytest.mark.parametrize('kind', WIRE)
 def test_what_happens_on_the_wire(kind: str, facility: str) -> None:
-    error = error_of(kind)
+    error, traffic = call_of(kind)
     sending, asking = WIRE[kind]
-    assert type(classify(error, Stage.SEND, FACILITIES[facility])) is sending
+    assert type(classify(error, Stage.SEND, FACILITIES[facility], traffic)) is sending
     assert type(classify(error, Stage.STATUS, FACILITIES[facility])) is asking
     assert type(classify(error, Stage.LOOK_UP, FACILITIES[facility])) is asking
-    if asking is Temporary and isinstance(error, requests.RequestException):
-        assert type(classify(error, Stage.PREPARE, FACILITIES[facility])) is Temporary
+    if asking in (Temporary, Busy) and isinstance(error, requests.RequestException):
+        assert type(classify(error, Stage.PREPARE, FACILITIES[facility])) is asking
 
 
 RAISED = [
@@ -86,10 +95,17 @@ RAISED = [
 ]
 
 
+def alone(error: Exception) -> Traffic:
+    """A call of one POST that ended in this error; errors that no transport raises came before any request."""
+    if not isinstance(error, requests.RequestException):
+        return Traffic()
+    return Traffic(attempts=[Attempt(method='POST', left=not never_connected(error), error=error)])
+
+
 @pytest.mark.parametrize(('error', 'facility', 'sending', 'preparing', 'asking'), RAISED, ids=repr)
 def test_what_a_facility_class_raises(error: Exception, facility: str, sending: type, preparing: type, asking: type) -> None:
     given = FACILITIES[facility]
-    assert type(classify(error, Stage.SEND, given)) is sending
+    assert type(classify(error, Stage.SEND, given, alone(error))) is sending
     assert type(classify(error, Stage.STATUS, given)) is asking
     assert type(classify(error, Stage.LOOK_UP, given)) is asking
     if not isinstance(error, NotAsked):
@@ -121,14 +137,14 @@ def test_a_subclass_of_ocs_may_say_that_it_documents_nothing() -> None:
     class Vague(OCSFacility):
         refusals = ()
 
-    assert type(classify(ValidationError('no'), Stage.SEND, Vague())) is Uncertain
+    assert type(classify(ValidationError('no'), Stage.SEND, Vague(), Traffic())) is Uncertain
 
 
 def test_a_call_whose_time_was_over_never_arrived() -> None:
     install_transport_hook()
-    with deadline(-1), pytest.raises(DeadlineExceeded) as caught:
-        requests.get('http://127.0.0.1:9/', timeout=1)
-    assert never_arrived(caught.value)
+    with watched() as traffic, deadline(-1), pytest.raises(DeadlineExceeded) as caught:
+        requests.post('http://127.0.0.1:9/', timeout=1)
+    assert never_arrived(caught.value, traffic)
 
 
 SECRETS = [
@@ -153,7 +169,7 @@ SECRETS = [
 @pytest.mark.parametrize(('text', 'secret'), SECRETS, ids=[text for text, _ in SECRETS])
 def test_no_secret_is_written_down(text: str, secret: str) -> None:
     assert secret not in redact(f'401 for {text}')
-    assert secret not in str(classify(RuntimeError(f'401 for {text}'), Stage.SEND, PLAIN))
+    assert secret not in str(classify(RuntimeError(f'401 for {text}'), Stage.SEND, PLAIN, Traffic()))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +199,8 @@ ON_A_PAGE = {
 @pytest.mark.parametrize('kind', WIRE)
 def test_no_address_and_no_object_of_a_client_is_told(kind: str) -> None:
     for stage in (Stage.SEND, Stage.STATUS):
-        text = str(classify(error_of(kind), stage, PLAIN))
+        error, traffic = call_of(kind)
+        text = str(classify(error, stage, PLAIN, traffic))
         assert ON_A_PAGE.get(kind, '') in text
         for raw in ('http://127', 'url', 'HTTPConnection', '0x', 'Errno', 'line 1 column'):
             assert raw not in text
@@ -195,7 +212,10 @@ def test_what_follows_the_question_mark_of_an_address_is_not_told() -> None:
 
 
 def test_a_facility_that_names_itself_is_named_once() -> None:
-    assert str(classify(ValidationError('OCS: too late'), Stage.SEND, FACILITIES['OCS'])) == 'OCS refused the observation: too late'
+    assert (
+        str(classify(ValidationError('OCS: too late'), Stage.SEND, FACILITIES['OCS'], Traffic()))
+        == 'OCS refused the observation: too late'
+    )
 
 
 def test_all_messages_of_a_refusal_are_kept() -> None:
@@ -214,4 +234,5 @@ def redirected(code: int) -> Any:
 
 @pytest.mark.parametrize(('code', 'is_credentials'), [(401, True), (403, True), (400, False), (404, False), (500, False)])
 def test_which_replies_mean_credentials(code: int, is_credentials: bool) -> None:
-    assert isinstance(classify(redirected(code), Stage.SEND, PLAIN), Credentials) is is_credentials
+    traffic = Traffic(attempts=[Attempt(method='POST', left=True, status=code)])
+    assert isinstance(classify(redirected(code), Stage.SEND, PLAIN, traffic), Credentials) is is_credentials

@@ -21,16 +21,12 @@ from typing import Any
 import requests
 from django.db import connections
 
-from tom_cadence.facilities.deadlines import deadline
+from tom_cadence.facilities.deadlines import Overdue, deadline
 
 GRACE = 2.0
 HANDFUL = 8
 GLANCE = 1.0
 """Seconds after which answers that are no handful are taken all the same."""
-
-
-class Overdue(Exception):
-    """The call did not end within its deadline."""
 
 
 class NotAsked(Exception):

@@ -1,10 +1,14 @@
-"""What an exception from a facility means: (exception, stage, facility) -> one of this app's errors.
+"""What an exception from a facility means: (exception, stage, what left) -> one of this app's errors.
 
-From the first byte of a submit call the answer is Uncertain, unless the exception proves that nothing was booked.
+From the first byte of a submit call the answer is Uncertain, unless it is proven that nothing was booked: nothing but
+questions left in the whole call, or each of its orders was answered by a refusal.
 """
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from json import JSONDecodeError
 from typing import Any
@@ -13,11 +17,17 @@ from urllib.parse import urlsplit
 import requests
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from tom_common.exceptions import ImproperCredentialsException
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-from tom_cadence.bounds import said
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import NotAsked, Overdue
+from tom_cadence.facilities.deadlines import Attempt, Traffic, never_connected
+from tom_cadence.facilities.words import outside, redact
+
+MISADDRESSED = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
+#: Answers by which a server says that it did not do what it was asked for; a conflict may be with an earlier try.
+DECLINED = frozenset(range(400, 500)) - {408, 409, 423, 425}
+LONGEST_WAIT = 6 * 3600.0
+USUAL_WAIT = 60.0
 
 
 class Stage(str, Enum):
@@ -29,33 +39,124 @@ class Stage(str, Enum):
     LOOK_UP = 'look-up'
 
 
-def classify(error: BaseException, stage: Stage, facility: Any) -> CadenceError:
-    """The error of this app that says what happens next; its text says who did what."""
-    if isinstance(error, CadenceError):
-        return error
+class Busy(Temporary):
+    """The facility asks to be left alone for ``wait`` seconds; what was sent is not booked."""
+
+    def __init__(self, text: str, wait: float) -> None:
+        """``wait`` is bounded by whoever makes this."""
+        super().__init__(text)
+        self.wait = wait
+
+
+def classify(error: BaseException, stage: Stage, facility: Any, traffic: Traffic | None = None) -> CadenceError:
+    """The error of this app that says what happens next; its text says who did what.
+
+    ``traffic`` is what left in the call. Without it nothing that was sent is taken for proven not to have arrived.
+    """
     name = getattr(facility, 'name', str(facility))
-    text = readable(error).removeprefix(f'{name}: ')  # the toolkit's own facilities begin with their name
+    if stage is Stage.SEND:
+        return _sending(error, facility, name, traffic or Traffic(unseen=True))
+    if isinstance(error, CadenceError):
+        return _own(error)
+    text = _unnamed(readable(error), name)
     if _is_credentials(error):
         return Credentials(f'{name} does not accept the credentials: {text}')
     if isinstance(error, ImproperlyConfigured):
         return Credentials(f'{name} is not set up for this owner: {text}')
-    if stage is Stage.SEND:
-        return _sending(error, facility, name, text)
+    status, retry_after = _answered(error)
+    if _is_busy(status, retry_after):
+        return _busy(name, retry_after)
+    if status:
+        return Temporary(f'{name} answered {text}.')
     if isinstance(error, (requests.RequestException, Overdue, OSError)):
         return Temporary(f'{name} did not answer: {text}')
+    if isinstance(error, JSONDecodeError):
+        return Temporary(f'{name} gave no usable answer: {text}')
     if stage is Stage.PREPARE:
+        if isinstance(error, ValidationError):
+            return Refused(f'{name} would refuse it: {text}')
         return Refused(f'The observation form of {name} does not accept the parameters: {text}')
     return Temporary(f'{name} gave no usable answer: {text}')
 
 
-def _sending(error: BaseException, facility: Any, name: str, text: str) -> CadenceError:
-    if isinstance(error, NotAsked) or never_arrived(error):
-        return Temporary(f'{name} could not be reached: {text}')
-    if isinstance(error, documented_refusals(facility)):
+def _unnamed(text: str, name: str) -> str:
+    """The toolkit's own facilities begin with their name, those of the OCS family with that of the family."""
+    return text.removeprefix(f'{name}: ').removeprefix('OCS: ')
+
+
+def _own(error: CadenceError) -> CadenceError:
+    """An error of ours that a site's class raised: as it is, but for secrets in its text."""
+    text = str(error)
+    if redact(text) != text:
+        error.args = (outside(text), *error.args[1:])
+    return error
+
+
+def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -> CadenceError:
+    if isinstance(error, NotAsked):
+        return Temporary(f'{name} could not be reached: {outside(error)}')
+    text = _unnamed(readable(error), name)
+    orders = traffic.orders
+    last = orders[-1] if orders else None
+    earlier_declined = all(_declined(attempt) for attempt in orders[:-1])
+    if isinstance(error, CadenceError) and not isinstance(error, Uncertain):
+        if all(_declined(attempt) or _throttled(attempt) for attempt in orders):
+            return _own(error)
+        return Uncertain(f'{name} may have accepted a part before: {text}')
+    if isinstance(error, Uncertain):
+        return _own(error)
+    if isinstance(error, documented_refusals(facility)) and earlier_declined and not (last and _maybe_booked(last)):
         return Refused(f'{name} refused the observation: {text}')
-    if isinstance(error, NotImplementedError):
+    if never_arrived(error, traffic):
+        return Temporary(f'{name} could not be reached: {text}')
+    if traffic.unseen:
+        return Uncertain(f'It is not known whether {name} booked the observation: {text}')
+    if _is_credentials(error) or isinstance(error, ImproperlyConfigured):
+        if earlier_declined and (last is None or _declined(last)):
+            what = 'does not accept the credentials' if _is_credentials(error) else 'is not set up for this owner'
+            return Credentials(f'{name} {what}: {text}')
+    elif last and _throttled(last) and all(_declined(each) or _throttled(each) for each in orders):
+        return _busy(name, last.retry_after)
+    elif isinstance(error, NotImplementedError) and not orders:
         return NeedsAttention(f'{name} cannot take observations from this TOM: {text}')
+    if any(attempt.status is not None and attempt.status < 400 for attempt in orders[:-1]):
+        return Uncertain(f'{name} had accepted a part before: {text}')
     return Uncertain(f'It is not known whether {name} booked the observation: {text}')
+
+
+def _declined(attempt: Attempt) -> bool:
+    return attempt.status in DECLINED
+
+
+def _throttled(attempt: Attempt) -> bool:
+    return attempt.status is not None and _is_busy(attempt.status, attempt.retry_after)
+
+
+def _maybe_booked(attempt: Attempt) -> bool:
+    """Whether no answer, or an answer of success, came: then a class that says "refused" speaks of something else."""
+    return attempt.status is None or attempt.status < 400
+
+
+def _is_busy(status: int, retry_after: str) -> bool:
+    return status == 429 or (status == 503 and bool(retry_after))
+
+
+def _busy(name: str, retry_after: str) -> Busy:
+    wait = seconds_of(retry_after)
+    return Busy(f'{name} asks to be left alone for {round(wait)} s; nothing was booked.', wait)
+
+
+def seconds_of(retry_after: str) -> float:
+    """How long a server's Retry-After (seconds, or a date) asks to wait, within bounds."""
+    text = retry_after.strip()
+    if re.fullmatch(r'\d{1,9}(\.\d{1,9})?', text):
+        return min(max(float(text), 1.0), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return USUAL_WAIT
+    until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
+    return min(max((until - datetime.now(timezone.utc)).total_seconds(), 1.0), LONGEST_WAIT)
 
 
 def documented_refusals(facility: Any) -> tuple[type[BaseException], ...]:
@@ -72,29 +173,35 @@ def documented_refusals(facility: Any) -> tuple[type[BaseException], ...]:
     return (ValidationError,) if isinstance(facility, OCSFacility) else ()
 
 
-def never_arrived(error: BaseException) -> bool:
-    """Whether it is proven that no byte of the request reached the facility: no address, or nobody listening."""
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)):
-        return True
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return True
-    if not isinstance(error, requests.exceptions.ConnectionError) or isinstance(error, requests.exceptions.ReadTimeout):
+def never_arrived(error: BaseException, traffic: Traffic) -> bool:
+    """Whether it is proven that the facility got no more than questions in the call that ended with this error.
+
+    The error must be the transport's own, of an attempt that was watched: another one may hide a try before it. An address
+    that cannot be used is found before any attempt.
+    """
+    if not traffic.silent:
         return False
-    reason = getattr(error.args[0], 'reason', error.args[0]) if error.args else None
-    return isinstance(reason, (NewConnectionError, NameResolutionError))
+    return isinstance(error, MISADDRESSED) or (never_connected(error) and traffic.raised(error))
 
 
 def _is_credentials(error: BaseException) -> bool:
     if isinstance(error, ImproperCredentialsException):
         return True
+    return _answered(error)[0] in (401, 403)
+
+
+def _answered(error: BaseException) -> tuple[int, str]:
+    """The status and the Retry-After of the answer that an HTTP error tells of; 0 where there was none."""
     response = getattr(error, 'response', None)
-    return isinstance(error, requests.HTTPError) and getattr(response, 'status_code', 0) in (401, 403)
+    if not isinstance(error, requests.HTTPError) or response is None:
+        return 0, ''
+    return int(response.status_code or 0), str(response.headers.get('Retry-After', ''))
 
 
 def readable(error: BaseException) -> str:
     """The error as one short line without secrets: its kind where it has no text."""
-    text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or error
-    return said(text, 500) or type(error).__name__
+    text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or str(error)
+    return outside(text) or type(error).__name__
 
 
 def _in_words(error: BaseException) -> str:
@@ -103,7 +210,7 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, requests.HTTPError) and response is not None and response.status_code:
         return f'HTTP {response.status_code}{f" ({response.reason})" if response.reason else ""}'
     host = urlsplit(str(getattr(getattr(error, 'request', None), 'url', '') or '')).hostname or ''
-    if isinstance(error, requests.exceptions.ConnectTimeout) or (host and never_arrived(error)):
+    if isinstance(error, requests.exceptions.ConnectTimeout) or (host and never_connected(error)):
         return f'nobody answers at {host}' if host else 'nobody answers at its address'
     if isinstance(error, requests.Timeout):
         return 'no answer came in time'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,12 +18,13 @@ from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refu
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.calls import Breaker, Crew
 from tom_cadence.facilities.classify import Stage, classify, readable
-from tom_cadence.facilities.deadlines import accepted_parts, deadline
+from tom_cadence.facilities.deadlines import deadline, watched
+from tom_cadence.facilities.words import outside
 from tom_cadence.history import Outcome
 from tom_cadence.windows import UTC, Window, read_instant, read_window
 
-CLOCK_SKEW = timedelta(hours=1)
-"""How far a facility's clock may be behind ours; a token is unique, so asking for more than needed does no harm."""
+CLOCK_SKEW = timedelta(days=30)
+"""How far apart a facility's clock and ours may be; a token is unique, so asking for more than needed does no harm."""
 FAILED_WORDS = frozenset(
     ['FAILED', 'FAILURE', 'EXPIRED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'NOT_ATTEMPTED', 'ABORTED', 'REJECTED', 'ERROR']
 )
@@ -59,6 +61,11 @@ class Gateway:
                 self.facility.set_user(owner)
         except Exception as error:
             raise classify(error, Stage.STATUS, name) from error
+
+    @staticmethod
+    def _in_time() -> AbstractContextManager[None]:
+        """The whole-call deadline: in all, however slowly the answer comes, and in whichever thread."""
+        return deadline(conf.get('FACILITY_TIMEOUT'))
 
     @cached_property
     def keywords(self) -> tuple[str, str]:
@@ -109,7 +116,8 @@ class Gateway:
     def status(self, observation_id: str) -> Status:
         """One state; touches no database. Raises Temporary or Credentials."""
         try:
-            return _status(copy.copy(self.facility).get_observation_status(observation_id))
+            with self._in_time():
+                return _status(copy.copy(self.facility).get_observation_status(observation_id))
         except Exception as error:
             raise classify(error, Stage.STATUS, self.facility) from error
 
@@ -117,17 +125,18 @@ class Gateway:
         """The states of many in one call; those that the facility does not list are left out."""
         facility = copy.copy(self.facility)
         try:
-            if hasattr(facility, 'get_observation_statuses'):
-                return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
-            found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
-            return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
+            with self._in_time():
+                if hasattr(facility, 'get_observation_statuses'):
+                    return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
+                found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
+                return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
         except Exception as error:
             raise classify(error, Stage.STATUS, self.facility) from error
 
     def update_itself(self, observation_id: str) -> None:
         """Let the facility save the state in its own way."""
         try:
-            with deadline(conf.get('FACILITY_TIMEOUT')):
+            with self._in_time():
                 self.facility.update_observation_status(observation_id)
         except Exception as error:
             raise classify(error, Stage.STATUS, self.facility) from error
@@ -146,7 +155,7 @@ class Gateway:
         kind = forms.observation_type(parameters)
         data = {**forms.with_window(copy.deepcopy(dict(parameters)), self.keywords, window), **changes}
         try:
-            with deadline(conf.get('FACILITY_TIMEOUT')), timezone.override(UTC):
+            with self._in_time(), timezone.override(UTC):
                 return self._fill_in(kind, self._hooked(hook, data), parameters)
         except BadWindow as error:
             raise Refused(str(error)) from error
@@ -196,24 +205,21 @@ class Gateway:
         return ocs.mark(payload, token) if ocs.is_ocs(self.facility) else payload
 
     def submit(self, payload: Any) -> list[str]:
-        """Send it, and return the ids of what was booked, each once. Uncertain unless the error proves otherwise."""
-        with accepted_parts() as parts:
+        """Send it, and return the ids of what was booked, each once. Uncertain unless what left proves otherwise."""
+        with watched() as traffic:
             try:
-                return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
+                with self._in_time():
+                    return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
             except Exception as error:
-                found = classify(error, Stage.SEND, self.facility)
-                if parts and not isinstance(found, Uncertain):
-                    found = Uncertain(f'{self.name} had accepted a part before: {found}')
-                raise found from error
+                raise classify(error, Stage.SEND, self.facility, traffic) from error
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""
-        created_after -= CLOCK_SKEW
         try:
-            with deadline(conf.get('FACILITY_TIMEOUT')):
+            with self._in_time():
                 if hasattr(self.facility, 'find_observations'):
-                    return [str(found) for found in self.facility.find_observations(token, created_after)]
-                return ocs.find(self.facility, token, created_after)
+                    return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
+                return ocs.find(self.facility, token)
         except Exception as error:
             raise classify(error, Stage.LOOK_UP, self.facility) from error
 
@@ -225,7 +231,7 @@ class Gateway:
     def listing(self, created_after: datetime) -> list[dict[str, Any]]:
         """What the facility holds: id, name, state, created."""
         try:
-            with deadline(conf.get('FACILITY_TIMEOUT')):
+            with self._in_time():
                 if hasattr(self.facility, 'list_observations'):
                     return list(self.facility.list_observations(created_after - CLOCK_SKEW))
                 return ocs.listing(self.facility, created_after - CLOCK_SKEW)
@@ -236,7 +242,7 @@ class Gateway:
 def _status(reply: Any) -> Status:
     """A status from what a facility class returned; Temporary where it is no status."""
     if not isinstance(reply, Mapping) or not isinstance(reply.get('state'), str) or not reply['state']:
-        raise Temporary(f'The facility returned {str(reply)[:200]!r} in place of a status.')
+        raise Temporary(f'The facility returned "{outside(reply, 100)}" in place of a status.')
     return Status(
         state=reply['state'],
         scheduled_start=_scheduled(reply.get('scheduled_start')),
@@ -255,7 +261,7 @@ def _ids(reply: Any, name: str) -> list[str]:
     if isinstance(reply, (str, int)) and not isinstance(reply, bool):
         reply = [reply]
     if not isinstance(reply, (list, tuple, set)) or not reply or any(found in (None, '') for found in reply):
-        raise Uncertain(f'{name} accepted the call but returned no observation id ({str(reply)[:100]!r}).')
+        raise Uncertain(f'{name} accepted the call but returned no observation id ("{outside(reply, 100)}").')
     return list(dict.fromkeys(str(found) for found in reply))
 
 

@@ -1,7 +1,7 @@
 """Quirks of observation portals of the OCS family (LCO, SOAR, ...), as tomtoolkit 3.1.0 talks to them.
 
 Facts are from ``tom_observations/facilities/ocs.py`` and ``lco.py`` of 3.1.0, and from a running portal (4.18.10):
-no idempotency key; ``GET /api/requestgroups/?name=<text>&created_after=<iso>`` finds request groups whose name contains the
+no idempotency key; ``GET /api/requestgroups/?name=<text>`` finds request groups whose name contains the
 text; each result lists its requests with ``id`` and ``state``. Names may have 50 characters.
 """
 
@@ -68,9 +68,9 @@ def mark(payload: Any, token: str) -> Any:
     return marked
 
 
-def find(facility: Any, token: str, created_after: datetime) -> list[str]:
-    """Ids of the requests in request groups whose name carries the token."""
-    groups = _request_groups(facility, {'name': token, 'created_after': _iso(created_after)})
+def find(facility: Any, token: str) -> list[str]:
+    """Ids of the requests in request groups whose name carries the token, whenever they were made: tokens are unique."""
+    groups = _request_groups(facility, {'name': token})
     return [str(request['id']) for group in groups if token in str(group.get('name')) for request in group['requests']]
 
 

@@ -17,7 +17,7 @@ from tom_cadence.decisions import Decision, Stop, Wait
 from tom_cadence.exceptions import NeedsAttention, Temporary
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.classify import never_arrived, readable
-from tom_cadence.facilities.deadlines import accepted_parts, deadline
+from tom_cadence.facilities.deadlines import Traffic, deadline, watched
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.limits import over
 from tom_cadence.models import Submission
@@ -37,16 +37,17 @@ def run(
     mark = journal.open_request(item.managed, claimed, _intent(item), clock())
     error: Exception | None = None
     returned: Any = None
-    with deadline(conf.get('FACILITY_TIMEOUT')), accepted_parts() as parts:
+    with watched() as traffic:
         try:
-            returned = item.strategy.run()
+            with deadline(conf.get('FACILITY_TIMEOUT')):
+                returned = item.strategy.run()
         except Exception as problem:  # the site's own code
             error = problem
     made = _made(item, before, returned)
     if made:
         journal.adopt_records(mark, made, item.managed.owner, clock())
     if error is not None:
-        _explain(mark, error, bool(made), bool(parts), clock())
+        _explain(mark, error, bool(made), traffic, clock())
     if not made:
         journal.discard(mark)
         return Wait(reason='The strategy asked for nothing.'), []
@@ -87,9 +88,9 @@ def _made(item: Looked, before: set[int], returned: Any) -> list[ObservationReco
     return list(rows.order_by('pk'))
 
 
-def _explain(mark: Submission, error: Exception, made: bool, sent: bool, now: datetime) -> None:
+def _explain(mark: Submission, error: Exception, made: bool, traffic: Traffic, now: datetime) -> None:
     text = f'The strategy failed in its own run(): {type(error).__name__}: {readable(error)}'
-    if never_arrived(error) and not made and not sent:
+    if never_arrived(error, traffic) and not made:
         journal.refuse(mark, text, now, counts=False)
         raise Temporary(text) from error
     if made:
