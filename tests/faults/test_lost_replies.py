@@ -93,7 +93,7 @@ def test_a_booking_whose_reply_was_lost_is_found_later_where_the_list_was_down_t
     for hours in (DUE, DUE + 1):
         [line] = turn(observatory, hours)
         assert (line.decision, line.failed) == ('error', True)
-        assert 'did not answer' in line.reason
+        assert 'answered HTTP 503' in line.reason
     assert open_requests() == 1
     assert [line.observation_ids for line in turn(observatory, DUE + 2)] == [['2']]
     assert check_booked_once(observatory, [cadence], 1) == sent(observatory) == 1
