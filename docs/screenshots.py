@@ -33,12 +33,12 @@ DARK = "CSS_THEME = 'Dark'\n"
 @contextmanager
 def observatory() -> Iterator[str]:
     """Run the simulated observatory; its URL."""
-    command = [sys.executable, str(EXAMPLE / 'simulators' / 'observatory.py'), '--port', '0', '--seed', str(SEED), '--attached']
+    command = [sys.executable, str(EXAMPLE / 'simulators'), '--observatory', '0', '--seed', str(SEED), '--attached']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
         try:
-            yield json.loads(process.stdout.readline())['url']
+            yield json.loads(process.stdout.readline())['observatory']['url']
         finally:
             process.stdin.close()
             process.wait()

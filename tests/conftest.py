@@ -52,7 +52,7 @@ def quick_flush() -> Iterator[None]:
 def observatory(settings: Any) -> Iterator[Any]:
     """A simulated observatory, its clock standing at NIGHT; both facility classes of the example TOM talk to it."""
     from simulators.observatory import Observatory
-    from simulators.web import serve
+    from simulators.server import serve
 
     with serve(Observatory(seed=1)) as server:
         settings.FACILITIES = {
@@ -62,9 +62,9 @@ def observatory(settings: Any) -> Iterator[Any]:
             'custom_code.observatory.SimulatedObservatoryFacility',
             'custom_code.observatory.PlainObservatoryFacility',
         ]
-        server.observatory.set_clock(NIGHT, frozen=True)
-        server.observatory.url = server.url
-        yield server.observatory
+        server.service.set_clock(NIGHT, frozen=True)
+        server.service.url = server.url
+        yield server.service
 
 
 @pytest.fixture

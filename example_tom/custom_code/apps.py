@@ -1,8 +1,22 @@
-"""The app of this TOM's own code."""
+"""The app of this TOM's own code, and its rehearsed crash: the process kills itself at a named point, as a power cut would.
 
+Only this TOM honours ``EXAMPLE_TOM_CRASH_AT=<point>[:<how often it is passed before>]``; the names are in
+``tom_cadence.points.Point``, and with ``phot:`` before them in ``tom_forced_phot.points.Point``.
+"""
+
+from __future__ import annotations
+
+import itertools
 import os
+import signal
+from typing import Any
 
 from django.apps import AppConfig
+
+import tom_cadence.points
+import tom_forced_phot.points
+
+PHOTOMETRY = 'phot:'
 
 
 class CustomCodeConfig(AppConfig):
@@ -20,6 +34,18 @@ class CustomCodeConfig(AppConfig):
         # no newer one can be fetched (seen 2026-11-22). An old table puts a rise or a set off by less than a second.
         iers.conf.auto_max_age = None
         if os.environ.get('EXAMPLE_TOM_CRASH_AT'):
-            from custom_code.crash import arrange
+            crash_at(os.environ['EXAMPLE_TOM_CRASH_AT'])
 
-            arrange(os.environ['EXAMPLE_TOM_CRASH_AT'])
+
+def crash_at(wish: str) -> None:
+    """Kill this process (SIGKILL: nothing is tidied up) at the wished point."""
+    points: Any = tom_forced_phot.points if wish.startswith(PHOTOMETRY) else tom_cadence.points
+    name, _, passed = wish.removeprefix(PHOTOMETRY).partition(':')
+    wished = points.Point(name)
+    passes = itertools.count()
+
+    def on_reach(point: Any) -> None:
+        if point is wished and next(passes) >= int(passed or 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    points.on_reach = on_reach

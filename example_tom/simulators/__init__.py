@@ -1,1 +1,1 @@
-"""Stand-ins for the servers this TOM talks to: standard library only, real HTTP, no code shared with the clients."""
+"""Stand-ins of observatories and photometry services over real HTTP, for demo and tests; they share no code with any client."""

@@ -1,4 +1,4 @@
-"""A simulated ATLAS forced photometry server over real HTTP (atlasserver 5cc8859, 2026-08; services.md section 1).
+"""A simulated ATLAS forced photometry server over real HTTP (atlasserver 5cc8859, 2026-08).
 
 In a test: ``with serve_atlas(AtlasServer(seed=7, seconds_per_task=60)) as server:`` then ``server.url`` (the base that
 a client is given, with ``/forcedphot``) and ``server.service`` (this ``AtlasServer``). Any field of ``AtlasOptions``
@@ -12,24 +12,29 @@ it now), ``/control/outcome`` (``ra``, ``dec``, ``error`` of positions; ``No dat
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
-from simulators import atlas_forms, atlas_list
-from simulators.atlas_access import USERS, Access, Refused, fields_of, token_of
-from simulators.atlas_tasks import DAY, Queue, Task
+from simulators.accounts import WRITES, Accounts, Refused, token_of, unauthorized
+from simulators.atlas_files import atlas_columns, atlas_frame, write_atlas
+from simulators.atlas_tasks import Queue, Task, Wrong, clean, split
 from simulators.lightcurves import near, uniform
-from simulators.lines import atlas_columns, atlas_frame, write_atlas
-from simulators.service import MJD_OF_EPOCH, Answer, Request, Service, as_json, as_text
-from simulators.wire import Server, serve
+from simulators.photometry import DAY, MJD_OF_EPOCH, PhotometryService
+from simulators.server import Server, serve
+from simulators.service import Answer, Request, as_json, as_text, fields_of
 
 __all__ = ['USERS', 'AtlasOptions', 'AtlasServer', 'serve_atlas', 'token_of']
 
+USERS = {'tom': 'look-up', 'jerry': 'look-down'}
 NO_DATA = 'No data returned'
+PAGE, LARGEST = 6, 100
 
 
 @dataclass
@@ -55,7 +60,7 @@ class AtlasOptions:
     first_id: int = 1
 
 
-class AtlasServer(Access, Service):
+class AtlasServer(PhotometryService):
     """The server: users, queue, results."""
 
     name = 'atlas'
@@ -66,13 +71,23 @@ class AtlasServer(Access, Service):
     def __init__(self, storage: Path | None = None, seed: int = 0, users: dict[str, str] | None = None, **options: Any) -> None:
         """Open the storage in a folder (None: in memory)."""
         super().__init__(AtlasOptions(**options), storage, seed)
-        self.set_users(users)
+        self.set_users(USERS if users is None else users)
         self.queue = Queue(self.shelf, self.judge)
         self.errors: list[tuple[float, float, str]] = []
 
-    def seconds(self) -> float:
-        """Now, in Unix seconds."""
-        return self.clock.now().timestamp()
+    def set_users(self, users: dict[str, str]) -> None:
+        """Know these users (name to password) only."""
+        self.accounts = Accounts(self.seconds, users)
+
+    @property
+    def token(self) -> str:
+        """The first user's."""
+        return self.accounts.token
+
+    @property
+    def seen(self) -> Counter[str]:
+        """Requests by verb and user."""
+        return self.accounts.seen
 
     def verb(self, request: Request) -> str | None:
         """What a request is about."""
@@ -102,24 +117,24 @@ class AtlasServer(Access, Service):
     def work(self, verb: str, request: Request, lost: str) -> Answer:
         """Do what is asked."""
         with self.lock:
-            self.note(verb, request)
+            self.accounts.note(verb, request)
             try:
                 self.settle()
                 if not request.path.endswith(('/', '.txt', '.json')):
                     return Answer(301, headers={'Location': f'{request.base}{request.path}/'})
                 if verb == 'auth':
-                    return self._auth(request)
+                    return self.accounts.login(_said(request))
                 if verb == 'result' and request.path.startswith('/static/'):
                     return self._file(request)
-                user = self._user(request)
+                user = self.accounts.user(request)
                 self._permit(verb, request, user)
                 deeds: dict[str, Callable[[], Answer]] = {
                     'submit': lambda: self._submit(request, str(user), lost),
-                    'list': lambda: atlas_list.listing(self, request, str(user)),
+                    'list': lambda: self._list(request, str(user)),
                     'status': lambda: self._status(request),
                     'result': lambda: self._file(request),
                     'delete': lambda: self._delete(request, str(user)),
-                    'positions': lambda: atlas_list.positions(self, str(user)),
+                    'positions': lambda: self._positions(str(user)),
                     'other': lambda: as_json(405, {'detail': f'Method "{request.method}" not allowed.'}),
                 }
                 return deeds[verb]()
@@ -132,12 +147,20 @@ class AtlasServer(Access, Service):
         self.queue.settle(now, seconds=set_to.seconds_per_task, delay=set_to.start_delay, slots=set_to.slots, held=set_to.held)
         self.queue.sweep(now, set_to.days, set_to.archived_days)
 
+    def _permit(self, verb: str, request: Request, user: str | None) -> None:
+        text = 'Authentication credentials were not provided.'
+        if user is None and request.method in WRITES:
+            raise Refused(unauthorized(text))
+        if user is None and verb in ('list', 'positions'):
+            raise Refused(as_json(403, {'detail': text}))
+        self.accounts.limit(request, user, self.options.reads_per_minute, self.options.writes_per_minute)
+
     def _submit(self, request: Request, user: str, lost: str) -> Answer:
-        said = fields_of(request)
+        said = _said(request)
         many = bool(said.get('radeclist'))
         try:
             wanted = self._wanted(said, many)
-        except atlas_forms.Wrong as wrong:
+        except Wrong as wrong:
             return as_json(400, wrong.errors)
         queued = self.queue.unstarted(user)
         if queued + len(wanted) > self.options.most_queued:
@@ -150,22 +173,22 @@ class AtlasServer(Access, Service):
     def _wanted(self, said: dict[str, Any], many: bool) -> list[dict[str, Any]]:
         mjd = self.seconds() / DAY + MJD_OF_EPOCH
         if not many:
-            return [atlas_forms.clean(said, mjd)]
+            return [clean(said, mjd)]
         common = {name: value for name, value in said.items() if name not in ('radeclist', 'ra', 'dec', 'mpc_name')}
         done: list[dict[str, Any]] = []
         errors: list[Any] = []
-        for target in atlas_forms.split(said['radeclist']):
+        for target in split(said['radeclist']):
             try:
-                done.append(atlas_forms.clean(common | target, mjd))
+                done.append(clean(common | target, mjd))
                 errors.append({})
-            except atlas_forms.Wrong as wrong:
+            except Wrong as wrong:
                 errors.append(wrong.errors)
         if any(errors):
-            raise atlas_forms.Wrong(errors)
+            raise Wrong(errors)
         return done
 
     def _accept(self, values: dict[str, Any], user: str, queued: int, place: int, request: Request, lost: str) -> Task:
-        key, user_id = max(self.queue.next_id, self.options.first_id), 200 + list(self.users).index(user)
+        key, user_id = max(self.queue.next_id, self.options.first_id), 200 + list(self.accounts.users).index(user)
         task = Task(key, user, user_id, self.seconds(), queued_on_submit=queued + place, **values)
         self.queue.add(task)
         mode = 'reduced' if task.use_reduced else 'difference'
@@ -204,6 +227,48 @@ class AtlasServer(Access, Service):
             return as_json(403, {'detail': 'You must be the owner of this object.'})
         self.queue.remove(task)
         return Answer(204)
+
+    def _list(self, request: Request, user: str) -> Answer:
+        """One page of a user's tasks, newest first unless ``?ordering=`` says else."""
+        try:
+            key, backwards = _read_cursor(request.get('cursor'))
+        except (ValueError, KeyError):
+            return as_json(404, {'detail': 'Invalid cursor'})
+        size = request.get('pagesize')
+        size_asked = min(int(size), LARGEST) if size.isdigit() and int(size) else PAGE
+        newest_first = request.get('ordering', '-timestamp').startswith('-')
+        tasks = [task for task in self.queue.tasks.values() if task.user == user and not task.archived]
+        if request.get('started') in ('true', 'false'):
+            tasks = [task for task in tasks if (task.started is not None) == (request.get('started') == 'true')]
+        tasks.sort(key=lambda task: task.id, reverse=newest_first)
+        keys = [task.id for task in tasks]
+        if key is None:
+            begin = 0
+        else:
+            passed = sum((each >= key) if newest_first else (each <= key) for each in keys)
+            # a cursor names the task beside the page: pages stay in place while new tasks arrive
+            begin = max(0, passed - (key in keys) - size_asked) if backwards else passed
+        page = tasks[begin : begin + size_asked]
+
+        def link(place: int, back: bool) -> str | None:
+            asked: dict[str, Any] = {name: values[-1] for name, values in request.query.items()}
+            return f'{request.base}/queue/?{urlencode(asked | {"cursor": _cursor(keys[place], back)})}'
+
+        reply = {
+            'next': link(begin + len(page) - 1, False) if begin + len(page) < len(tasks) else None,
+            'previous': link(begin, True) if page and begin else None,
+            'pagefirsttaskposition': begin,
+            'taskcount': len(tasks),
+            'results': [self.shown(task, request.base) for task in page],
+        }
+        return as_json(200, reply, Vary='Accept, Cookie')
+
+    def _positions(self, user: str) -> Answer:
+        """``queuepositions.json``: the places of a user's unfinished tasks."""
+        places = self.queue.positions()
+        mine = {str(key): place for key, place in places.items() if self.queue.tasks[key].user == user}
+        kinds = {key: self.queue.tasks[int(key)].request_type for key in mine}
+        return as_json(200, {'queuepositions': mine, 'queuedtypes': kinds, 'queueoffset': 0})
 
     def _has_file(self, task: Task) -> bool:
         if task.finished is None or task.error or task.archived:
@@ -278,12 +343,34 @@ class AtlasServer(Access, Service):
         super().reset()
         with self.lock:
             self.errors.clear()
-            self.throttle.clear()
+            self.accounts.throttle.clear()
             self.queue = Queue(self.shelf, self.judge)
 
     def deeds(self) -> dict[str, Callable[..., Any]]:
         """What ``/control/`` can do here."""
         return super().deeds() | {'task': self.set_task, 'outcome': self.set_outcome}
+
+
+def _said(request: Request) -> dict[str, Any]:
+    """The fields of a request; Refused in Django REST framework's words if its body is no form and no JSON object."""
+    try:
+        return fields_of(request)
+    except ValueError as error:
+        raise Refused(as_json(400, {'detail': f'JSON parse error - {error}'})) from None
+    except TypeError as error:
+        raise Refused(as_json(400, {'non_field_errors': [f'Invalid data. Expected a dictionary, but got {error}.']})) from None
+
+
+def _cursor(key: int, backwards: bool) -> str:
+    """An opaque cursor as Django REST framework writes it."""
+    return base64.b64encode(urlencode({'r': 1, 'p': key} if backwards else {'p': key}).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[int | None, bool]:
+    if not cursor:
+        return None, False
+    said = parse_qs(base64.b64decode(cursor).decode())
+    return int(said['p'][0]), 'r' in said
 
 
 def serve_atlas(atlas: AtlasServer | None = None, host: str = '127.0.0.1', port: int = 0) -> Server[AtlasServer]:

@@ -1,7 +1,8 @@
-"""The simulated observatory's book: what it accepted and what became of it, kept in an SQLite file."""
+"""The simulated observatory's book: what it accepted and, by weather and telescope, what became of it; kept in SQLite."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sqlite3
@@ -9,16 +10,62 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from simulators.sky import Clock, Sky, night_of, read_instant
+from simulators.service import Clock, read_instant
 
 TERMINAL = ('COMPLETED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'CANCELED', 'NOT_ATTEMPTED')
 STATES = ('PENDING', 'IN_PROGRESS', *TERMINAL)
 FILTERS = ('B', 'V', 'g', 'r', 'i', 'z')
 NAME_LENGTH = 50
+DAY = timedelta(days=1)
+
+
+def night_of(instant: datetime) -> date:
+    """The night that an instant belongs to: the UTC date twelve hours before."""
+    return (instant - DAY / 2).date()
+
+
+@dataclass
+class Weather:
+    """Which nights are cloudy, which observations fail, and at what time of night each is made, from a seed.
+
+    A night depends on (seed, night), a failure of the telescope on (seed, id), the time of night on (seed, id): never on
+    the order of the requests.
+    """
+
+    seed: int = 0
+    clouds: float = 0.0
+    failures: float = 0.0
+    nights: dict[date, str] = field(default_factory=dict)
+
+    def chance(self, *key: object) -> float:
+        """A number in [0, 1) that depends on the seed and the key only."""
+        digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, 'big') / 2**64
+
+    def is_cloudy(self, night: date) -> bool:
+        """Whether nothing can be observed in a night."""
+        outcome = self.nights.get(night)
+        if outcome is not None:
+            return outcome == 'cloudy'
+        return self.clouds > 0 and self.chance('night', night.isoformat()) < self.clouds
+
+    def breaks(self, identifier: int) -> bool:
+        """Whether the telescope fails in the middle of this observation."""
+        return self.failures > 0 and self.chance('failure', identifier) < self.failures
+
+    def slots(self, identifier: int, start: datetime, end: datetime, length: timedelta) -> Iterator[datetime]:
+        """The times at which the observation could begin, one a day, while it still fits into its window."""
+        room = min(end - start, DAY) - length
+        if room < timedelta():
+            return
+        slot = start + room * self.chance('slot', identifier)
+        while slot + length <= end:
+            yield slot
+            slot += DAY
 
 
 @dataclass
@@ -105,9 +152,9 @@ def _seconds(asked: Mapping[str, Any]) -> float:
 class Book:
     """All bookings. Every method may be called from any thread."""
 
-    def __init__(self, storage: Path | None, clock: Clock, sky: Sky) -> None:
+    def __init__(self, storage: Path | None, clock: Clock, weather: Weather) -> None:
         """Open the file in the folder ``storage`` (None: in memory only) and read what it holds."""
-        self.clock, self.sky = clock, sky
+        self.clock, self.weather = clock, weather
         self._lock = threading.RLock()
         self._open: dict[tuple[str, str], set[int]] = {}  # by owner and target
         self.plans: list[str] = []
@@ -177,7 +224,7 @@ class Book:
                 yield other
 
     def _settle(self, booking: Booking) -> Booking:
-        """Let the sky and the telescope do what they did until now."""
+        """Let the weather and the telescope do what they did until now."""
         if booking.fixed or booking.state in TERMINAL:
             return booking
         state, slot = self._outcome(booking, self.clock.now())
@@ -191,14 +238,14 @@ class Book:
         if now < start:
             return 'PENDING', None
         length = timedelta(seconds=booking.seconds)
-        for slot in self.sky.slots(booking.id, start, end, length):
+        for slot in self.weather.slots(booking.id, start, end, length):
             if slot > now or booking.plan in ('WINDOW_EXPIRED', 'PENDING', 'NOT_ATTEMPTED', 'CANCELED'):
                 break
-            if booking.plan is None and self.sky.is_cloudy(night_of(slot)):
+            if booking.plan is None and self.weather.is_cloudy(night_of(slot)):
                 continue
             if now < slot + length:
                 return 'IN_PROGRESS', _iso(slot)
-            return booking.plan or ('FAILURE_LIMIT_REACHED' if self.sky.breaks(booking.id) else 'COMPLETED'), _iso(slot)
+            return booking.plan or ('FAILURE_LIMIT_REACHED' if self.weather.breaks(booking.id) else 'COMPLETED'), _iso(slot)
         if now < end or booking.plan == 'PENDING':
             return 'PENDING', None
         return booking.plan if booking.plan in ('NOT_ATTEMPTED', 'CANCELED') else 'WINDOW_EXPIRED', None
@@ -231,7 +278,7 @@ class Book:
             now, length = self.clock.now(), timedelta(seconds=booking.seconds)
             begun = max(read_instant(booking.start), now - length) if state == 'IN_PROGRESS' else now - length
             if booking.slot is None and state in ('IN_PROGRESS', 'COMPLETED', 'FAILURE_LIMIT_REACHED'):
-                slots = self.sky.slots(booking.id, read_instant(booking.start), read_instant(booking.end), length)
+                slots = self.weather.slots(booking.id, read_instant(booking.start), read_instant(booking.end), length)
                 booking.slot = _iso(min([begun, *list(slots)[:1]]))
             booking.state, booking.fixed = state, True
             self._keep(booking)

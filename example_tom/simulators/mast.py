@@ -1,4 +1,4 @@
-"""A simulated MAST Pan-STARRS1 catalogs API over real HTTP (services.md section 3; reply of 2022 recorded by SkyPortal).
+"""A simulated MAST Pan-STARRS1 catalogs API over real HTTP (reply of 2022 recorded by SkyPortal).
 
 In a test: ``with serve_mast(MastServer(seed=7)) as server:`` then ``server.url`` (a client's base, with
 ``/api/v0.1/panstarrs``) and ``server.service`` (this ``MastServer``). Any field of ``MastOptions`` may be given to the
@@ -27,10 +27,10 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from simulators.lightcurves import near
-from simulators.mast_sky import ARCSEC, Object, apart, detections, family, summary
-from simulators.mast_tables import MISSING, RELEASES, TABLES, info, metadata
-from simulators.service import Answer, Request, Service, as_json, as_text
-from simulators.wire import Server, serve
+from simulators.mast_catalog import ARCSEC, MISSING, RELEASES, TABLES, Object, apart, detections, family, info, metadata, summary
+from simulators.photometry import PhotometryService
+from simulators.server import Server, serve
+from simulators.service import Answer, Request, as_json, as_text
 
 TESTS: dict[str, Callable[[Any, Any], bool]] = {
     'eq': operator.eq, 'neq': operator.ne, 'gt': operator.gt, 'gte': operator.ge, 'min': operator.ge,
@@ -57,7 +57,7 @@ class Bad(Exception):
     """A search that is not answered."""
 
 
-class MastServer(Service):
+class MastServer(PhotometryService):
     """The service: objects, tables, searches."""
 
     name = 'mast'

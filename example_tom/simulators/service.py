@@ -1,12 +1,12 @@
-"""What the simulated photometry services share: clock, options, faults, counts, storage and ``/control/``.
+"""What every simulated service has: clock, options, faults, latency, counts, storage and ``/control/``.
 
-A service is a subclass of ``Service``; ``wire.serve(service)`` puts it on a port. Control needs no login, takes and
+A service is a subclass of ``Service``; ``server.serve(service)`` puts it on a port. Control needs no login, takes and
 gives JSON, and is found at ``{server.url}/control/...`` as well as at the root of the host:
 
 ``clock`` (GET; POST ``now`` ISO text, ``advance`` seconds, ``frozen`` true or false, ``real`` true)
 ``fault`` (GET; POST ``verb``, ``kind``, ``count``, ``match``, ``skip``, ``seconds``, ``text``, ``origin``; ``clear``)
-``release`` (let go what hangs or trickles), ``log`` (GET, ``?since=id``), ``requests`` (GET), ``reset``
-``options`` (GET; POST any of the service's options by name), ``source`` and ``file`` (see lightcurves.Sky)
+``release`` (let go what hangs or trickles), ``latency`` (``seconds``, ``verb``: empty for all), ``log`` (GET,
+``?since=id``), ``requests`` (GET), ``reset``, ``options`` (GET; POST any of the service's options by name)
 """
 
 from __future__ import annotations
@@ -18,17 +18,50 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qs, unquote_plus
 
-from simulators.lightcurves import Sky
-from simulators.mishaps import Mishap, Mishaps
-from simulators.sky import Clock, read_instant
+from simulators.faults import KINDS, Fault, FaultQueues
 
-MJD_OF_EPOCH = 40587.0
+UTC = timezone.utc
 TIMES_KEPT = 2000
+
+
+class Clock:
+    """Real time until it is set; then it goes on from there, or stands still if it is frozen."""
+
+    def __init__(self) -> None:
+        """Start as the real clock."""
+        self.offset = timedelta()
+        self.frozen_at: datetime | None = None
+
+    def now(self) -> datetime:
+        """The service's instant, aware UTC."""
+        return self.frozen_at or datetime.now(UTC) + self.offset
+
+    def set(self, instant: datetime, *, frozen: bool = False) -> None:
+        """Let it be ``instant`` now."""
+        self.offset = instant - datetime.now(UTC)
+        self.frozen_at = instant if frozen else None
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        self.set(self.now() + timedelta(seconds=seconds), frozen=self.frozen_at is not None)
+
+    def reset(self) -> None:
+        """Be the real clock again."""
+        self.offset, self.frozen_at = timedelta(), None
+
+
+def read_instant(value: object) -> datetime:
+    """An aware instant from ISO text; without an offset it is UTC (as at a real portal). ValueError if it is none."""
+    if not isinstance(value, str):
+        raise ValueError('not a text')
+    text = value.strip()
+    instant = datetime.fromisoformat(text[:-1] + '+00:00' if text.endswith('Z') else text)
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 @dataclass
@@ -70,9 +103,15 @@ def as_text(status: int, text: str | bytes, kind: str = 'text/plain; charset=utf
     return Answer(status, text if isinstance(text, bytes) else text.encode(), kind)
 
 
-def mjd_of(instant: datetime) -> float:
-    """The modified Julian date (UTC) of an aware instant."""
-    return instant.timestamp() / 86400 + MJD_OF_EPOCH
+def fields_of(request: Request) -> dict[str, Any]:
+    """The fields of a form or of a JSON object; ValueError says what else it was."""
+    if 'json' not in request.headers.get('content-type', ''):
+        form = parse_qs(request.body.decode('utf-8', 'replace'), keep_blank_values=True)
+        return {name: values[-1] for name, values in form.items()}
+    said = json.loads(request.body or b'{}')
+    if not isinstance(said, dict):
+        raise TypeError(type(said).__name__)
+    return said
 
 
 class Shelf:
@@ -114,42 +153,25 @@ class Shelf:
             self._file.close()
 
 
-@dataclass
-class Accepted:
-    """One accepted submission in the log; a list of positions is one entry a position."""
-
-    entry: int
-    id: int
-    user: str
-    ra: float | None
-    dec: float | None
-    begin: float | None
-    end: float | None
-    mode: str
-    comment: str | None
-    at: str
-    post: int
-    index: int = 0
-    name: str | None = None
-    lost: str = ''
-
-
 class Service:
     """The base of a simulated service. Safe to use from many threads; ``lock`` guards all state."""
 
     name = 'service'
     prefix = ''
     verbs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()  # faults of its own, beyond those of faults.py
 
-    def __init__(self, options: Any, storage: Path | None = None, seed: int = 0) -> None:
+    def __init__(self, options: Any = None, storage: Path | None = None, seed: int = 0) -> None:
         """Open the storage in the folder ``storage`` (None: in memory)."""
         self.options = options
         self.clock = Clock()
-        self.mishaps = Mishaps()
+        self.faults = FaultQueues()
+        self.seed = seed
         self.lock = threading.RLock()
         self.shelf = Shelf(storage, self.name)
-        self.sky = Sky(seed)
-        self.accepted: list[Accepted] = [Accepted(**row) for row in self.shelf.rows('log')]
+        self.latency: dict[str, float] = {}  # seconds by verb; '' is for all others
+        self.at_once: Counter[str] = Counter()
+        self.most_at_once: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.replies: Counter[str] = Counter()
         self.times: dict[str, list[list[Any]]] = {}
@@ -173,6 +195,10 @@ class Service:
         """Do what is asked; ``lost`` names the fault that will take the answer."""
         raise NotImplementedError
 
+    def commit(self, fault: Fault, verb: str, request: Request) -> Answer:
+        """The answer of a fault of the service's own ``kinds``."""
+        raise NotImplementedError
+
     def estranged(self, answer: Answer, request: Request, origin: str) -> Answer:
         """The answer with its addresses moved to another origin."""
         home = request.base.removesuffix(self.prefix)
@@ -181,19 +207,25 @@ class Service:
         return answer
 
     def begin(self, verb: str, request: Request) -> None:
-        """Count a request and give it its number among those of its verb."""
+        """Count a request, give it its number among those of its verb, and let its latency pass."""
         key = self.key(verb, request)
         with self.lock:
             self.requests[verb] += 1
+            self.at_once[verb] += 1
+            self.most_at_once[verb] = max(self.most_at_once[verb], self.at_once[verb])
             if key:
                 seen = self.times.setdefault(key, [])
                 seen.append([verb, self.clock.now().isoformat(), time.time()])
                 del seen[:-TIMES_KEPT]
             request.number = self.requests[verb]
+            delay = self.latency.get(verb, self.latency.get('', 0.0))
+        if delay:
+            time.sleep(delay)
 
     def end(self, verb: str, status: int) -> None:
         """Count a reply; status 0 is a line cut without one."""
         with self.lock:
+            self.at_once[verb] -= 1
             self.replies[f'{verb} {status}'] += 1
 
     def stray(self, request: Request, why: str) -> None:
@@ -203,40 +235,34 @@ class Service:
             host = request.headers.get('host', '')
             self.strays.append({'why': why, 'host': host, 'method': request.method, 'path': request.path, 'carried': carried})
 
-    def accept(self, lost: str = '', **what: Any) -> Accepted:
-        """Write an accepted submission into the log."""
-        with self.lock:
-            number, at = len(self.accepted) + 1, self.clock.now().isoformat()
-            entry = Accepted(entry=number, at=at, lost=lost, **what)
-            self.accepted.append(entry)
-            self.shelf.put('log', number, entry)
-            return entry
-
     def log(self, since: int = 0) -> list[dict[str, Any]]:
-        """Everything that was accepted, oldest first; equal jobs stay two entries."""
-        with self.lock:
-            return [asdict(each) for each in self.accepted if each.entry > since]
+        """Everything that was accepted after the entry ``since``, oldest first: what a test may believe."""
+        raise NotImplementedError
 
     def counts(self) -> dict[str, Any]:
-        """Requests and replies by verb, the times of each task's requests, and requests that went astray."""
+        """Requests and replies by verb, how many came at once at most, when each task was asked for, and what went astray."""
         with self.lock:
             return {
                 'requests': dict(self.requests),
                 'replies': dict(self.replies),
+                'most_at_once': dict(self.most_at_once),
                 'times': {key: list(seen) for key, seen in self.times.items()},
                 'foreign': any(each['why'] == 'host' for each in self.strays),
                 'strays': list(self.strays),
             }
 
     def fault(self, verb: str, kind: str, count: int = 1, match: str = '', **more: Any) -> None:
-        """Commit a fault in the next ``count`` requests of a verb that contain ``match`` (see mishaps.py)."""
+        """Commit a fault in the next ``count`` requests of a verb that contain ``match`` (see faults.py)."""
         if verb not in self.verbs:
             raise ValueError(f'unknown verb {verb!r}; known: {", ".join(self.verbs)}')
-        self.mishaps.add(verb, Mishap(str(kind), count, match, **more))
+        fault = Fault(str(kind), count, match, **more)
+        if fault.kind not in KINDS + self.kinds:
+            raise ValueError(f'unknown fault {kind!r}; known: {", ".join(KINDS + self.kinds)}')
+        self.faults.add(verb, fault)
 
     def release(self) -> None:
         """Let go the requests that hang now."""
-        self.mishaps.release()
+        self.faults.release()
 
     def set_clock(self, instant: datetime | str, *, frozen: bool = False) -> None:
         """Let it be this instant now."""
@@ -250,21 +276,24 @@ class Service:
 
     def configure(self, **changes: Any) -> None:
         """Change options by name."""
-        known = {each.name for each in fields(self.options)}
+        known = {each.name for each in fields(self.options)} if self.options else set()
         if set(changes) - known:
             raise ValueError(f'unknown option; known: {", ".join(sorted(known))}')
         with self.lock:
             for name, value in changes.items():
                 setattr(self.options, name, value)
 
+    def set_latency(self, seconds: float, verb: str = '') -> None:
+        """Let each request of a verb (empty: every request) take so long."""
+        self.latency[verb] = float(seconds)
+
     def reset(self) -> None:
         """Forget everything but seed and options."""
-        self.mishaps.clear()
+        self.faults.clear()
         self.clock.reset()
         with self.lock:
             self.shelf.clear()
-            self.sky.clear()
-            for kept in (self.accepted, self.requests, self.replies, self.times, self.strays):
+            for kept in (self.latency, self.requests, self.replies, self.most_at_once, self.times, self.strays):
                 kept.clear()
 
     def close(self) -> None:
@@ -282,8 +311,7 @@ class Service:
             'requests': self.counts,
             'reset': self.reset,
             'options': self._options,
-            'source': self.sky.set_source,
-            'file': self.sky.set_file,
+            'latency': self.set_latency,
         }
 
     def control(self, name: str, said: dict[str, Any]) -> tuple[int, Any]:
@@ -308,11 +336,11 @@ class Service:
 
     def _fault(self, verb: str = '', kind: str = '', clear: bool = False, **more: Any) -> Any:
         if clear:
-            self.mishaps.clear()
+            self.faults.clear()
         if verb or kind:
             self.fault(verb, kind, **more)
-        return self.mishaps.as_json()
+        return self.faults.as_json()
 
     def _options(self, **changes: Any) -> Any:
         self.configure(**changes)
-        return asdict(self.options)
+        return asdict(self.options) if self.options else {}

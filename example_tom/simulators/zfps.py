@@ -1,4 +1,4 @@
-"""A simulated ZTF forced photometry service over real HTTP (IPAC's ZFPS; services.md section 2).
+"""A simulated ZTF forced photometry service over real HTTP (the ZFPS of IPAC).
 
 In a test: ``with serve_zfps(ZfpsServer(seed=7, wait=7200)) as server:`` then ``server.url`` (a client's base, without a
 path) and ``server.service`` (this ``ZfpsServer``). Any field of ``ZfpsOptions`` may be given to the constructor,
@@ -22,19 +22,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 from simulators import zfps_pages as pages
 from simulators.lightcurves import ZTF, near
-from simulators.service import MJD_OF_EPOCH, Answer, Request, Service, as_text
-from simulators.wire import Server, serve
-from simulators.zlines import FORMS, JD_OF_MJD, SURVEY_START, ztf_light_curve
+from simulators.photometry import DAY, MJD_OF_EPOCH, PhotometryService
+from simulators.server import Server, serve
+from simulators.service import Answer, Request, as_text, fields_of
+from simulators.zfps_pages import Job
+from simulators.ztf_files import FORMS, JD_OF_MJD, SURVEY_START, ztf_light_curve
 
 PUBLIC = ('ztffps', 'dontgocrazy!')
 USERS = {'tom@example.org': 'look-up', 'jerry@example.org': 'look-down'}
 NO_FILE = (63, 64, 65, 255)
 EXIT_CODES = (0, 52, 54, 55, 56, 57, 58, 59, 60, 61, 62, *NO_FILE)
-DAY = 86400.0
 HTML = 'text/html; charset=ISO-8859-1'
 CGI = '/cgi-bin/'
 
@@ -60,38 +60,11 @@ class ZfpsOptions:
     first_id: int = 15274
 
 
-@dataclass
-class Job:
-    """One position that was asked for. Times are Unix seconds; ``ended`` is set when it has ended."""
-
-    id: int
-    user: str
-    batch: bool
-    ra: float
-    dec: float
-    jdstart: float
-    jdend: float
-    created: float
-    wait: float
-    start_after: float
-    revision: int = 0
-    form: str = 'v3.8'
-    ended: float | None = None
-    exitcode: int = 0
-    lightcurve: str = ''
-    cksum: str = ''
-
-    @property
-    def started(self) -> float:
-        """When it began to run."""
-        return self.created + min(self.start_after, self.wait)
-
-
 class Sorry(Exception):
     """An error page with status 200."""
 
 
-class ZfpsServer(Service):
+class ZfpsServer(PhotometryService):
     """The service: users, jobs, pages, files."""
 
     name = 'zfps'
@@ -112,10 +85,6 @@ class ZfpsServer(Service):
     def _read(self) -> None:
         self.jobs = {job.id: job for job in (Job(**row) for row in self.shelf.rows('jobs'))}
         self.paths = {job.lightcurve: job.id for job in self.jobs.values() if job.lightcurve}
-
-    def seconds(self) -> float:
-        """Now, in Unix seconds."""
-        return self.clock.now().timestamp()
 
     def verb(self, request: Request) -> str | None:
         """What a request is about."""
@@ -150,8 +119,7 @@ class ZfpsServer(Service):
                 return self._file(request.path)
             said = {name: values[-1] for name, values in request.query.items()}
             if request.method == 'POST':
-                form = parse_qs(request.body.decode('utf-8', 'replace'), keep_blank_values=True)
-                said |= {name: values[-1] for name, values in form.items()}
+                said |= fields_of(request)
             try:
                 return as_text(200, self._cgi(verb, request, said, lost), HTML)
             except Sorry as sorry:

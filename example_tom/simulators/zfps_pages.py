@@ -1,19 +1,16 @@
-"""The pages of the simulated ZTF forced photometry service.
+"""The jobs of the simulated ZTF forced photometry service, and the pages that show them.
 
 The success page of a single request is the real one's shape, byte for byte (recorded reply, mcstroh/ztffp 34e10ec).
-Table names and the eleven columns of the status page follow public clients (services.md 2.1); what columns 5, 6, 8 and 9
+Table names and the eleven columns of the status page follow public clients; what columns 5, 6, 8 and 9
 hold, the words of the error pages and the reply to a batch are not established.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from simulators.zfps import Job
 
 BASE = 'https://ztfweb.ipac.caltech.edu'
 START = """<!DOCTYPE html
@@ -29,6 +26,33 @@ START = """<!DOCTYPE html
 STOP = '\n</body>\n</html>'
 NOTHING = 'Zero records returned'
 BUSY = 'Error: database is busy; try again a minute later.'
+
+
+@dataclass
+class Job:
+    """One position that was asked for. Times are Unix seconds; ``ended`` is set when it has ended."""
+
+    id: int
+    user: str
+    batch: bool
+    ra: float
+    dec: float
+    jdstart: float
+    jdend: float
+    created: float
+    wait: float
+    start_after: float
+    revision: int = 0
+    form: str = 'v3.8'
+    ended: float | None = None
+    exitcode: int = 0
+    lightcurve: str = ''
+    cksum: str = ''
+
+    @property
+    def started(self) -> float:
+        """When it began to run."""
+        return self.created + min(self.start_after, self.wait)
 
 
 def page(inside: str) -> str:
@@ -91,6 +115,6 @@ def batch_table(rows: list[list[str]], spelling: str) -> str:
     return page(table(['reqid', 'ra', 'dec', *dates, 'created', 'ended', 'exitcode', 'lightcurve'], rows))
 
 
-def log_text(job: Any) -> str:
+def log_text(job: Job) -> str:
     """The log beside a light curve."""
     return f'Request {job.id}: ra = {job.ra!r}, dec = {job.dec!r}\nexitcode = {job.exitcode}\n'

@@ -32,7 +32,7 @@ def edwin(django_user_model: Any) -> Any:
 @pytest.fixture
 def jerry(atlas: Any) -> str:
     """The token of the server's second user; the settings hold that of the first, tom."""
-    return list(atlas.service.tokens)[1]
+    return list(atlas.service.accounts.tokens)[1]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_the_users_own_account_sends_polls_fetches_and_cleans(
 def test_two_users_at_once_make_two_jobs_each_with_its_own_account_and_the_others_share_the_sites(
     atlas: Any, clock: Hands, make_target: Any, astronomer: Any, edwin: Any, django_user_model: Any, settings: Any, jerry: str
 ) -> None:
-    from simulators.atlas_access import token_of
+    from simulators.accounts import token_of
 
     atlas.service.set_users({'tom': 'a', 'jerry': 'b', 'spike': 'c'})
     credentials.save(astronomer, 'ATLAS', {'api_key': jerry})

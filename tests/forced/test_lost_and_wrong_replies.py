@@ -86,10 +86,10 @@ def test_a_full_queue_at_the_service_is_waited_for(atlas: Any, clock: Hands, tar
 
 
 def test_a_result_at_a_foreign_address_is_never_fetched_and_no_token_goes_there(atlas: Any, clock: Hands, target: Any) -> None:
-    from simulators.elsewhere import Elsewhere
-    from simulators.wire import serve
+    from simulators.foreign_host import ForeignHost
+    from simulators.server import serve
 
-    with serve(Elsewhere()) as foreign:
+    with serve(ForeignHost()) as foreign:
         atlas.service.fault('status', 'foreign-url', count=-1, origin=foreign.root)
         query = ask(target, clock)
         ended(clock)

@@ -189,7 +189,7 @@ def test_cancelled_while_the_reply_is_lost_it_is_stopped_at_the_service(
 
 
 def test_a_file_of_another_position_brings_no_points(atlas: Any, clock: Hands, target: Any, tmp_path: Any) -> None:
-    from simulators.lines import atlas_file
+    from simulators.atlas_files import atlas_file
 
     other = tmp_path / 'other.txt'
     other.write_bytes(atlas_file(30, seed=5))

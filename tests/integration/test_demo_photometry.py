@@ -1,4 +1,4 @@
-"""The demo's forced photometry: what its ledger finds, and how it words what became of a query."""
+"""The demo's forced photometry: what its balance finds, and how it words what became of a query."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from tom_dataproducts.models import PhotometryReducedDatum
 
-from custom_code.demo import photometry_ledger as ledger
-from custom_code.demo import table
+from custom_code.demo import balance as balances
+from custom_code.demo import stage
 from custom_code.demo.photometry import left_out, words_of
 from tom_forced_phot.models import PhotometryQuery
 
@@ -58,8 +58,8 @@ def other_target(target: Any) -> Any:
     return type(target).objects.create(name='SN 2', type='SIDEREAL', ra=target.ra + 5, dec=target.dec)
 
 
-def balance(atlas: Log) -> ledger.Balance:
-    return ledger.balance({'ATLAS': atlas})  # type: ignore[dict-item]
+def balance(atlas: Log) -> balances.QueryBalance:
+    return balances.balance_queries({'ATLAS': atlas})  # type: ignore[dict-item]
 
 
 def test_a_job_for_each_query_is_right_also_where_the_same_was_asked_twice(atlas: Log, ask: Any) -> None:
@@ -73,8 +73,8 @@ def test_a_job_for_each_query_is_right_also_where_the_same_was_asked_twice(atlas
     found = balance(atlas)
     assert found.complaints() == []
     assert (found.jobs, found.requests, found.points) == ({'ATLAS': 2}, {'ATLAS': 5}, 3)
-    book = ledger.read_book('ATLAS', atlas)  # type: ignore[arg-type]
-    assert [book.of(query) for query in (first, second)] == [(3, False), (2, False)]
+    log = balances.read_log('ATLAS', atlas)  # type: ignore[arg-type]
+    assert [log.of(query) for query in (first, second)] == [(3, False), (2, False)]
     assert 'ended in points 2, no data 0, failed 0, points stored 3, points doubled 0' in str(found)
 
 
@@ -107,8 +107,8 @@ def test_a_request_for_several_counts_for_each_and_a_julian_date_is_one(atlas: L
     atlas.add(7, **julian)
     atlas.add(8, **julian, ra=other_target.ra)
     atlas.times = {'batch status': ['page', 'page'], '7': ['result']}
-    book = ledger.read_book('ATLAS', atlas)  # type: ignore[arg-type]
-    assert [book.of(query), book.of(other), book.requests, book.strays] == [(4, True), (3, True), 4, 0]
+    log = balances.read_log('ATLAS', atlas)  # type: ignore[arg-type]
+    assert [log.of(query), log.of(other), log.requests, log.strays] == [(4, True), (3, True), 4, 0]
 
 
 def test_words_say_what_the_figures_do_not(ask: Any) -> None:
@@ -120,13 +120,13 @@ def test_words_say_what_the_figures_do_not(ask: Any) -> None:
 
 
 def test_figures_are_set_to_the_right() -> None:
-    line = next(iter(table.PHOTOMETRY.lines(('11-19 12:00', 'ATLAS', 'M31', 'Points stored.', '12', '3', '9', '0', '4'))))
+    line = next(iter(stage.PHOTOMETRY.lines(('11-19 12:00', 'ATLAS', 'M31', 'Points stored.', '12', '3', '9', '0', '4'))))
     assert line.split() == ['11-19', '12:00', 'ATLAS', 'M31', 'Points', 'stored.', '12', '3', '9', '0', '4']
-    assert len(line) == sum(table.PHOTOMETRY.widths) + 2 * (len(table.PHOTOMETRY.widths) - 1)
+    assert len(line) == sum(stage.PHOTOMETRY.widths) + 2 * (len(stage.PHOTOMETRY.widths) - 1)
 
 
 def test_long_reasons_are_folded() -> None:
-    folded = list(table.NIGHTS.lines(('1', '11-21', 'M31', 'word ' * 30, '#1')))
+    folded = list(stage.NIGHTS.lines(('1', '11-21', 'M31', 'word ' * 30, '#1')))
     assert len(folded) == 3
     assert folded[0].startswith('1')
     assert all(line.startswith(' ' * 40) and len(line) < 140 for line in folded[1:])

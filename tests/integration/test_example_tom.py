@@ -25,7 +25,7 @@ from tom_common.exceptions import ImproperCredentialsException
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from custom_code import clock
-from custom_code.demo import ledger
+from custom_code.demo.balance import balance_bookings
 from custom_code.observatory import ObservatoryImagingForm, PlainObservatoryFacility, SimulatedObservatoryFacility
 from mytom.environment import database
 from tests.conftest import NIGHT, at
@@ -279,14 +279,14 @@ class TestDemo:
             assert there.separation(SkyCoord(place)).arcsec < 0.2
         assert Target.objects.count() == len(known)
 
-    def test_its_ledger_finds_doubles_orphans_and_gaps(self, make_cadence: Any, observatory: Any) -> None:
+    def test_its_balance_finds_doubles_orphans_and_gaps(self, make_cadence: Any, observatory: Any) -> None:
         make_cadence()
         recorded = ObservationRecord.objects.get().observation_id
         usual = {'beside': [], 'created': at(0).isoformat(), 'end': at(8).isoformat()}
         right = {'id': int(recorded)} | usual
-        assert ledger.balance([right], NAME).is_clean
-        assert ledger.balance([], NAME).missing == (recorded,)
-        found = ledger.balance([right, {'id': 999} | usual | {'beside': [1], 'end': at(-1).isoformat()}], NAME)
+        assert balance_bookings([right], NAME).is_clean
+        assert balance_bookings([], NAME).missing == (recorded,)
+        found = balance_bookings([right, {'id': 999} | usual | {'beside': [1], 'end': at(-1).isoformat()}], NAME)
         assert (found.doubles, found.orphans, found.past, found.bookings, found.causes) == (('999',), ('999',), ('999',), 2, 1)
         assert found.complaints() == ['doubles: 999', 'orphans: 999', 'in the past: 999']
         assert not found.is_clean

@@ -10,9 +10,9 @@ import pytest
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from simulators.atlas import AtlasServer, serve_atlas
-from simulators.elsewhere import Elsewhere
+from simulators.foreign_host import ForeignHost
 from simulators.mast import MastServer, serve_mast
-from simulators.wire import serve
+from simulators.server import serve
 from simulators.zfps import USERS, ZfpsServer, serve_zfps
 from tests.forced.conftest import Hands, configure, hands
 from tom_forced_phot import queries
@@ -203,7 +203,7 @@ def test_an_exit_code_is_said_in_words(servers: Any, clock: Hands, targets: Any)
 @pytest.mark.parametrize(('which', 'verb'), [('atlas', 'status'), ('zfps', 'status')])
 def test_a_result_at_a_foreign_address_is_never_fetched(servers: Any, clock: Hands, targets: Any, which: str, verb: str) -> None:
     (target,) = targets(1)
-    with serve(Elsewhere()) as foreign:
+    with serve(ForeignHost()) as foreign:
         servers[which].service.fault(verb, 'foreign-url', count=-1, origin=foreign.root)
         query = ask(which, target, clock)
         settle(clock)

@@ -25,7 +25,7 @@ def many() -> Any:
 def machine(sqlite_url: str, settings: Any, monkeypatch: Any, django_db_blocker: Any) -> Iterator[type[Nights]]:
     """The machine, in a world that lasts for all its examples."""
     from simulators.observatory import Observatory
-    from simulators.web import serve
+    from simulators.server import serve
 
     logging.disable(logging.CRITICAL)
     with serve(Observatory(seed=1)) as server, connected(sqlite_url, django_db_blocker):
@@ -37,6 +37,6 @@ def machine(sqlite_url: str, settings: Any, monkeypatch: Any, django_db_blocker:
         ]
         settings.TOM_CADENCE = {'CLOCK': 'tests.property.processes.clock', 'NOTIFY_BY_MAIL': False}
         arrange(monkeypatch)
-        monkeypatch.setattr(Nights, 'world', World(server.observatory, *people()), raising=False)
+        monkeypatch.setattr(Nights, 'world', World(server.service, *people()), raising=False)
         yield Nights
     logging.disable(logging.NOTSET)

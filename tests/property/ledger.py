@@ -9,7 +9,7 @@ from typing import Any
 
 from tom_observations.models import DynamicCadence, ObservationRecord
 
-from simulators.sky import read_instant
+from simulators.service import read_instant
 from tests.property.processes import Time
 from tests.property.world import RESUME, TERMINAL, Kept, World
 from tom_cadence.models import ManagedCadence, Submission

@@ -67,7 +67,7 @@ class World:
         ):
             model._default_manager.all()._raw_delete('default')
         self.observatory.reset()
-        self.observatory.sky.seed = seed
+        self.observatory.weather.seed = seed
         self.kept, self.workers, self.problems = [], workers, []
         self.lied = False
         Time.now, Time.frozen = NIGHT, 0.0

@@ -178,12 +178,12 @@ class Tom:
 def tom(database: str, folder: Path, settings: Any, blocker: Any) -> Iterator[Tom]:
     """A TOM on ``database``, at NIGHT, with its observatory; this process's ORM and engine work on the same."""
     from simulators.observatory import Observatory
-    from simulators.web import serve
+    from simulators.server import serve
     from tests.support.databases import connected
 
     with serve(Observatory(seed=1)) as server, connected(database, blocker):
-        server.observatory.url = server.url
-        given = Tom(database, server.observatory, folder)
+        server.service.url = server.url
+        given = Tom(database, server.service, folder)
         portal = {'portal_url': server.url, 'api_key': 'example-token'}
         settings.FACILITIES = {'Simulated observatory': portal, 'Plain observatory': portal}
         settings.TOM_FACILITY_CLASSES = [

@@ -13,7 +13,7 @@ from astropy.coordinates import angular_separation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.mast_tables import TABLES
+from simulators.mast_catalog import TABLES
 from tests.support.published import sample
 from tom_forced_phot.exceptions import BadFile, Credentials, Refused, Temporary, Throttled, UnexpectedReply
 from tom_forced_phot.services.angles import separation

@@ -17,12 +17,12 @@ import requests
 
 from simulators.faults import AFTER, BEFORE
 from simulators.observatory import Observatory
-from simulators.web import Server, serve
+from simulators.server import Server, serve
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 TOKEN = {'Authorization': 'Token example-token'}
 OTHER = {'Authorization': 'Token other-token'}
-SCRIPT = Path(__file__).parents[2] / 'example_tom' / 'simulators' / 'observatory.py'
+SIMULATORS = Path(__file__).parents[2] / 'example_tom' / 'simulators'
 
 
 def iso(hours: float) -> str:
@@ -35,9 +35,9 @@ def asked(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[Server[Observatory]]:
     with serve(Observatory(seed=1)) as running:
-        running.observatory.set_clock(NOON, frozen=True)
+        running.service.set_clock(NOON, frozen=True)
         yield running
 
 
@@ -49,14 +49,14 @@ def client() -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def submit(server: Server, client: requests.Session) -> Callable[..., requests.Response]:
+def submit(server: Server[Observatory], client: requests.Session) -> Callable[..., requests.Response]:
     def post(timeout: float = 5, **changes: Any) -> requests.Response:
         return client.post(f'{server.url}/api/observations/', json=asked(**changes), timeout=timeout)
 
     return post
 
 
-def state(server: Server, key: Any) -> str:
+def state(server: Server[Observatory], key: Any) -> str:
     reply = requests.get(f'{server.url}/api/observations/{key}/', headers=TOKEN, timeout=5).json()
     return str(reply['state'])
 
@@ -69,11 +69,11 @@ def until(reached: Callable[[], bool]) -> None:
 
 
 class TestPortal:
-    def test_the_same_request_twice_is_booked_twice(self, server: Server, submit: Any) -> None:
+    def test_the_same_request_twice_is_booked_twice(self, server: Server[Observatory], submit: Any) -> None:
         first, second = submit(), submit()
         assert (first.status_code, first.json()['state']) == (201, 'PENDING')
         assert first.json()['id'] != second.json()['id']
-        assert [entry['beside'] for entry in server.observatory.log()] == [[], [first.json()['id']]]
+        assert [entry['beside'] for entry in server.service.log()] == [[], [first.json()['id']]]
 
     @pytest.mark.parametrize(
         ('changes', 'field'),
@@ -95,21 +95,23 @@ class TestPortal:
         ],
     )
     def test_a_wrong_field_is_named_and_nothing_is_booked(
-        self, server: Server, client: requests.Session, changes: dict[str, Any], field: str
+        self, server: Server[Observatory], client: requests.Session, changes: dict[str, Any], field: str
     ) -> None:
         body = json.dumps(asked(**changes))
         reply = client.post(f'{server.url}/api/observations/', data=body, timeout=5)
         assert (reply.status_code, list(reply.json())) == (400, [field])
         checked = client.post(f'{server.url}/api/observations/validate/', data=body, timeout=5)
         assert (checked.status_code, checked.json()) == (200, {'errors': reply.json()})
-        assert server.observatory.log() == []
+        assert server.service.log() == []
 
-    def test_what_would_be_accepted_validates_without_a_booking(self, server: Server, client: requests.Session) -> None:
+    def test_what_would_be_accepted_validates_without_a_booking(
+        self, server: Server[Observatory], client: requests.Session
+    ) -> None:
         reply = client.post(f'{server.url}/api/observations/validate/', json=asked(), timeout=5)
         assert reply.json() == {'errors': {}}
-        assert server.observatory.log() == []
+        assert server.service.log() == []
 
-    def test_a_bad_token_is_403_and_a_strangers_observation_404(self, server: Server, submit: Any) -> None:
+    def test_a_bad_token_is_403_and_a_strangers_observation_404(self, server: Server[Observatory], submit: Any) -> None:
         url = f'{server.url}/api/observations/{submit().json()["id"]}/'
         tokens: list[dict[str, str]] = [{}, {'Authorization': 'Token wrong'}, OTHER, TOKEN]
         codes = [requests.get(url, headers=headers, timeout=5).status_code for headers in tokens]
@@ -124,15 +126,17 @@ class TestPortal:
         window = submit(start='2026-11-21T20:00', end='2026-11-22T13:00:00+08:00').json()
         assert (window['start'], window['end']) == ('2026-11-21T20:00:00Z', '2026-11-22T05:00:00Z')
 
-    def test_many_states_in_one_call(self, server: Server, client: requests.Session, submit: Any) -> None:
+    def test_many_states_in_one_call(self, server: Server[Observatory], client: requests.Session, submit: Any) -> None:
         keys = [submit(target=f'T{number}').json()['id'] for number in range(5)]
         found = client.get(f'{server.url}/api/observations/?ids={keys[1]},{keys[3]},999,x', timeout=5).json()
         assert [each['id'] for each in found['results']] == [keys[1], keys[3]]
-        assert server.observatory.counts()['requests'] == {'submit': 5, 'status': 1}
+        assert server.service.counts()['requests'] == {'submit': 5, 'status': 1}
 
-    def test_a_name_is_looked_up_by_a_part_of_it_and_paged(self, server: Server, client: requests.Session, submit: Any) -> None:
+    def test_a_name_is_looked_up_by_a_part_of_it_and_paged(
+        self, server: Server[Observatory], client: requests.Session, submit: Any
+    ) -> None:
         submit(name='SN 2011fe ~old')
-        server.observatory.advance(60)
+        server.service.advance(60)
         keys = [submit(name=f'SN 2011fe ~k{number % 2}').json()['id'] for number in range(6)]
         url = f'{server.url}/api/observations/'
         assert client.get(url, params={'name': '~k3'}, timeout=5).json()['count'] == 0
@@ -145,15 +149,15 @@ class TestPortal:
         assert client.get(url, params={'created_after': 'soon'}, timeout=5).status_code == 400
 
     def test_cancelling_ends_what_is_open_and_leaves_what_is_done(
-        self, server: Server, client: requests.Session, submit: Any
+        self, server: Server[Observatory], client: requests.Session, submit: Any
     ) -> None:
         open_one, done = submit().json()['id'], submit().json()['id']
-        server.observatory.set_state(done, 'COMPLETED')
+        server.service.set_state(done, 'COMPLETED')
         url = f'{server.url}/api/observations'
         states = [client.post(f'{url}/{key}/cancel/', timeout=5).json()['state'] for key in (open_one, done)]
         assert states == ['CANCELED', 'COMPLETED']
 
-    def test_nonsense_is_refused(self, server: Server, client: requests.Session) -> None:
+    def test_nonsense_is_refused(self, server: Server[Observatory], client: requests.Session) -> None:
         assert client.post(f'{server.url}/api/observations/', data='{', timeout=5).status_code == 400
         assert client.get(f'{server.url}/elsewhere/', timeout=5).status_code == 404
         assert client.post(f'{server.url}/control/state', json={'id': 9}, timeout=5).status_code == 400
@@ -161,26 +165,26 @@ class TestPortal:
 
 
 class TestSky:
-    def test_an_observation_happens_within_its_window(self, server: Server, submit: Any) -> None:
+    def test_an_observation_happens_within_its_window(self, server: Server[Observatory], submit: Any) -> None:
         key = submit().json()['id']
         seen: list[str] = []
         for _ in range(20 * 30):
             now = state(server, key)
             if now not in seen:
                 seen.append(now)
-            server.observatory.advance(120)
+            server.service.advance(120)
         assert seen == ['PENDING', 'IN_PROGRESS', 'COMPLETED']
         done = requests.get(f'{server.url}/api/observations/{key}/', headers=TOKEN, timeout=5).json()
         start, end = (datetime.fromisoformat(done[f'scheduled_{part}'].replace('Z', '+00:00')) for part in ('start', 'end'))
         assert NOON + timedelta(hours=8) <= start < end <= NOON + timedelta(hours=16)
         assert end - start == timedelta(minutes=2)
 
-    def test_clouds_let_the_window_expire_and_a_long_one_wait(self, server: Server, submit: Any) -> None:
-        server.observatory.set_sky(nights={'2026-11-21': 'cloudy', '2026-11-22': 'clear'})
+    def test_clouds_let_the_window_expire_and_a_long_one_wait(self, server: Server[Observatory], submit: Any) -> None:
+        server.service.set_sky(nights={'2026-11-21': 'cloudy', '2026-11-22': 'clear'})
         short, long = submit().json()['id'], submit(target='M31', end=iso(64)).json()['id']
-        server.observatory.advance(hours=70)
+        server.service.advance(hours=70)
         assert (state(server, short), state(server, long)) == ('WINDOW_EXPIRED', 'COMPLETED')
-        assert server.observatory.book.get(long).slot[:10] in ('2026-11-22', '2026-11-23')
+        assert server.service.book.get(long).slot[:10] in ('2026-11-22', '2026-11-23')
 
     def test_the_outcome_does_not_depend_on_the_order_of_questions(self) -> None:
         def outcomes(order: list[int]) -> list[str]:
@@ -202,85 +206,92 @@ class TestSky:
         assert set(forward) == {'COMPLETED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED'}
 
     @pytest.mark.parametrize('planned', ['COMPLETED', 'FAILURE_LIMIT_REACHED', 'WINDOW_EXPIRED', 'NOT_ATTEMPTED', 'PENDING'])
-    def test_a_planned_outcome_comes_when_its_time_comes(self, server: Server, submit: Any, planned: str) -> None:
-        server.observatory.set_sky(clouds=1)
-        server.observatory.plan(planned, count=1)
+    def test_a_planned_outcome_comes_when_its_time_comes(self, server: Server[Observatory], submit: Any, planned: str) -> None:
+        server.service.set_sky(clouds=1)
+        server.service.plan(planned, count=1)
         key, other = submit().json()['id'], submit(target='M31').json()['id']
         assert state(server, key) == 'PENDING'
-        server.observatory.advance(hours=24)
+        server.service.advance(hours=24)
         assert (state(server, key), state(server, other)) == (planned, 'WINDOW_EXPIRED')
 
-    def test_terminal_is_not_final(self, server: Server, submit: Any) -> None:
+    def test_terminal_is_not_final(self, server: Server[Observatory], submit: Any) -> None:
         key = submit().json()['id']
         url = f'{server.url}/control/state'
         for changed in ('WINDOW_EXPIRED', 'COMPLETED', 'PENDING', 'FAILURE_LIMIT_REACHED', 'COMPLETED'):
             requests.post(url, json={'id': key, 'state': changed}, timeout=5).raise_for_status()
-            server.observatory.advance(hours=30)
+            server.service.advance(hours=30)
             assert state(server, key) == changed
 
 
 class TestFaults:
-    @pytest.mark.parametrize('kind', [kind for kind in BEFORE + AFTER if kind not in ('hang', 'hang-after', 'late')])
-    def test_a_fault_is_committed_once_and_books_as_it_says(self, server: Server, submit: Any, kind: str) -> None:
+    @pytest.mark.parametrize(
+        'kind',
+        [kind for kind in BEFORE + Observatory.kinds + AFTER if kind not in ('hang', 'hang-after', 'late', 'redirect-foreign')],
+    )
+    def test_a_fault_is_committed_once_and_books_as_it_says(self, server: Server[Observatory], submit: Any, kind: str) -> None:
         submit(target='before')
-        server.observatory.fault('submit', kind)
+        server.service.fault('submit', kind)
         usable = False
         try:
             reply = submit()
             usable = reply.status_code == 201 and reply.json()['id'] not in (None, 1)
         except (requests.ConnectionError, ValueError):
             pass
-        booked = server.observatory.log()[1:]
+        booked = server.service.log()[1:]
         assert not usable
         assert [entry['lost'] for entry in booked] == ([kind] if kind in AFTER else [])
         assert submit(target='after').status_code == 201
 
-    def test_a_fault_strikes_only_what_it_is_meant_for(self, server: Server, client: requests.Session, submit: Any) -> None:
-        server.observatory.fault('submit', '503', count=2, match='M31')
+    def test_a_fault_strikes_only_what_it_is_meant_for(
+        self, server: Server[Observatory], client: requests.Session, submit: Any
+    ) -> None:
+        server.service.fault('submit', '503', count=2, match='M31')
         codes = [submit(name=name).status_code for name in ('T CrB', 'M31 nova', 'M31 nova', 'M31 nova')]
         assert codes == [201, 503, 503, 201]
-        server.observatory.fault('submit', 'refuse', errors={'ra': ['Never rises.']})
+        server.service.fault('submit', 'refuse', errors={'ra': ['Never rises.']})
         assert submit().json() == {'ra': ['Never rises.']}
         for verb, path in (('status', '1/'), ('list', '?name=x')):
-            server.observatory.fault(verb, '403')
+            server.service.fault(verb, '403')
             assert client.get(f'{server.url}/api/observations/{path}', timeout=5).status_code == 403
         with pytest.raises(ValueError, match='unknown fault'):
-            server.observatory.fault('submit', 'meteor')
+            server.service.fault('submit', 'meteor')
         with pytest.raises(ValueError, match='unknown verb'):
-            server.observatory.fault('dance', '503')
+            server.service.fault('dance', '503')
 
     @pytest.mark.parametrize(('kind', 'booked'), [('hang', 0), ('hang-after', 1), ('late', 0)])
-    def test_a_client_that_gives_up_leaves_no_thread_behind(self, server: Server, submit: Any, kind: str, booked: int) -> None:
-        server.observatory.fault('submit', kind)
+    def test_a_client_that_gives_up_leaves_no_thread_behind(
+        self, server: Server[Observatory], submit: Any, kind: str, booked: int
+    ) -> None:
+        server.service.fault('submit', kind)
         with pytest.raises(requests.ReadTimeout):
             submit(timeout=0.2)
-        assert len(server.observatory.log()) == booked
+        assert len(server.service.log()) == booked
         if kind == 'late':
-            server.observatory.release()
-            until(lambda: len(server.observatory.log()) == 1)
-        until(lambda: server.observatory.faults.waiting == 0)
+            server.service.release()
+            until(lambda: len(server.service.log()) == 1)
+        until(lambda: server.service.faults.waiting == 0)
 
     @pytest.mark.parametrize('kind', ['hang-after', 'late'])
-    def test_a_late_reply_is_given_when_released(self, server: Server, submit: Any, kind: str) -> None:
-        server.observatory.fault('submit', kind)
+    def test_a_late_reply_is_given_when_released(self, server: Server[Observatory], submit: Any, kind: str) -> None:
+        server.service.fault('submit', kind)
         replies: list[requests.Response] = []
         waiting = threading.Thread(target=lambda: replies.append(submit()))
         waiting.start()
-        until(lambda: server.observatory.faults.waiting == 1)
+        until(lambda: server.service.faults.waiting == 1)
         assert not replies
-        server.observatory.release()
+        server.service.release()
         waiting.join(5)
         assert replies[0].status_code == 201
 
-    def test_latency_is_felt(self, server: Server, submit: Any) -> None:
-        server.observatory.latency['submit'] = 0.2
+    def test_latency_is_felt(self, server: Server[Observatory], submit: Any) -> None:
+        server.service.latency['submit'] = 0.2
         start = time.monotonic()
         submit()
         assert time.monotonic() - start >= 0.2
 
 
 class TestServer:
-    def test_nothing_is_lost_when_many_ask_at_once(self, server: Server) -> None:
+    def test_nothing_is_lost_when_many_ask_at_once(self, server: Server[Observatory]) -> None:
         ids: list[int] = []
 
         def work(number: int) -> None:
@@ -295,10 +306,10 @@ class TestServer:
             worker.start()
         for worker in workers:
             worker.join()
-        log = server.observatory.log()
+        log = server.service.log()
         assert sorted(ids) == [entry['id'] for entry in log] == list(range(1, 321))
         assert len({entry['name'] for entry in log}) == 320
-        counts = server.observatory.counts()
+        counts = server.service.counts()
         assert counts['replies'] == {'submit 201': 320}
         assert 2 <= counts['most_at_once']['submit'] <= 8
 
@@ -317,11 +328,11 @@ class TestServer:
         third.book.close()
 
     def test_it_runs_as_a_process_of_its_own_steered_over_http(self, tmp_path: Path) -> None:
-        command = [sys.executable, str(SCRIPT), '--port', '0', '--storage', str(tmp_path), '--seed', '3', '--attached']
+        command = [sys.executable, str(SIMULATORS), '--observatory', '0', '--storage', str(tmp_path), '--seed', '3', '--attached']
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin
             assert process.stdout
-            url = json.loads(process.stdout.readline())['url']
+            url = json.loads(process.stdout.readline())['observatory']['url']
 
             def tell(name: str, **said: Any) -> Any:
                 return requests.post(f'{url}/control/{name}', json=said, timeout=5).json()

@@ -1,4 +1,4 @@
-"""The simulated ATLAS server behaves as the real one does (services.md, section 1), and does what a test tells it."""
+"""The simulated ATLAS server behaves as the real one does, and does what a test tells it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from simulators.atlas import AtlasServer, serve_atlas, token_of
+from simulators.atlas_files import HEADER, ROW, atlas_file
 from simulators.atlas_tasks import LATER_KEYS
-from simulators.elsewhere import Elsewhere
-from simulators.lines import HEADER, ROW, atlas_file
-from simulators.wire import Server, serve
+from simulators.foreign_host import ForeignHost
+from simulators.server import Server, serve
 
 NIGHT = '2026-11-21T08:00:00+00:00'
 MJD = 61365 + 8 / 24
@@ -339,7 +339,7 @@ class TestFaults:
     def test_a_foreign_address_is_noticed_when_it_is_followed(self, server: Server[AtlasServer], submit: Any, client: Any) -> None:
         url = submit().json()['url']
         server.service.advance(60)
-        with serve(Elsewhere()) as foreign:
+        with serve(ForeignHost()) as foreign:
             server.service.fault('status', 'foreign-url', origin=foreign.root)
             result = client.get(url, timeout=5).json()['result_url']
             assert result == f'{foreign.root}/forcedphot/static/results/job00001.txt'

@@ -1,4 +1,4 @@
-"""The simulated Pan-STARRS1 catalogs API behaves as MAST's does (services.md, section 3)."""
+"""The simulated Pan-STARRS1 catalogs API behaves as MAST's does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from simulators.mast import MastServer, serve_mast
-from simulators.mast_tables import TABLES
-from simulators.wire import Server
+from simulators.mast_catalog import TABLES
+from simulators.server import Server
 
 PLACE = {'ra': 229.9620403, 'dec': 34.8442757}
-SCRIPT = Path(__file__).parents[2] / 'example_tom' / 'simulators' / 'forced.py'
+SIMULATORS = Path(__file__).parents[2] / 'example_tom' / 'simulators'
 COLUMNS = '[objID,detectID,filterID,obsTime,ra,dec,psfFlux,psfFluxErr,psfQfPerfect]'
 
 
@@ -176,7 +176,7 @@ class TestSearch:
 
 
 def test_the_three_run_as_one_process(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), '--storage', str(tmp_path), '--seed', '3', '--attached']
+    command = [sys.executable, str(SIMULATORS), '--storage', str(tmp_path), '--seed', '3', '--attached']
     command += ['--atlas', '0', '--zfps', '0', '--mast', '0', '--atlas-options', '{"seconds_per_task": 1}']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin

@@ -1,4 +1,4 @@
-"""The simulated ZTF forced photometry service behaves as the real one does (services.md, section 2)."""
+"""The simulated ZTF forced photometry service behaves as the real one does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from simulators.lightcurves import Sky
-from simulators.wire import Server
+from simulators.server import Server
 from simulators.zfps import CGI, NO_FILE, PUBLIC, ZfpsServer, serve_zfps
-from simulators.zlines import FIT, FORMS, SNR_FACTOR, column_names, header, printed, ztf_light_curve
+from simulators.ztf_files import FIT, FORMS, SNR_FACTOR, column_names, header, printed, ztf_light_curve
 
 MORNING = datetime(2026, 11, 21, 8, 30, tzinfo=timezone.utc)
 MINE = {'email': 'tom@example.org', 'userpass': 'look-up'}

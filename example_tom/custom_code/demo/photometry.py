@@ -17,9 +17,8 @@ from django.utils import timezone
 from tom_targets.models import Target
 
 from custom_code import clock
-from custom_code.demo.photometry_ledger import Book, read_book
-from custom_code.demo.stage import Control, manage
-from custom_code.demo.table import Row
+from custom_code.demo.balance import ServiceLog, read_log
+from custom_code.demo.stage import Control, Row, manage
 from tom_forced_phot import registry
 from tom_forced_phot.dates import mjd_of
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
@@ -165,13 +164,13 @@ class Photometry:
         """A line for each query that has ended since the last time."""
         rows = PhotometryQuery.objects.exclude(state__in=QueryState.open_values()).exclude(pk__in=self.told)
         found = list(rows.select_related('target', 'job').order_by('pk'))
-        books = {service: read_book(service, self.controls[service]) for service in {query.service for query in found}}
+        books = {service: read_log(service, self.controls[service]) for service in {query.service for query in found}}
         for query in found:
             self.told.add(query.pk)
             yield self._line(query, books[query.service])
 
     @staticmethod
-    def _line(query: PhotometryQuery, book: Book) -> Row:
+    def _line(query: PhotometryQuery, book: ServiceLog) -> Row:
         requests, shared = book.of(query)
         counts = (query.rows, query.new, query.unchanged, query.rejected) if query.rows else ()
         cells = [f'{number:,}' for number in counts] or [''] * 4

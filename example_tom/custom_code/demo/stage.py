@@ -1,4 +1,4 @@
-"""What the demo plays on: a folder made afresh, the simulated observatory and photometry services, and the TOM's environment."""
+"""What the demo plays on: a folder made afresh, the simulated services, the TOM's environment, and the tables it prints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ BASE = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get('EXAMPLE_TOM_DEMO_FOLDER') or BASE / 'var' / 'demo')
 INNER = 'EXAMPLE_TOM_DEMO'
 ZTF_USER = ('tom@example.org', 'look-up')
+Row = tuple[str, ...]
+PROBLEMS = ('Problem', 'Failed', '! ')
 
 
 def make_folder() -> None:
@@ -91,21 +95,21 @@ def port_answers(port: int) -> bool:
 @contextmanager
 def observatory(seed: int) -> Iterator[str]:
     """Run the simulated observatory; its URL. It ends with this block, and with this process whatever happens."""
-    with _simulator('observatory', '--port', '0', '--seed', str(seed), '--storage', str(FOLDER)) as told:
-        yield told['url']
+    with _simulators('--observatory', '0', '--seed', str(seed), '--storage', str(FOLDER)) as told:
+        yield told['observatory']['url']
 
 
 @contextmanager
 def photometry(seed: int) -> Iterator[dict[str, dict[str, Any]]]:
     """Run the simulated photometry services likewise; by name where each is, and ATLAS' token."""
     served = ('--atlas', '0', '--zfps', '0', '--mast', '0', '--zfps-options', json.dumps({'wait': 2400}))
-    with _simulator('forced', *served, '--seed', str(seed), '--storage', str(FOLDER / 'services')) as told:
+    with _simulators(*served, '--seed', str(seed), '--storage', str(FOLDER / 'services')) as told:
         yield told
 
 
 @contextmanager
-def _simulator(name: str, *arguments: str) -> Iterator[dict[str, Any]]:
-    command = [sys.executable, str(BASE / 'simulators' / f'{name}.py'), *arguments, '--attached']
+def _simulators(*arguments: str) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, str(BASE / 'simulators'), *arguments, '--attached']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
@@ -144,3 +148,39 @@ class Control:
         """What it accepted after the entry ``since``."""
         log: list[dict[str, Any]] = self.ask('log', since=since)
         return log
+
+
+@dataclass(frozen=True)
+class Table:
+    """One line for what happened, long reasons folded within their column.
+
+    Names and widths of the columns; the last ``numbers`` of them are set to the right.
+    """
+
+    names: Row
+    widths: Sequence[int]
+    numbers: int = 0
+
+    def head(self) -> Iterator[str]:
+        """The head of the table."""
+        yield from self.lines(self.names)
+        yield '  '.join('-' * width for width in self.widths)
+
+    def lines(self, cells: Iterable[str]) -> Iterator[str]:
+        """A row as lines of text."""
+        columns = [textwrap.wrap(cell, width) or [''] for cell, width in zip(cells, self.widths, strict=True)]
+        for index in range(max(map(len, columns))):
+            parts = [column[index] if index < len(column) else '' for column in columns]
+            yield '  '.join(map(self._set, parts, range(len(parts)))).rstrip()
+
+    def _set(self, text: str, column: int) -> str:
+        width = self.widths[column]
+        return text.rjust(width) if column >= len(self.widths) - self.numbers else text.ljust(width)
+
+
+NIGHTS = Table(('night', 'UTC', 'target', 'what was decided, and why', 'what the observatory booked'), (8, 12, 16, 62, 30))
+PHOTOMETRY = Table(
+    ('UTC', 'service', 'target', 'what became of the query', 'rows', 'new', 'unchanged', 'rejected', 'requests'),
+    (12, 9, 14, 54, 4, 4, 9, 8, 8),
+    numbers=5,
+)

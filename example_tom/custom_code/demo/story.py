@@ -23,8 +23,7 @@ from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from custom_code import clock
-from custom_code.demo.stage import Control, manage
-from custom_code.demo.table import Row
+from custom_code.demo.stage import Control, Row, manage
 from custom_code.observatory import SimulatedObservatoryFacility
 from tom_cadence.models import CadenceRun, ManagedCadence
 from tom_cadence.registry import strategy_class

@@ -34,7 +34,7 @@ def test_a_command_whose_database_goes_away_says_so_and_the_next_one_ends_everyt
     ask(targets)
     tom.atlas.fault('submit', 'late')  # the database goes away while the request is on its way
     process = tom.start()
-    until(lambda: tom.atlas.mishaps.waiting, 'the request arrived')
+    until(lambda: tom.atlas.faults.waiting, 'the request arrived')
     with away(postgres_server):
         tom.atlas.release()
         until(lambda: len(tom.atlas.log()) == 20, 'the tasks are made')

@@ -65,7 +65,7 @@ def test_queries_whose_messages_come_while_another_thread_sends_them_are_not_lef
     assert tom.start_queries([query.pk for query in ask(targets)]) == ''
     tom.more['EXAMPLE_TOM_PHOT_SETTINGS'] = json.dumps({'READ_TIMEOUT': 60})
     worker = tom.work()
-    until(lambda: tom.atlas.mishaps.waiting, 'the request arrived', worker=worker)
+    until(lambda: tom.atlas.faults.waiting, 'the request arrived', worker=worker)
     until(lambda: _looked_at_by_worker() >= len(targets) - 1, 'the other thread saw the other queries', worker=worker)
     tom.atlas.release()
     until(lambda: not unfinished() and not held(), 'all ended', worker=worker)

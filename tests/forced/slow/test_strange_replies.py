@@ -36,19 +36,19 @@ def test_twenty_queries_end_as_they_should_although_each_step_fails(
     for verb, count in (('submit', 1), ('list', 2), ('result', 4), ('delete', 2)):
         tom.atlas.fault(verb, fault, count=count, seconds=20)
     tom.run_until_ended(most=60)
-    assert sum(tom.atlas.mishaps.committed.values()) == 9
+    assert sum(tom.atlas.faults.committed.values()) == 9
     check_ended(tom, targets)
 
 
 def test_nothing_is_fetched_from_a_foreign_address_and_no_token_goes_there(
     open_tom: Callable[..., PhotTom], sqlite_url: str
 ) -> None:
-    from simulators.elsewhere import Elsewhere
-    from simulators.wire import serve
+    from simulators.foreign_host import ForeignHost
+    from simulators.server import serve
 
     tom = open_tom(sqlite_url)
     targets = ask_in_two_jobs()
-    with serve(Elsewhere()) as foreign:
+    with serve(ForeignHost()) as foreign:
         tom.atlas.fault('list', 'foreign-url', origin=foreign.root)
         tom.atlas.fault('result', 'redirect-foreign', origin=foreign.root, count=3)
         tom.run_until_ended(most=60)

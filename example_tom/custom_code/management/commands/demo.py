@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from custom_code.demo import stage, table
+from custom_code.demo import stage
 
 ADMIN, ASTRONOMER = ('admin', 'admin'), ('caroline', 'herschel')
 CRON_SECONDS = 60
@@ -68,30 +68,30 @@ class Command(BaseCommand):
 
     def _nights(self, astronomer: User, seed: int) -> tuple[datetime, bool]:
         """The cadences; when they end, and whether the books balance."""
-        from custom_code.demo.ledger import balance
+        from custom_code.demo.balance import balance_bookings
         from custom_code.demo.story import FACILITY, Story
 
         control = stage.Control(settings.FACILITIES[FACILITY]['portal_url'])
-        self._write(table.NIGHTS.head())
+        self._write(stage.NIGHTS.head())
         story = Story(control, astronomer, ASTRONOMER[1], seed)
         for row in story.rows():
-            self._write(table.NIGHTS.lines(row), self._style_of(row[0], row[3]))
-        found = balance(control.log(), FACILITY)
+            self._write(stage.NIGHTS.lines(row), self._style_of(row[0], row[3]))
+        found = balance_bookings(control.log(), FACILITY)
         control.set_now(timezone.now())
         return story.end, self._sum_up(found)
 
     def _photometry(self, astronomer: User, noon: datetime) -> bool:
         """The services; whether the books balance."""
+        from custom_code.demo.balance import balance_queries
         from custom_code.demo.photometry import Photometry, controls
-        from custom_code.demo.photometry_ledger import balance
 
         self._write(['', 'Forced photometry: the day after, three simulated services are asked about the same five targets.'])
         self._write(['A request for several targets at once counts for each of them, and is marked with *.', ''])
-        self._write(table.PHOTOMETRY.head())
+        self._write(stage.PHOTOMETRY.head())
         photometry = Photometry(controls(), astronomer, ASTRONOMER[1], noon)
         for row in photometry.play():
-            self._write(table.PHOTOMETRY.lines(row), self._style_of('', row[3]))
-        found = balance(photometry.controls)
+            self._write(stage.PHOTOMETRY.lines(row), self._style_of('', row[3]))
+        found = balance_queries(photometry.controls)
         photometry.to_present()
         return self._sum_up(found)
 
@@ -104,7 +104,7 @@ class Command(BaseCommand):
     def _style_of(self, night: str, text: str) -> Callable[[str], str]:
         if night.isdigit():
             return self.style.MIGRATE_HEADING
-        return self.style.WARNING if text.startswith(table.MISHAPS) else str
+        return self.style.WARNING if text.startswith(stage.PROBLEMS) else str
 
     def _write(self, lines: Iterable[str], style: Callable[[str], str] = str) -> None:
         for line in lines:

@@ -1,4 +1,4 @@
-"""ZTF forced photometry files in the form of the real ones (services.md 2.2; headers of v3.8 and batch v5.9 files).
+"""ZTF forced photometry files in the form of the real ones (headers of v3.8 and batch v5.9 files).
 
 Three forms: ``v3.8`` (40 columns, ``index``), ``batch`` (v5.9: 40 columns, ``sindex``, -99999.000000 for a flux that
 could not be measured) and ``status`` (v3.8 with ``diffimgstatus`` after ``rfid``, as files since 2025 have it).

@@ -1,6 +1,6 @@
 """A foreign host: it answers everything with 200 and notes what it was sent, so that a leaked credential is seen.
 
-``with serve(Elsewhere()) as foreign: atlas.fault('status', 'foreign-url', origin=foreign.root)``; then
+``with serve(ForeignHost()) as foreign: atlas.fault('status', 'foreign-url', origin=foreign.root)``; then
 ``foreign.service.strays`` (also in ``/control/requests``) lists each request, and in ``carried`` what it gave away.
 """
 
@@ -13,23 +13,23 @@ from simulators.service import Answer, Request, Service, as_text
 
 
 @dataclass
-class ElsewhereOptions:
+class ForeignHostOptions:
     """What it answers."""
 
     body: str = '{}'
     kind: str = 'application/json'
 
 
-class Elsewhere(Service):
+class ForeignHost(Service):
     """The foreign host."""
 
-    name = 'elsewhere'
+    name = 'foreign'
     verbs = ('any',)
-    options: ElsewhereOptions
+    options: ForeignHostOptions
 
     def __init__(self, seed: int = 0, **options: Any) -> None:
         """Start with nothing noted."""
-        super().__init__(ElsewhereOptions(**options), None, seed)
+        super().__init__(ForeignHostOptions(**options), None, seed)
 
     def verb(self, request: Request) -> str | None:
         """Everything is welcome."""

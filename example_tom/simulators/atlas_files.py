@@ -1,4 +1,4 @@
-"""ATLAS result files, byte for byte in the form of the real ones (services.md 1.6; job211831, tom_base's NGC 1566)."""
+"""ATLAS result files, byte for byte in the form of the real ones (job211831, tom_base's NGC 1566)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Frame:
 
 
 def atlas_frame(sky: Sky, ra: float, dec: float, begin: float, end: float, *, rare: bool = True) -> Frame:
-    """The exposures of a position: c about new moon, else o; g, H and w are seen, rarely (services.md 1.6)."""
+    """The exposures of a position: c about new moon, else o; g, H and w are seen, rarely."""
     number, mjd, night = ATLAS.slots(sky, ra, dec, begin, end)
     key = sky.key('atlas frame', ra, dec, 0.1)
     sites = [3, 4] if dec < -50 else [1, 2] if dec > 50 else [1, 2, 3, 4]

@@ -1,16 +1,18 @@
-"""The photometry services' logs held against the TOM's queries and points: was anything asked twice, or stored twice?"""
+"""The demo's balances: the logs of the observatory and of the photometry services held against the TOM's own tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Count
 from tom_dataproducts.models import PhotometryReducedDatum
+from tom_observations.models import ObservationRecord
 
 from custom_code.demo.stage import Control
+from tom_cadence.models import Submission
 from tom_forced_phot import registry
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.states import QueryState
@@ -22,8 +24,62 @@ Entry = dict[str, Any]
 Question = tuple[float | None, ...]
 
 
+@dataclass(frozen=True)
+class BookingBalance:
+    """The last line of the ten nights."""
+
+    bookings: int
+    causes: int
+    doubles: tuple[str, ...]
+    orphans: tuple[str, ...]
+    missing: tuple[str, ...]
+    past: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing went wrong."""
+        return not (self.doubles or self.orphans or self.missing or self.past)
+
+    def complaints(self) -> list[str]:
+        """A line for each kind of thing that went wrong, with the observatory's numbers."""
+        kinds = {'doubles': self.doubles, 'orphans': self.orphans, 'without a booking': self.missing, 'in the past': self.past}
+        return [f'{kind}: {", ".join(numbers)}' for kind, numbers in kinds.items() if numbers]
+
+    def __str__(self) -> str:
+        """One line of figures."""
+        counts = (f'bookings {self.bookings}', f'distinct causes {self.causes}', f'doubles {len(self.doubles)}')
+        rest = (f'orphans {len(self.orphans)}', f'records without a booking {len(self.missing)}')
+        return ', '.join((*counts, *rest, f'windows in the past {len(self.past)}'))
+
+
+def balance_bookings(log: Sequence[dict[str, Any]], facility: str) -> BookingBalance:
+    """Count from the observatory's log: was anything booked twice, or without a record?
+
+    A cause is what an observation was asked for: a cadence's follow-up of certain records (from the journal), or a form sent
+    by a person (its record). Booked while another one alike was still open counts as a double too, whatever the journal says.
+    """
+    records = set(ObservationRecord.objects.filter(facility=facility).values_list('observation_id', flat=True))
+    causes = {
+        observation_id: submission.cause.partition(':late:')[0]
+        for submission in Submission.objects.all()
+        for observation_id in submission.observation_ids
+    }
+    booked = [str(entry['id']) for entry in log]
+    known = [number for number in booked if number in records]
+    per_cause = Counter(causes.get(number, f'form:{number}') for number in known)
+    twice = {cause for cause, count in per_cause.items() if count > 1}
+    return BookingBalance(
+        bookings=len(booked),
+        causes=len(per_cause),
+        doubles=tuple(str(entry['id']) for entry in log if entry['beside'] or causes.get(str(entry['id']), '') in twice),
+        orphans=tuple(number for number in booked if number not in records),
+        missing=tuple(sorted(records - set(booked))),
+        past=tuple(str(entry['id']) for entry in log if entry['end'] <= entry['created']),
+    )
+
+
 @dataclass
-class Book:
+class ServiceLog:
     """What one service was asked, by its own log: the entries of each query, those too many, those nobody asked for."""
 
     repeatable: bool
@@ -77,9 +133,9 @@ class Book:
         return len(self.counts['times'].get(key, ()))
 
 
-def read_book(service: str, control: Control) -> Book:
+def read_log(service: str, control: Control) -> ServiceLog:
     """Give each entry of the log to the query that asked for it; equal questions in the order in which they were asked."""
-    book = Book(repeatable=registry.service(service).repeatable, counts=control.ask('requests'))
+    log = ServiceLog(repeatable=registry.service(service).repeatable, counts=control.ask('requests'))
     waiting: dict[Question, list[PhotometryQuery]] = {}
     by_object: dict[str, PhotometryQuery] = {}
     for query in PhotometryQuery.objects.filter(service=service).select_related('target').order_by('pk'):
@@ -93,10 +149,10 @@ def read_book(service: str, control: Control) -> Book:
         elif waiting.get(question):
             query = waiting[question].pop(0)
         else:
-            (book.doubles if question in known else book.orphans).append(entry)
+            (log.doubles if question in known else log.orphans).append(entry)
             continue
-        book.entries.setdefault(query.pk, []).append(entry)
-    return book
+        log.entries.setdefault(query.pk, []).append(entry)
+    return log
 
 
 def _asked(query: PhotometryQuery) -> Question:
@@ -114,7 +170,7 @@ def _rounded(*numbers: float | None) -> Question:
 
 
 @dataclass(frozen=True)
-class Balance:
+class QueryBalance:
     """The last lines of the photometry."""
 
     states: Counter[str]
@@ -165,26 +221,26 @@ class Balance:
         )
 
 
-def balance(controls: Mapping[str, Control]) -> Balance:
-    """Count from the logs of the services and from the TOM's tables."""
-    books = {name: read_book(name, control) for name, control in controls.items()}
+def balance_queries(controls: Mapping[str, Control]) -> QueryBalance:
+    """Count from the logs of the services and from the TOM's tables: was anything asked twice, or stored twice?"""
+    logs = {name: read_log(name, control) for name, control in controls.items()}
     queries = list(PhotometryQuery.objects.order_by('pk'))
     places = ('target', 'source_name', 'reduction_version', 'bandpass', 'timestamp')
     twice = PhotometryReducedDatum.objects.values(*places).annotate(number=Count('pk')).filter(number__gt=1)
     sums = {query.pk: query.new + query.updated + query.unchanged + query.rejected for query in queries}
     answered = [query for query in queries if query.state in (POINTS, NOTHING)]
-    return Balance(
+    return QueryBalance(
         states=Counter(_end(query) for query in queries),
         points=PhotometryReducedDatum.objects.filter(source_name__in=registry.services()).count(),
         brought=sum(query.new for query in queries),
         doubled=sum(each['number'] - 1 for each in twice),
         unaccounted=tuple(str(query.pk) for query in queries if query.rows != sums[query.pk]),
-        jobs={name: book.jobs for name, book in books.items() if not book.repeatable},
-        requests={name: book.requests for name, book in books.items()},
-        doubles=tuple(f'{name} {entry["id"]}' for name, book in books.items() for entry in book.doubles),
-        orphans=tuple(f'{name} {entry["id"]}' for name, book in books.items() for entry in book.orphans),
-        without=tuple(str(query.pk) for query in answered if query.pk not in books[query.service].entries),
-        strays=sum(book.strays for book in books.values()),
+        jobs={name: log.jobs for name, log in logs.items() if not log.repeatable},
+        requests={name: log.requests for name, log in logs.items()},
+        doubles=tuple(f'{name} {entry["id"]}' for name, log in logs.items() for entry in log.doubles),
+        orphans=tuple(f'{name} {entry["id"]}' for name, log in logs.items() for entry in log.orphans),
+        without=tuple(str(query.pk) for query in answered if query.pk not in logs[query.service].entries),
+        strays=sum(log.strays for log in logs.values()),
     )
 
 
