@@ -40,7 +40,7 @@ ALWAYS_WRITE = {'save', 'bulk_create', 'bulk_update', 'get_or_create', 'update_o
 MAY_WRITE = {'create', 'update', 'acreate'}
 QUERY = ('.objects', '.filter(', '.exclude(', '.all()', 'rows', 'queryset')
 
-MAY_BE_CALLED = {'apply', 'conf', 'exceptions', 'journal', 'models', 'runner', 'steering', 'tasks', 'management'}
+MAY_BE_CALLED = {'apply', 'bounds', 'conf', 'exceptions', 'journal', 'models', 'runner', 'steering', 'tasks', 'management'}
 MAY_BE_CALLED |= {'simulating', 'simulation', 'windows'}
 THIN = {
     'tom_cadence/management/': MAY_BE_CALLED,

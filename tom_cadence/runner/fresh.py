@@ -15,6 +15,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from tom_cadence import conf
+from tom_cadence.bounds import said
 from tom_cadence.decisions import FreshLook, Wait
 from tom_cadence.history import Look
 from tom_cadence.runner.read import Around, Looked
@@ -64,14 +65,15 @@ def wishing(looked: Iterable[Looked]) -> list[Looked]:
 
 def grant(items: Sequence[Looked], now: datetime) -> list[Looked]:
     """Ask for what these cadences wish; those for which that is impossible, with the reason in their history."""
-    asked, refused = port() if items else None, []
+    refused = []
     for item in items:
         try:
+            asked = port()
             if asked is None:
                 raise LookupError('this TOM asks no photometry services')
             asked.ask(item.rows[-1].target, item.decision.wish, item.managed.owner, now)
         except Exception as error:  # one service, one target: the others go on
-            look = Look(service=item.decision.wish.service, asked=now, ended=now, problem=str(error) or repr(error))
+            look = Look(service=item.decision.wish.service, asked=now, ended=now, problem=said(error) or type(error).__name__)
             around = item.around or Around()
             item.around = replace(around, looks=(*around.looks, look))
             refused.append(item)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tom_cadence import journal
+from tom_cadence.bounds import failure
 from tom_cadence.decisions import Stop, Submit, Wait
-from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.facilities.calls import Call
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner import poll, read
 from tom_cadence.runner.around import read_around
 from tom_cadence.runner.attempts import Row
+from tom_cadence.runner.containment import each_alone, is_lost, trouble, words
 from tom_cadence.runner.decide import credentials_problem, decide, runs_itself, unreachable
 from tom_cadence.runner.fresh import grant, wishing
 from tom_cadence.runner.glance import glance, has_news
@@ -23,6 +25,7 @@ from tom_cadence.runner.polling import Polling
 from tom_cadence.runner.read import Looked
 from tom_cadence.windows import show
 
+logger = logging.getLogger(__name__)
 __all__ = ['begin', 'credentials_problem', 'finish', 'in_words', 'is_idle', 'needs_attention', 'unreachable', 'validate']
 
 
@@ -39,16 +42,16 @@ def begin(
 ) -> Begun:
     """Read these cadences, and ask for the states they depend on; the number of statements does not grow with their number."""
     looked = [read.prepare(row, strategy) for row in managed]
-    glanced = glance(looked, facilities, now)
+    glanced = _glance(looked, facilities, now)
     whole = [item for item in looked if not item.glanced]
     _read_whole(whole, facilities, now)
     if may_write:
         _know(looked)
-    read.read_open_requests(glanced)
+    each_alone(glanced, read.read_open_requests, 'its open requests were read')
     _decide(whole, facilities, now)
     _look_closer(whole, facilities, now)
     polling = Polling(facilities, calls, may_write=may_write)
-    polling.start((item, _wanted(item, facilities, now)) for item in looked if not item.trouble)
+    polling.start((item, rows) for item in looked if not item.trouble and (rows := _wanted(item, facilities, now)))
     for item in looked:
         item.late_check = now if poll.late_check_due(item, now) else item.managed.late_check
     return Begun(looked, polling)
@@ -76,9 +79,26 @@ def finish(
         yield ready
 
 
+def _glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> list[Looked]:
+    """Those that were only glanced at; where that raises, none: what is wrong is said where each is read whole."""
+    try:
+        return glance(looked, facilities, now)
+    except Exception as error:
+        if is_lost(error):
+            raise
+        logger.warning('No cadence is only glanced at: %s', failure(error), extra={'event': 'one_by_one'})
+    for item in looked:
+        item.glanced, item.around = False, None
+    return []
+
+
 def _know(looked: Sequence[Looked]) -> None:
     """Note what was not requested here, before anything is sent: no observation is taken for two."""
-    journal.know((row.pk, row.facility, row.observation_id) for item in looked for row in item.rows if not row.noted)
+
+    def note(items: Sequence[Looked]) -> None:
+        journal.know((row.pk, row.facility, row.observation_id) for item in items for row in item.rows if not row.noted)
+
+    each_alone([item for item in looked if not item.trouble], note, 'its observations were noted')
 
 
 def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime, *, journal: bool = False) -> None:
@@ -88,19 +108,26 @@ def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime,
     """
     for item in looked:
         item.glanced = False
-    if looked:
-        read.read_rows(looked, full=False)
-        read_around(looked, facilities, now)
-        lightly = [] if journal else [item for item in looked if not getattr(item.strategy, 'needs_parameters', True)]
+
+    def read_whole(items: Sequence[Looked]) -> None:
+        read.read_rows(items, full=False)
+        read_around(items, facilities, now)
+        lightly = [] if journal else [item for item in items if not getattr(item.strategy, 'needs_parameters', True)]
         light = {id(item) for item in lightly}
         read.read_open_requests(lightly)
-        read.read_requests([item for item in looked if id(item) not in light])
+        read.read_requests([item for item in items if id(item) not in light])
+
+    each_alone(looked, read_whole, 'it was read')
 
 
 def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
     """What is asked for: the unfinished, and what a request would follow, because terminal is not final."""
     follows = set(item.decision.follows) if isinstance(item.decision, Submit) else set()
-    rows = poll.due_rows(item, facilities, now)
+    try:
+        rows = poll.due_rows(item, facilities, now)
+    except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
+        trouble(item, error, 'it was found out which states to ask for')
+        return []
     asked = {row.pk for row in rows}
     return rows + [row for row in item.rows if row.pk in follows and row.pk not in asked]
 
@@ -108,7 +135,10 @@ def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[Row]:
 def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
     for item in looked:
         if not item.trouble:
-            read.build_history(item, facilities)
+            try:
+                read.build_history(item, facilities)
+            except Exception as error:
+                trouble(item, error, 'its history was read')
         item.decision = decide(item, now)
 
 
@@ -117,7 +147,7 @@ def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime
     closer = [item for item in looked if not item.trouble and not item.journal_read and not isinstance(item.decision, Wait)]
     if closer:
         _read_whole([item for item in closer if item.glanced], facilities, now)
-        read.read_requests(closer)
+        each_alone(closer, read.read_requests, 'its requests were read')
         _decide(closer, facilities, now)
 
 
@@ -144,11 +174,13 @@ def in_words(item: Looked) -> tuple[str, str]:
 def validate(item: Looked, facilities: Facilities) -> str:
     """What the facility's form says against the observation that would be sent, or an empty text; books nothing."""
     decision = item.decision
-    read.read_rows([item], full=True)
-    like = next(row for row in item.rows if row.pk == decision.like)
     try:
+        read.read_rows([item], full=True)
+        like = next(row for row in item.rows if row.pk == decision.like)
         gateway = facilities.gateway(like.facility, item.managed.owner)
         gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
-    except CadenceError as error:
-        return str(error)
+    except Exception as error:  # forms and hooks are the site's code
+        if is_lost(error):
+            raise
+        return words(error, 'the facility was asked to check it')
     return ''

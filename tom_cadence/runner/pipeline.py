@@ -13,6 +13,7 @@ from typing import cast
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
+from tom_cadence.bounds import failure
 from tom_cadence.decisions import Decision, Stop, Submit
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities
@@ -22,6 +23,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.points import Point, reach
 from tom_cadence.runner import act, itself
 from tom_cadence.runner.act import Ready, Sending
+from tom_cadence.runner.containment import each_alone, is_lost, words
 from tom_cadence.runner.decide import runs_itself
 from tom_cadence.runner.first_status import FirstStatus, FirstStatuses
 from tom_cadence.runner.permissions import Permissions
@@ -58,7 +60,12 @@ class Pipeline:
 
     def run(self, due: deque[Looked]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
-        self.permissions.preload(due)
+        try:
+            self.permissions.preload(due)
+        except Exception as error:  # each is asked for again, alone
+            if is_lost(error):
+                raise
+            logger.warning('Permissions are asked for singly: %s', failure(error), extra={'event': 'one_by_one'})
         while due or self.calls.urgent or len(self._first):
             chunk = self._next(due)
             if chunk:
@@ -88,10 +95,10 @@ class Pipeline:
         return chunk
 
     def _take(self, chunk: Sequence[Looked]) -> None:
-        taken = act.take(chunk)
+        taken = self._claim(chunk)
         ours = {item.managed.pk for _, item in taken}
         for looked in chunk:
-            if looked.managed.pk not in ours:
+            if looked.managed.pk not in ours and not looked.trouble:
                 self.add_line(looked, 'busy', 'Another process is working on it, or it was paused.')
         ready: list[Ready] = []
         for claimed, item in taken:
@@ -101,6 +108,19 @@ class Pipeline:
                 self._send(ready)
                 ready = []
         self._send(ready)
+
+    def _claim(self, chunk: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
+        """Those of them that are ours now, read again; what raises for all is tried for each alone."""
+        taken: list[tuple[Claim, Looked]] = []
+        before = [looked.trouble for looked in chunk]
+        each_alone(chunk, lambda items: taken.extend(act.take(items)), 'it was claimed')
+        for looked, trouble in zip(chunk, before, strict=True):
+            if looked.trouble != trouble:
+                self.give_up(looked, looked.trouble)
+        caught = {looked.managed.pk: looked.caught for looked in chunk}
+        for _, item in taken:
+            item.trouble = item.trouble or caught[item.managed.pk]
+        return taken
 
     def _begin(self, claimed: Claim, item: Looked) -> Ready | None:
         """Decide under the claim; what is to be sent for this cadence, or None where it is done with."""
@@ -117,12 +137,20 @@ class Pipeline:
                 return act.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock())
             self._finish(item, claimed, decision, [])
         except Refused as error:
-            if isinstance(decision, Submit):
-                act.refused_at_home(item, decision, self.facilities, str(error), self.clock())
-            self._fail(item, claimed, error)
+            self._refuse(item, claimed, decision, error)
         except Exception as error:
             self._fail(item, claimed, error)
         return None
+
+    def _refuse(self, item: Looked, claimed: Claim, decision: Decision | None, error: Refused) -> None:
+        """What our own check, or the facility's form, refused is written down, so that it counts."""
+        failed: Exception = error
+        if isinstance(decision, Submit):
+            try:
+                act.refused_at_home(item, decision, self.facilities, str(error), self.clock())
+            except Exception as problem:
+                failed = problem
+        self._fail(item, claimed, failed)
 
     def _send(self, ready: Sequence[Ready]) -> None:
         """Commit the intents together, and start the calls."""
@@ -135,10 +163,13 @@ class Pipeline:
                 self._fail(each.item, each.claimed, error)
             return
         for each, found in committed:
-            if isinstance(found, Sending):
-                self._start(found)
-            else:
+            if not isinstance(found, Sending):
                 self._fail(each.item, each.claimed, found)
+                continue
+            try:
+                self._start(found)
+            except Exception as error:
+                self._fail(each.item, each.claimed, error)
 
     def _start(self, sending: Sending) -> None:
         self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
@@ -153,7 +184,12 @@ class Pipeline:
 
     def _record_together(self, calls: Sequence[Call]) -> Sequence[Call]:
         """The calls that are done with: all, or none where each has to be settled alone."""
-        settled = act.settle_together([(_sending(call), call.result) for call in calls], self.clock())
+        try:
+            settled = act.settle_together([(_sending(call), call.result) for call in calls], self.clock())
+        except Exception as error:
+            if is_lost(error):
+                raise
+            settled = None
         if settled is None:  # a hook that raises would be called again for each: from here on one by one
             self._together = False
             return []
@@ -167,7 +203,12 @@ class Pipeline:
             call.key.end(call)
             return
         if isinstance(call.key, FirstStatus):
-            self._first.take(call.key, call)
+            try:
+                self._first.take(call.key, call)
+            except Exception as error:  # a state that is asked for again in the next run
+                if is_lost(error):
+                    raise
+                logger.exception('A first state was not saved', extra={'event': 'first_status'})
             return
         sending = _sending(call)
         self._conclude(sending, lambda: act.settle(sending, call.result, call.error, self.facilities, self.clock()))
@@ -219,8 +260,40 @@ class Pipeline:
         if attention:
             self.problems.append(NeedsAttention(decision.reason))
 
+    def contain(self, item: Looked, do: Callable[[], object]) -> None:
+        """Do something about one cadence; what it raises is written down for that one."""
+        try:
+            do()
+        except Exception as error:
+            self._give_up(item, error)
+
+    def _give_up(self, item: Looked, error: Exception) -> None:
+        if is_lost(error):
+            raise error
+        logger.error('A cadence failed', exc_info=error, extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
+        self.give_up(item, words(error, 'it was written down what became of it'))
+
+    def give_up(self, item: Looked, reason: str) -> None:
+        """A cadence about which something could not be written: it needs a person, and where even that cannot be kept, says so."""
+        try:
+            stopped = journal.stop(item.managed, State.ATTENTION, reason, self.clock())
+        except Exception as error:
+            if is_lost(error):
+                raise
+            reason, stopped = f'{reason} It could not be stopped either: {failure(error)}', False
+        self.add_line(item, 'error', reason, changed=stopped, failed=True)
+        self.problems.append(NeedsAttention(reason))
+
     def _fail(self, item: Looked, claimed: Claim, error: Exception) -> None:
         """What an error means for this cadence; no other one is touched, except by refused credentials."""
+        if is_lost(error):
+            raise error
+        try:
+            self._write_failure(item, claimed, error)
+        except Exception as problem:
+            self._give_up(item, problem)
+
+    def _write_failure(self, item: Looked, claimed: Claim, error: Exception) -> None:
         now = self.clock()
         error = self._too_long(item, error, now)
         if isinstance(error, LostClaim):
@@ -255,7 +328,7 @@ class Pipeline:
         reason = str(error)
         if not isinstance(error, CadenceError):
             logger.exception('A cadence failed', extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
-            reason = f'An error nobody foresaw: {type(error).__name__}: {error}'
+            reason = f'An error nobody foresaw: {failure(error)}'
         journal.stop(item.managed, State.ATTENTION, reason, now)
         self.add_line(item, 'error', reason, changed=True, failed=True)
 

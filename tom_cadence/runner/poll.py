@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal, notices
+from tom_cadence.decisions import Stop
 from tom_cadence.facilities import Facilities, Status
 from tom_cadence.history import Outcome
 from tom_cadence.models import CadenceRun
 from tom_cadence.runner.attempts import Row, window_of
+from tom_cadence.runner.containment import trouble
 from tom_cadence.runner.read import Looked
 
 
@@ -53,11 +55,17 @@ def save(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> Non
                 changed.setdefault(row.pk, (status, []))[1].append((item, row))
     records = ObservationRecord.objects.in_bulk(changed) if changed else {}
     for pk, (status, pairs) in changed.items():
-        if pk in records:
+        if pk not in records:
+            continue
+        try:
             schedule = (status.scheduled_start, status.scheduled_end) if status.has_schedule else None
             journal.save_status(records[pk], status.state, schedule)
             for item, row in pairs:
                 _tell_late_change(item, row, status, facilities, now)
+        except Exception as error:  # what cannot be kept must not be acted on
+            for item, _ in pairs:
+                trouble(item, error, f'the state of observation {records[pk].observation_id} was saved')
+                item.decision = Stop(reason=item.trouble, kind='attention')
 
 
 def differs(status: Status, row: Row) -> bool:

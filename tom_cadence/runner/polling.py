@@ -22,6 +22,7 @@ from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.ocs import is_ocs
 from tom_cadence.history import Outcome
 from tom_cadence.runner.attempts import Row
+from tom_cadence.runner.containment import trouble
 from tom_cadence.runner.read import Looked
 
 LIST_CHUNK = 100
@@ -63,15 +64,22 @@ class Polling:
     def start(self, wanted: Iterable[tuple[Looked, Sequence[Row]]]) -> None:
         """Ask for these observations; the answers, or the errors, are put into ``Looked.polled``."""
         for item, rows in wanted:
-            for row in rows:
-                gateway = self._facilities.gateway(row.facility, item.managed.owner)
-                key = (gateway.name, getattr(gateway.owner, 'pk', None))
-                self._asked.setdefault(key, Asked(gateway)).wanted[row.observation_id].append((item, row))
+            try:
+                for row in rows:
+                    gateway = self._facilities.gateway(row.facility, item.managed.owner)
+                    key = (gateway.name, getattr(gateway.owner, 'pk', None))
+                    self._asked.setdefault(key, Asked(gateway)).wanted[row.observation_id].append((item, row))
+            except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
+                trouble(item, error, 'its states were asked for')
         for asked in self._asked.values():
-            if asked.gateway.updates_itself:
-                _update_itself(asked, self._may_write)
-            elif asked.gateway.can_poll:
-                self._start(asked)
+            try:
+                if asked.gateway.updates_itself:
+                    _update_itself(asked, self._may_write)
+                elif asked.gateway.can_poll:
+                    self._start(asked)
+            except Exception as error:
+                for item in {id(item): item for pairs in asked.wanted.values() for item, _ in pairs}.values():
+                    trouble(item, error, 'its states were asked for')
 
     def ready(self, looked: Sequence[Looked], other: Callable[[Call], object]) -> Iterator[list[Looked]]:
         """The cadences whose questions are all answered: most of them together, those at a slow facility later.
@@ -125,7 +133,12 @@ class Polling:
         self._on_their_way -= 1
         asked, ids = question.asked, question.ids
         for observation_id in ids:
-            again = _take(asked, observation_id, call)
+            try:
+                again = _take(asked, observation_id, call)
+            except Exception as error:
+                again = False
+                for item, _ in asked.wanted[observation_id]:
+                    trouble(item, error, 'its state was read')
             for item, _ in asked.wanted[observation_id]:
                 self._open[id(item)] -= 1
             if again and len(ids) > 1:

@@ -13,6 +13,7 @@ from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, registry
+from tom_cadence.bounds import failure, said
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention
 from tom_cadence.facilities import Facilities, Status
 from tom_cadence.history import History, Look
@@ -44,6 +45,7 @@ class Looked:
     """One cadence in a run: what was read, what the facility said, and what to do.
 
     ``glanced``: only what is unfinished was read, because the cadence waits for it whatever else it did.
+    ``trouble`` says what is wrong with it; ``caught`` is what was only seen in this run, and reading it again would not show.
     ``journal_read``: all requests were read, not only those whose fate is not known.
     """
 
@@ -52,6 +54,7 @@ class Looked:
     parameters: Parameters = field(default_factory=Parameters)
     handed_in: Any = None
     trouble: str = ''
+    caught: str = ''
     credentials: Credentials | None = None
     rows: list[Row] = field(default_factory=list)
     polled: dict[int, Status | Exception] = field(default_factory=dict)
@@ -84,7 +87,7 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
     except NeedsAttention as error:
         looked.trouble = str(error)
     except Exception as error:  # a strategy's constructor is the site's code
-        looked.trouble = f'The strategy cannot be made: {type(error).__name__}: {error}'
+        looked.trouble = f'The strategy cannot be made: {failure(error)}'
     return looked
 
 
@@ -203,7 +206,7 @@ def build_history(item: Looked, facilities: Facilities) -> None:
         item.credentials, item.trouble = error, str(error)
         return
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        item.trouble = str(error) if isinstance(error, CadenceError) else f'{type(error).__name__}: {error}'
+        item.trouble = said(error) if isinstance(error, CadenceError) else failure(error)
         return
     states = Submission.State
     answers = [request for request in item.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]

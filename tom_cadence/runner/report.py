@@ -34,11 +34,13 @@ class Report:
 
     lines: list[Line] = field(default_factory=list)
     dry_run: bool = False
+    problems: list[str] = field(default_factory=list)
+    """What went wrong beside any single cadence, for example while cadences were taken over."""
 
     @property
     def failed(self) -> bool:
-        """Whether any cadence failed or newly needs attention."""
-        return any(line.failed for line in self.lines)
+        """Whether any cadence failed or newly needs attention, or anything beside them went wrong."""
+        return bool(self.problems) or any(line.failed for line in self.lines)
 
     def count(self, decision: str) -> int:
         """How many cadences came to this decision."""
@@ -52,9 +54,10 @@ class Report:
         number = self.count(SUBMIT) if self.dry_run else booked
         return (
             f'{len(self.lines)} cadences: {number} {verb}, {self.count(WAIT)} wait, {self.count(STOP)} ended, '
-            f'{sum(line.failed for line in self.lines)} with problems.'
+            f'{sum(line.failed for line in self.lines) + len(self.problems)} with problems.'
         )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {'dry_run': self.dry_run, 'failed': self.failed, 'cadences': [asdict(line) for line in self.lines]}
+        lines = [asdict(line) for line in self.lines]
+        return {'dry_run': self.dry_run, 'failed': self.failed, 'problems': self.problems, 'cadences': lines}

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db.models import Exists, OuterRef
@@ -17,6 +18,7 @@ from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.journal import Checked
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.runner import leftovers, look
+from tom_cadence.runner.containment import each_alone, is_lost, words
 from tom_cadence.runner.garbage import collected_rarely
 from tom_cadence.runner.pipeline import Pipeline
 from tom_cadence.runner.read import Looked
@@ -43,9 +45,9 @@ def run_cadences(
     """
     run = Run(clock=(lambda: now) if now else conf.utc_now, workers=workers, dry_run=dry_run, validate=validate)
     if not dry_run:
-        journal.adopt_missing(run.clock())
-        journal.reconcile(run.clock())
-        run.settle_leftovers()
+        run.beside('cadences were taken over', lambda: journal.adopt_missing(run.clock()))
+        run.beside('switched cadences were looked for', lambda: journal.reconcile(run.clock()))
+        run.beside('requests of ended cadences were looked up', run.settle_leftovers)
     with collected_rarely():
         for done in run.batches(_batches(pks, facilities)):
             if progress is not None:
@@ -93,6 +95,17 @@ def _batches(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Ite
         last = batch[-1].pk
 
 
+def _checked(item: Looked, now: datetime) -> Checked:
+    problem = look.unreachable(item)
+    return Checked(
+        managed=item.managed,
+        reason=item.decision.reason,
+        unreachable_since=(item.managed.unreachable_since or now) if problem else None,
+        late_check=item.late_check,
+        consecutive_failures=item.consecutive_failures,
+    )
+
+
 class Run:
     """The state of one run."""
 
@@ -113,6 +126,16 @@ class Run:
         for item in leftovers.settle_leftovers(self.facilities, self.clock):
             self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
 
+    def beside(self, doing: str, do: Callable[[], object]) -> None:
+        """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""
+        try:
+            do()
+        except Exception as error:
+            if is_lost(error):
+                raise
+            logger.exception('While %s', doing, extra={'event': 'run_error'})
+            self.report.problems.append(words(error, doing))
+
     def batches(self, batches: Iterable[Sequence[ManagedCadence]]) -> Iterator[int]:
         """Go through these batches; how many cadences each had, when it is done.
 
@@ -130,7 +153,7 @@ class Run:
     def begin(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> look.Begun:
         """Read these cadences and ask for states."""
         if not self.dry_run:
-            journal.complete(managed)
+            self.beside('owners of cadences were looked for', lambda: journal.complete(managed))
         now, may_write = self.clock(), not self.dry_run
         return look.begin(managed, self.facilities, self.calls, now, may_write=may_write, strategy=strategy)
 
@@ -149,22 +172,13 @@ class Run:
         self._note([item for item in remaining if look.is_idle(item)], now)
         self.pipeline.run(deque(item for item in remaining if not look.is_idle(item)))
 
-    def _note(self, idle: Iterable[Looked], now: datetime) -> None:
-        checked = []
+    def _note(self, idle: Sequence[Looked], now: datetime) -> None:
+        each_alone(idle, lambda items: journal.note_checked([_checked(item, now) for item in items], now), 'its wait was noted')
         for item in idle:
-            problem = look.unreachable(item)
-            since = (item.managed.unreachable_since or now) if problem else None
-            checked.append(
-                Checked(
-                    managed=item.managed,
-                    reason=item.decision.reason,
-                    unreachable_since=since,
-                    late_check=item.late_check,
-                    consecutive_failures=item.consecutive_failures,
-                )
-            )
-            self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(problem))
-        journal.note_checked(checked, now)
+            if item.trouble:
+                self.pipeline.give_up(item, item.trouble)
+            else:
+                self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(look.unreachable(item)))
 
     def _pause_for_credentials(self, looked: Sequence[Looked], now: datetime) -> set[int]:
         """Cadences whose facility refused their owner; all of that facility and owner are paused together."""
@@ -172,8 +186,8 @@ class Run:
         for item in looked:
             problem = look.credentials_problem(item)
             if problem is not None:
-                self.pipeline.pause_for_credentials(item, problem, now)
                 locked_out.add(id(item))
+                self.pipeline.contain(item, partial(self.pipeline.pause_for_credentials, item, problem, now))
         return locked_out
 
     def _tell(self, looked: Iterable[Looked]) -> None:

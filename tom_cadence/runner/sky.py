@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tom_targets.models import Target
 
+from tom_cadence.bounds import failure
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.sites import sites_of
@@ -42,7 +43,7 @@ def _sky_of(item: Looked, place: Place | None, facilities: Facilities) -> Sky | 
     except NeedsAttention as error:
         return str(error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        return f'{type(error).__name__}: {error}'
+        return failure(error)
 
 
 def read_places(targets: Iterable[int]) -> dict[int, Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -12,11 +13,14 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from tom_cadence import apply, conf
+from tom_cadence.bounds import failure
 from tom_cadence.models import ManagedCadence
 from tom_cadence.runner.audit import audit
 from tom_cadence.runner.health import health
 from tom_cadence.runner.report import Report
 from tom_cadence.runner.run import count_cadences, run_cadences
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -76,10 +80,18 @@ class Command(BaseCommand):
                 progress=bar.update,
             )
         if not self.options['dry_run']:
-            apply.settle_everything(conf.utc_now())
+            self._settle_templates(report)
         self._print(report)
         if report.failed:
             sys.exit(1)
+
+    def _settle_templates(self, report: Report) -> None:
+        """What is open of applied templates; where that fails, the run's report is printed all the same."""
+        try:
+            apply.settle_everything(conf.utc_now())
+        except Exception as error:  # forms and facilities of the site
+            logger.exception('Templates were not settled', extra={'event': 'run_error'})
+            report.problems.append(f'Applied templates were not looked after: {failure(error)}')
 
     def _print(self, report: Report) -> None:
         if self.options['json']:
@@ -92,6 +104,8 @@ class Command(BaseCommand):
             if verbose or line.changed or line.failed:
                 style = self.style.ERROR if line.failed else self.style.SUCCESS if line.changed else str
                 self.stdout.write(style(line.text))
+        for problem in report.problems:
+            self.stdout.write(self.style.ERROR(problem))
         self.stdout.write(report.summary)
 
     def _enqueue(self) -> None:
