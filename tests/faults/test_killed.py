@@ -10,12 +10,14 @@ import pytest
 
 from tests.conftest import NIGHT, at
 from tests.support.processes import LONG_AGO, RETRY, Tom, check_booked_once, expire_claims, seed
+from tests.support.proofs import some
 from tom_cadence.points import Point
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 #: Points that only a lost reply leads to; every other one is passed in a run where all is well.
 AFTER_A_LOST_REPLY = {Point.LOOKED_UP, Point.MARKED_UNCERTAIN}
+LATER = pytest.mark.prove(why='at each point a process of its own dies, and others have to find out')
 SEVERAL_AT_A_TIME = {Point.CLAIMED, Point.INTENT_OPEN, Point.INTENT_COMMITTED}
 
 
@@ -28,7 +30,7 @@ class Due:
         self.end = seed(observatory, 2, strategy=RETRY)
 
 
-@pytest.mark.parametrize('point', Point)
+@pytest.mark.parametrize('point', some(Point, {Point.SENDING, Point.RECORDS_WRITTEN}, LATER))
 def test_a_process_killed_at_any_point_books_nothing_twice_and_loses_nothing(tom_on_sqlite: Tom, point: Point) -> None:
     tom = tom_on_sqlite
     due = Due(tom.observatory)
@@ -50,6 +52,7 @@ def test_a_process_killed_at_any_point_books_nothing_twice_and_loses_nothing(tom
     _check_everybody_goes_on_or_says_why_not(due.go_on, due.end)
 
 
+@LATER
 @pytest.mark.postgres
 def test_a_night_of_power_cuts_at_every_point_on_postgresql_books_each_cause_once(tom_on_postgres: Tom) -> None:
     """One after the other on one database, so that later processes also meet what earlier ones left behind."""

@@ -11,33 +11,42 @@ from tests.conftest import at
 from tests.support.processes import Tom, check_booked_once, open_requests, seed
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
-PROCESSES, AGAIN, CADENCES = 8, 3, 50
+AGAIN = 3
 
 
+def test_a_few_processes_at_once_book_each_cadence_once(tom_on_sqlite: Tom) -> None:
+    at_once(tom_on_sqlite, processes=3, number=10)
+
+
+@pytest.mark.prove(why='eight processes take turns at two processors, and at one database')
 def test_eight_processes_at_once_book_each_of_fifty_cadences_once(tom_on_both: Tom) -> None:
+    at_once(tom_on_both, processes=8, number=50)
+
+
+def at_once(tom: Tom, processes: int, number: int) -> None:
+    """As many runs begin at the same time, and a few more afterwards."""
     from tom_observations.models import ObservationRecord
 
     from tom_cadence.models import ManagedCadence, Submission
 
-    tom = tom_on_both
     tom.settings = {'FACILITY_TIMEOUT': 30, 'CLAIM_TIME': 120}  # on a busy machine eight of them wait long for SQLite's one writer
-    cadences = seed(tom.observatory, CADENCES)
+    cadences = seed(tom.observatory, number)
     ManagedCadence.objects.all().delete()  # as in a TOM that had them before: the eight take them over at the same time
     tom.set_now(at(3))
 
-    ended = [process.wait() for process in [tom.start() for _ in range(PROCESSES)]]
+    ended = [process.wait() for process in [tom.start() for _ in range(processes)]]
     assert [finished.output for finished in ended if finished.status] == []
-    assert check_booked_once(tom.observatory, cadences, CADENCES) == CADENCES
-    assert ObservationRecord.objects.count() == 2 * CADENCES
-    assert ManagedCadence.objects.filter(cadence__active=True, claim_holder='', claim_expires=None).count() == CADENCES
-    assert Submission.objects.count() == CADENCES
-    assert sum(finished.output.count(': submit -> ') for finished in ended) == CADENCES
+    assert check_booked_once(tom.observatory, cadences, number) == number
+    assert ObservationRecord.objects.count() == 2 * number
+    assert ManagedCadence.objects.filter(cadence__active=True, claim_holder='', claim_expires=None).count() == number
+    assert Submission.objects.count() == number
+    assert sum(finished.output.count(': submit -> ') for finished in ended) == number
 
     ended = [process.wait() for process in [tom.start() for _ in range(AGAIN)]]
     assert [finished.output for finished in ended if finished.status] == []
-    assert all('50 cadences: 0 observations booked, 50 wait' in finished.output for finished in ended)
-    assert len(tom.observatory.log()) == 2 * CADENCES
-    assert tom.observatory.counts()['requests']['submit'] == CADENCES
+    assert all(f'{number} cadences: 0 observations booked, {number} wait' in finished.output for finished in ended)
+    assert len(tom.observatory.log()) == 2 * number
+    assert tom.observatory.counts()['requests']['submit'] == number
     assert not open_requests()
 
 

@@ -44,7 +44,10 @@ def worker_postgres_url(postgres_server: Server) -> Iterator[str]:
     postgres_server.drop(url)
 
 
-@pytest.fixture(params=['sqlite', pytest.param('postgres', marks=pytest.mark.postgres)])
+LATER = pytest.mark.prove(why='real workers, which take half a minute, and the same on another database')
+
+
+@pytest.fixture(params=['sqlite', pytest.param('postgres', marks=[pytest.mark.postgres, LATER])])
 def worker_url(request: pytest.FixtureRequest) -> Any:
     """The DATABASE_URL of a fresh database for workers: the test runs on SQLite and on PostgreSQL."""
     return request.getfixturevalue(f'worker_{request.param}_url')

@@ -14,6 +14,7 @@ from tests.support.phot_processes import QUICK, PhotTom, Redis, ask, held, in_st
 pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.slow]
 
 
+@pytest.mark.prove(why='sixty queries, and a worker that is killed and started again')
 def test_where_redis_lost_every_message_one_new_question_wakes_the_old_ones(
     open_tom: Callable[..., PhotTom], worker_sqlite_url: str, redis: Redis
 ) -> None:

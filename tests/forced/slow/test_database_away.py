@@ -51,6 +51,7 @@ def test_a_command_whose_database_goes_away_says_so_and_the_next_one_ends_everyt
     check_ended(tom, targets)
 
 
+@pytest.mark.prove(why='a worker waits for its database, and has sixty queries to carry on')
 @pytest.mark.redis
 def test_a_worker_lives_through_a_restart_of_the_database(
     open_tom: Callable[..., PhotTom], worker_postgres_url: str, postgres_server: Server, redis: Redis

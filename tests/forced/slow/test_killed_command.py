@@ -29,11 +29,23 @@ FOR_EACH_TARGET = {
 }
 
 
+@pytest.mark.parametrize('point', [Point.SENDING, Point.POINTS_WRITTEN])
+def test_a_process_killed_while_it_sends_or_writes_asks_nothing_twice_and_loses_nothing(
+    open_tom: Callable[..., PhotTom], sqlite_url: str, point: Point
+) -> None:
+    killed_at(point, open_tom(sqlite_url))
+
+
+@pytest.mark.prove(why='at each point a process of its own dies, on both databases')
 @pytest.mark.parametrize('point', Point)
 def test_a_process_killed_at_any_point_asks_nothing_twice_and_loses_nothing(
     open_tom: Callable[..., PhotTom], database_url: str, point: Point
 ) -> None:
-    tom = open_tom(database_url)
+    killed_at(point, open_tom(database_url))
+
+
+def killed_at(point: Point, tom: PhotTom) -> None:
+    """Six targets, of which four have data, and what must hold in the end."""
     targets = make_targets(6)
     nothing, wrong = targets[4:]
     tom.atlas.configure(no_data=[[nothing.ra, nothing.dec]])

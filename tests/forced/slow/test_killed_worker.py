@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -19,16 +19,27 @@ pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.slow]
 LIVES = [(Point.JOB_COMMITTED, 0), (Point.REPLIED, 0), (Point.STATES_WRITTEN, 0), (Point.FILE_WRITTEN, 20), (Point.CLEANED, 30)]
 
 
+def test_a_few_queries_end_as_they_should_although_the_worker_is_killed(
+    open_tom: Callable[..., PhotTom], worker_sqlite_url: str, redis: Redis
+) -> None:
+    killed_again_and_again(open_tom(worker_sqlite_url, service=QUICK), redis, 10, [(Point.FILE_WRITTEN, 3)])
+
+
+@pytest.mark.prove(why='six workers are started one after the other, each of which takes seconds to start')
 def test_a_hundred_queries_end_as_they_should_although_the_worker_is_killed_again_and_again(
     open_tom: Callable[..., PhotTom], worker_url: str, redis: Redis
 ) -> None:
-    tom = open_tom(worker_url, service=QUICK)
+    killed_again_and_again(open_tom(worker_url, service=QUICK), redis, 100, LIVES)
+
+
+def killed_again_and_again(tom: PhotTom, redis: Redis, number: int, lives: Sequence[tuple[Point, int]]) -> None:
+    """Each worker goes on where the one before it died."""
     tom.more['REDIS_URL'] = redis.url
     tom.atlas.configure(held=True)
-    targets = make_targets(100)
+    targets = make_targets(number)
     pks = [query.pk for query in ask(targets)]
     assert tom.start_queries(pks) == ''
-    for point, passed in LIVES:
+    for point, passed in lives:
         if point is Point.FILE_WRITTEN:
             tom.atlas.configure(held=False)
         worker = tom.work(crash_at=point, passed=passed)
@@ -42,6 +53,7 @@ def test_a_hundred_queries_end_as_they_should_although_the_worker_is_killed_agai
     check_ended(tom, targets)
 
 
+@pytest.mark.prove(why='a hundred queries, each with a message for each of its steps')
 def test_a_worker_alone_brings_a_hundred_queries_from_the_question_to_the_points(
     open_tom: Callable[..., PhotTom], worker_url: str, redis: Redis
 ) -> None:
@@ -55,6 +67,7 @@ def test_a_worker_alone_brings_a_hundred_queries_from_the_question_to_the_points
     check_ended(tom, targets)
 
 
+@pytest.mark.prove(why='the messages of ten queries go round until one thread has sent them all')
 def test_queries_whose_messages_come_while_another_thread_sends_them_are_not_left_until_its_claim_runs_out(
     open_tom: Callable[..., PhotTom], worker_sqlite_url: str, redis: Redis
 ) -> None:

@@ -12,7 +12,12 @@ import pytest
 from tests.forced.slow.checks import check_one_task_each
 from tests.support.phot_processes import PhotTom, Redis, ask, in_state, make_targets, until
 
-pytestmark = [pytest.mark.redis, pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.prove(why='three looks at each of 500 tasks, forty seconds apart'),
+]
 
 logger = logging.getLogger(__name__)
 MANY = 500
