@@ -61,6 +61,19 @@ def services() -> dict[str, type[ForcedPhotometryService]]:
     return _loaded()[0]
 
 
+#: What comes with the app: their points are known also where the settings do not name them, for example those of uploaded files.
+SHIPPED = (
+    'tom_forced_phot.services.atlas.AtlasForcedPhotometryService',
+    'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
+    'tom_forced_phot.services.ztf.ZtfForcedPhotometryService',
+)
+
+
+def known() -> dict[str, type[ForcedPhotometryService]]:
+    """Every service whose points may be there, by its own name: the configured ones, and what comes with the app."""
+    return {found.name: found for found in map(import_string, SHIPPED)} | services()
+
+
 def service(name: str) -> ForcedPhotometryService:
     """One service, with its settings; Refused for a name that is not configured, or whose class cannot be loaded."""
     good, bad = _loaded()

@@ -232,6 +232,103 @@ def test_the_summary_counts_and_names_the_newest(vera: Client, curve: Target) ->
     assert 'Nothing is corrected for extinction' in summary
 
 
+# What a switch makes of stored points
+
+
+def ztf_season(target: Target, start: float = 2458600.5) -> None:
+    """Forty quiet nights at 70 DN, a detection a year later; the reference image under two numbers."""
+    rows = [
+        ztf.row(jd=start + night, forcediffimflux=70 + night % 5 - 2, forcediffimfluxunc=10, rfid=506120111 + 10**9 * (night % 2))
+        for night in range(40)
+    ]
+    peak = ztf.row(jd=start + 400, forcediffimflux=570, forcediffimfluxunc=10)
+    bring(target, 'ztf_photometry', ztf.file(*rows, peak))
+
+
+def test_the_baseline_of_ztf_is_made_of_stored_points_with_the_date_of_the_maximum(vera: Client, target: Target) -> None:
+    ztf_season(target)
+    plain = data(vera, target)
+    found = data(vera, target, peak='2020-05-24')
+    factor = 10 ** (0.4 * (23.9 - float(PhotometryReducedDatum.objects.first().value['zpdiff'])))
+    assert numbers_of(plain['points']['flux'])[-1] == pytest.approx(570 * factor, rel=1e-3)
+    assert numbers_of(found['points']['flux'])[-1] == pytest.approx(500 * factor, rel=1e-3)
+    assert found['points']['counts'] == [41]
+    summary = ' '.join(found['summary'].split())
+    for words in ('subtracted from 41 points of 1 group', '70.00 DN', 'the median of 40 epochs'):
+        assert words in summary
+    between = data(vera, target, quiet_from='58600', quiet_until='58700')
+    assert between['points']['flux'] == found['points']['flux']
+    page = text(vera, at(target), peak='59000')
+    assert 'Baseline of ZTF' in page
+    assert '<details class="phot-fold" open>' in page
+    table = text(vera, at(target, 'points/'), peak='2020-05-24', sort='-time').partition('<tbody>')[2].partition('</tr>')[0]
+    assert f'{500 * factor:.0f}'[:3] in table
+
+
+@pytest.mark.parametrize('kind', ['csv', 'ecsv', 'votable'])
+def test_the_baseline_its_epochs_and_how_it_was_made_stand_in_every_file(vera: Client, target: Target, kind: str) -> None:
+    ztf_season(target)
+    content = vera.get(at(target, f'download/{kind}/'), {'peak': '59000'}).content
+    found = parsed(content, kind)
+    assert np.asarray(found['baseline_epochs']).tolist() == [40] * 41
+    assert np.ptp(np.asarray(found['baseline'])) == pytest.approx(0)
+    assert np.asarray(found['limit_sigmas'])[0] == 5
+    for words in (b'the median in DN', b'refjdstart', b'70.00 DN', b'0 mag is 3630.78 Jy'):
+        assert words in content
+
+
+@pytest.mark.parametrize(
+    ('given', 'name', 'words'),
+    [
+        ({'peak': 'soon'}, 'peak', 'no date'),
+        ({'quiet_from': '58000'}, 'quiet_until', 'two ends'),
+        ({'quiet_until': '58000'}, 'quiet_from', 'two ends'),
+        ({'quiet_from': '59000', 'quiet_until': '58000'}, 'quiet_until', 'later than the beginning'),
+        ({'peak': '59000', 'quiet_from': '58000', 'quiet_until': '58100'}, 'peak', 'not both'),
+    ],
+)
+def test_a_baseline_that_cannot_be_is_refused_in_words(
+    vera: Client, target: Target, given: dict[str, str], name: str, words: str
+) -> None:
+    response = vera.get(at(target, 'data.json'), given)
+    assert response.status_code == 422
+    assert words in ' '.join(json.loads(response.content)['errors'][name])
+
+
+def pan_starrs(target: Target) -> None:
+    """Two detections, as this app stores them; the second is poor."""
+    for hours, good in enumerate((0.99, 0.5)):
+        PhotometryReducedDatum.objects.create(
+            target=target, timestamp=SEEN + timedelta(hours=hours), bandpass='r', source_name='PanSTARRS', telescope='PS1',
+            reduction_version='detection', unit='AB mag', brightness=18.0 + hours, brightness_error=0.01,
+            value={'flux': 229.0, 'flux_error': 2.0, 'flux_unit': 'uJy', 'psfQfPerfect': good},
+        )  # fmt: skip
+
+
+def test_poor_detections_of_pan_starrs_are_stored_left_out_counted_and_shown_on_demand(vera: Client, target: Target) -> None:
+    pan_starrs(target)
+    found = data(vera, target)
+    assert found['points']['counts'] == [1]
+    assert 'psfQfPerfect is not above 0.9' in found['summary']
+    assert data(vera, target, panstarrs='none')['points']['counts'] == [2]
+    cut = vera.get(at(target, 'download/csv/')).content.decode()
+    assert 'left out: 1 (PanSTARRS: psfQfPerfect is not above 0.9)' in cut
+    whole = parsed(vera.get(at(target, 'download/ecsv/'), {'panstarrs': 'none'}).content, 'ecsv')
+    assert np.asarray(whole['psfQfPerfect']).tolist() == [0.99, 0.5]
+
+
+def test_files_tell_the_quality_of_each_point_and_how_many_sigma_a_limit_is(vera: Client, curve: Target) -> None:
+    run_data_processor(upload(curve, exposures(50, 52, flux=10), name='faint.txt'))
+    bring(curve, 'ztf_photometry', ztf.file(ztf.row(procstatus='56,57')))
+    for kind in ('csv', 'ecsv', 'votable'):
+        found = parsed(vera.get(at(curve, f'download/{kind}/')).content, kind)
+        atlas = found['service'] == 'ATLAS'
+        assert set(np.asarray(found['mag5sig'], dtype=float)[atlas].tolist()) == {18.66}
+        assert [str(each) for each in found['procstatus'][found['service'] == 'ZTF']] == ['56,57']
+        limits = found['kind'] == 'limit'
+        assert np.asarray(found['limit_sigmas'], dtype=float)[limits & atlas].tolist() == [3.0, 3.0]
+
+
 # Files
 
 
@@ -252,7 +349,7 @@ def test_a_file_holds_what_the_database_holds(vera: Client, curve: Target, kind:
 
 def parsed(content: bytes, kind: str) -> Any:
     if kind == 'votable':
-        return parse_single_table(io.BytesIO(content)).to_table()
+        return parse_single_table(io.BytesIO(content)).to_table(use_names_over_ids=True)
     text = content.decode()
     return Table.read(text, format='ascii.ecsv') if kind == 'ecsv' else Table.read(text, format='ascii.csv', comment='#')
 

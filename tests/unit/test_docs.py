@@ -124,7 +124,7 @@ def test_a_service_page_gives_the_limits_that_are_kept(page: str) -> None:
 
 
 def test_every_cut_has_a_place_on_the_page_of_its_service() -> None:
-    shown = {*rows('services/atlas.md'), *rows('services/ztf.md')}
+    shown = {*rows('services/atlas.md'), *rows('services/ztf.md'), *rows('services/panstarrs.md')}
     assert {f"CUTS['{name}']" for name in CUTS} <= shown
 
 

@@ -16,7 +16,7 @@ MODULES = {name.removesuffix('.py').replace('/', '.') for name in EVERY}
 
 PURE = ('photometry', 'states', 'dates', 'exceptions', 'points', 'queries/batches')
 PURE += tuple(f'services/{name}' for name in ('protocol', 'replies', 'angles', 'ztf_pages'))
-PURE += tuple(f'lightcurve/{name}' for name in ('bands', 'columns', 'curve', 'options', 'payload', 'values', 'words'))
+PURE += tuple(f'lightcurve/{name}' for name in ('bands', 'baseline', 'columns', 'curve', 'options', 'payload', 'values', 'words'))
 PURE_FILES = [f'{APP}/{name}.py' for name in PURE]
 PURE_FILES += [name for name in EVERY if name.startswith((f'{APP}/readers/', f'{APP}/cleaning/', f'{APP}/asking_plan/'))]
 SERVICES = [name for name in EVERY if name.startswith(f'{APP}/services/') and name not in PURE_FILES]

@@ -65,11 +65,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Cut:
-    """A published set of rules, and where it was published."""
+    """A published set of rules, and where it was published; ``switch`` is what a form calls it beside others of its service."""
 
     name: str
     source: str
     rules: tuple[Rule, ...]
+    switch: str = ''
+    #: The kinds of photometry it is for; all where none is named.
+    reductions: frozenset[str] = frozenset()
 
     def __call__(self, measured: Measurements) -> Verdict:
         """What each point fails; ValueError, in a sentence, where the measurements lack one of the columns."""
@@ -117,16 +120,19 @@ ATLAS_OFFICIAL = Cut(
         Rule('mag5sig', NO_SOLUTION, low=10, inclusive=True),
         Rule('Sky', 0x200, low=17),
     ),
+    "the server's own",
 )
 ATLAS_PLOT = Cut(
     'The cut of plot_atlas_fp',
     'D. Young, plot_atlas_fp.py (thespacedoctor/plot-results-from-atlas-force-photometry-service): its fixed cuts before clipping',
     (Rule('duJy', 0x1, high=4000, inclusive=True), Rule('chi/N', 0x2, high=100, inclusive=True)),
+    'plot_atlas_fp',
 )
 ATLAS_ATCLEAN = Cut(
     'The static cut of ATClean',
     'Rest et al., ATClean (srest2021/atclean), config.ini: uncert_cut and x2_cut with their flags',
     (Rule('chi/N', 0x1, high=10, inclusive=True), Rule('duJy', 0x2, high=160, inclusive=True)),
+    'ATClean, static',
 )
 ZTF_RECOMMENDED = Cut(
     'The quality cut of the ZTF guide',
@@ -136,11 +142,20 @@ ZTF_RECOMMENDED = Cut(
         Rule('scisigpix', 0x2, high=25, inclusive=True),
         Rule('sciinpseeing', 0x4, high=4, inclusive=True),
     ),
+    "the guide's",
 )
 ZTF_STRICT = Cut(
     'The strict quality cut for ZTF',
     'As the recommended one, with no bit of infobitssci set',
     (Rule('infobitssci', 0x1, low=0, high=0, inclusive=True), *ZTF_RECOMMENDED.rules[1:]),
+    'strict: no bit set',
+)
+PANSTARRS_GOOD = Cut(
+    "STScI's cut of Pan-STARRS detections",
+    'STScI, example notebook of the Pan-STARRS DR2 catalogs API: detections with psfQfPerfect > 0.9',
+    (Rule('psfQfPerfect', 0x1, low=0.9),),
+    'psfQfPerfect above 0.9',
+    frozenset({'detection'}),
 )
 CUTS: Mapping[str, Cut] = {
     'atlas': ATLAS_OFFICIAL,
@@ -148,4 +163,5 @@ CUTS: Mapping[str, Cut] = {
     'atclean': ATLAS_ATCLEAN,
     'ztf': ZTF_RECOMMENDED,
     'ztf_strict': ZTF_STRICT,
+    'panstarrs': PANSTARRS_GOOD,
 }

@@ -10,8 +10,12 @@ from tom_forced_phot.photometry import Measurements, is_detection, limit_of, mag
 
 
 def judge(measured: Measurements, detection: float, limit: float) -> Measurements:
-    """A magnitude where flux over error exceeds ``detection``, else the magnitude of ``limit`` times the error as limit (AB)."""
-    flux, error = measured.flux, measured.flux_error
+    """A magnitude where flux over error exceeds ``detection``, else the magnitude of ``limit`` times the error as limit (AB).
+
+    Neither where flux or error is no finite number, or the error not positive: such a point cannot be judged.
+    """
+    judgeable = np.isfinite(measured.flux) & np.isfinite(measured.flux_error) & (measured.flux_error > 0)
+    flux, error = np.where(judgeable, measured.flux, np.nan), np.where(judgeable, measured.flux_error, np.nan)
     # A flux of nearly nothing overflows in formulas whose value is not used then.
     with np.errstate(over='ignore'):
         detected = is_detection(flux, error, detection)

@@ -24,7 +24,10 @@ SNT, SNU = 3.0, 5.0
 LEAST = 30
 #: Days before and after the maximum of a transient that hold none of its light (Bright Transient Survey).
 BEFORE, AFTER = 100.0, 500.0
-REFERENCE = 'rfid'
+#: What names a reference image: the dates of its first and its last exposure. One and the same image goes by several ``rfid``.
+REFERENCE = ('refjdstart', 'refjdend')
+#: What a baseline, and the scale of the errors, take of the file's columns.
+BASELINE_COLUMNS = ('zpdiff', *REFERENCE, 'infobitssci', 'scisigpix', 'sciinpseeing', 'forcediffimchisq')
 #: How far a source of the reference image may be, in arcsec, and how far from 0 its sharpness, to be the variable itself.
 NEAREST, SHARP = 1.0, 0.5
 
@@ -44,8 +47,9 @@ def groups(measured: Measurements) -> NDArray[np.intp]:
     # the instrument names field, CCD and quadrant; the file's own numbers of quadrants begin at 0 or at 1
     _, place = np.unique(measured.instrument, return_inverse=True)
     _, band = np.unique(measured.band, return_inverse=True)
-    reference = np.nan_to_num(quality(measured, REFERENCE), nan=-1.0)
-    _, number = np.unique(np.column_stack([place, band, reference]), axis=0, return_inverse=True)
+    # to a second, because not every file prints the same digits
+    dates = [np.nan_to_num(np.round(quality(measured, name), 5), nan=-1.0) for name in REFERENCE]
+    _, number = np.unique(np.column_stack([place, band, *dates]), axis=0, return_inverse=True)
     return number.reshape(-1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 #: Bands with a colour of their own in ``lightcurve.css``; case counts: Johnson's R is not Sloan's r.
@@ -12,7 +12,6 @@ WORDS = {'cyan': 'c', 'orange': 'o', 'clear': 'w', 'open': 'w', 'wide': 'w', 'lu
 #: ``ZTF_g``, ``zg``, ``gp``, ``g'``, ``SDSS-g``, ``LSST g``: the letter that counts.
 NAMED = 'ztf|atlas|ps1?|pan-?starrs1?|sdss|sloan|lsst|des|decam|skymapper|gaia|goto|bessell|johnson|cousins'
 SURVEYS = re.compile(rf'^(?:{NAMED})[\s_\-.:]*', re.IGNORECASE)
-SERVICES = {'ATLAS': 'circle', 'ZTF': 'square', 'PanSTARRS': 'diamond'}
 SYMBOLS = ('triangle-up', 'pentagon', 'hexagram', 'star', 'triangle-left', 'triangle-right', 'cross', 'x')
 OTHER_COLOURS = 8
 
@@ -47,6 +46,6 @@ def colour(band: str) -> str:
     return f'other-{crc32(band.encode()) % OTHER_COLOURS}'
 
 
-def symbol(service: str) -> str:
-    """The symbol of a service or another source, always the same for the same source."""
-    return SERVICES.get(service) or SYMBOLS[crc32(service.encode()) % len(SYMBOLS)]
+def symbol(service: str, known: Mapping[str, str]) -> str:
+    """The symbol of a service that names one, or of another source: always the same for the same source."""
+    return known.get(service) or SYMBOLS[crc32(service.encode()) % len(SYMBOLS)]

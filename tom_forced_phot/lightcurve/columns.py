@@ -49,7 +49,8 @@ class Columns:
     """The points of a target in order of time: arrays of one length, nan where a point has no such number.
 
     ``flux`` and ``flux_error`` (microjansky) are what a service measured; a flux that follows from a magnitude is not among them.
-    ``code`` is the index of the point's label. ``quality`` holds the services' own columns that were asked for.
+    ``code`` is the index of the point's label. ``quality`` holds the services' own columns that were asked for, numbers or texts.
+    ``unsolved`` marks frames without a photometric solution: their source gave a flux, and neither a magnitude nor a limit.
     """
 
     ids: Integers
@@ -61,8 +62,9 @@ class Columns:
     exposure_time: Floats
     flux: Floats
     flux_error: Floats
+    unsolved: NDArray[np.bool_]
     labels: tuple[Label, ...]
-    quality: Mapping[str, Floats] = field(default_factory=dict)
+    quality: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,20 +75,42 @@ class Columns:
         return mjd_of_microseconds(self.micros)
 
 
-def build(rows: Mapping[str, Any], labels: Sequence[tuple[str, ...]], quality: Mapping[str, Floats] | None = None) -> Columns:
-    """Columns of what was read: one entry of ``labels`` a point, and a sequence for each number."""
+def build(rows: Mapping[str, Any], labels: Sequence[tuple[str, ...]], quality: Mapping[str, NDArray[Any]] | None = None) -> Columns:
+    """Columns of what was read: one entry of ``labels`` a point, and a sequence for each number.
+
+    What nothing measures, infinity or a number that has no square, is no number, and a magnitude of thousands is none.
+    """
     numbers = {name: np.array(rows[name], dtype=np.float64) for name in NUMBERS}
+    numbers = {name: sound(column) for name, column in numbers.items()}
     known = {label: code for code, label in enumerate(dict.fromkeys(labels))}
     code = np.fromiter(map(known.__getitem__, labels), dtype=np.int32, count=len(labels))
+    made = tuple(Label(*label) for label in known)
+    factor = np.array([flux_factor(label.unit) for label in made])[code] if made else np.zeros(0)
+    for name in ('magnitude', 'limit'):
+        sensible = (np.abs(numbers[name]) < FAINTEST) | np.isfinite(factor)
+        numbers[name] = np.where(sensible, numbers[name], np.nan)
     found = Columns(
         ids=np.array(rows['ids'], dtype=np.int64),
         micros=np.array(rows['micros'], dtype=np.int64),
         code=code,
-        labels=tuple(Label(*label) for label in known),
+        unsolved=np.isfinite(numbers['flux']) & np.isnan(numbers['magnitude']) & np.isnan(numbers['limit']),
+        labels=made,
         quality=dict(quality or {}),
         **numbers,
     )
-    return _fluxes_named_so(_in_order(found))
+    return _in_order(_fluxes_named_so(found, factor))
+
+
+#: Larger numbers, and smaller ones than its inverse, cannot be squared.
+LARGEST = 1e100
+#: No magnitude is as large, and the flux of one that is cannot be written down.
+FAINTEST = 200.0
+
+
+def sound(numbers: Floats) -> Floats:
+    """nan for what is no number that can be reckoned with, 0 for what is as good as nothing."""
+    size = np.abs(numbers)
+    return np.where(size < LARGEST, np.where(size > 1 / LARGEST, numbers, 0.0), np.nan)
 
 
 NUMBERS = ('magnitude', 'magnitude_error', 'limit', 'exposure_time', 'flux', 'flux_error')
@@ -94,7 +118,7 @@ NUMBERS = ('magnitude', 'magnitude_error', 'limit', 'exposure_time', 'flux', 'fl
 
 def only(points: Columns, keep: NDArray[Any]) -> Columns:
     """The points that a mask, or indices, choose."""
-    chosen = {name: getattr(points, name)[keep] for name in ('ids', 'micros', 'code', *NUMBERS)}
+    chosen = {name: getattr(points, name)[keep] for name in ('ids', 'micros', 'code', 'unsolved', *NUMBERS)}
     return replace(points, **chosen, quality={name: column[keep] for name, column in points.quality.items()})
 
 
@@ -104,12 +128,10 @@ def _in_order(points: Columns) -> Columns:
     return only(points, np.lexsort((points.ids, points.micros)))
 
 
-def _fluxes_named_so(points: Columns) -> Columns:
-    """A brightness whose unit says that it is a flux is one, and no magnitude."""
-    factors = np.array([flux_factor(label.unit) for label in points.labels])
-    if not np.isfinite(factors).any():
+def _fluxes_named_so(points: Columns, factor: Floats) -> Columns:
+    """A brightness whose unit says that it is a flux is one, and no magnitude; ``factor`` makes microjansky of it, else nan."""
+    if not np.isfinite(factor).any():
         return points
-    factor = factors[points.code]
     is_flux = np.isfinite(factor)
     keep = is_flux & np.isfinite(points.flux)
     limit = magnitude_of(points.limit * factor)
@@ -140,6 +162,6 @@ def fluxes(points: Columns) -> tuple[Floats, Floats]:
     if not derived.any():
         return points.flux, points.flux_error
     derived &= ab[points.code]
-    flux = flux_of(points.magnitude)
-    error = flux_error_of(flux, points.magnitude_error)
+    flux = sound(flux_of(points.magnitude))
+    error = sound(flux_error_of(flux, points.magnitude_error))
     return np.where(derived, flux, points.flux), np.where(derived, error, points.flux_error)

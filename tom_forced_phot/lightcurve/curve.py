@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.cleaning import CUTS, clip, plain, weighted
-from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, only, series_of
-from tom_forced_phot.lightcurve.options import CUTS_OF, Options
-from tom_forced_phot.photometry import DETECTION, Floats, Measurements, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_followup.units import Floats, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_forced_phot.cleaning import Cut, clip, plain, weighted
+from tom_forced_phot.cleaning.stack import BAD_DAY
+from tom_forced_phot.cleaning.ztf import SNT, SNU
+from tom_forced_phot.lightcurve import baseline as baselines
+from tom_forced_phot.lightcurve.baseline import Corrected, Group
+from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, series_of
+from tom_forced_phot.lightcurve.options import Options
+from tom_forced_phot.lightcurve.values import numeric
+from tom_forced_phot.photometry import DETECTION, Measurements
 
 Mask = NDArray[np.bool_]
-NOTHING, DETECTED, LIMIT = 0, 1, 2
+#: What a point is: a mean of a day flagged as bad, and a frame without photometric solution, are neither detection nor limit.
+NOTHING, DETECTED, LIMIT, BAD, UNSOLVED = 0, 1, 2, 3, 4
+#: More errors than this are no limit of theirs: its source made it in another way.
+MOST_SIGMAS = 1e6
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points to draw, in order of time; ``ids`` are 0 for means. ``measured``: the flux was measured, not made of a magnitude."""
+    """Points to draw, in order of time; ``ids`` are 0 for means. ``measured``: the flux was measured, not made of a magnitude.
+
+    ``row``: its place among the stored points, -1 for a mean. ``flags``: ATClean's, of a weighted mean; ``clipped`` and ``x2``: how
+    many points it is without, and its reduced chi squared. ``baseline`` (microjansky): what was subtracted from the flux.
+    """
 
     ids: Integers
     series: NDArray[np.int64]
@@ -34,14 +48,29 @@ class Points:
     exposure_time: Floats
     number: NDArray[np.int64]
     measured: Mask
+    row: NDArray[np.int64]
+    unsolved: Mask
+    flags: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+    x2: Floats
+    baseline: Floats
+    baseline_epochs: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def kind(self) -> NDArray[np.int64]:
-        """Of each point: a detection, a limit, or neither."""
-        return np.where(np.isfinite(self.magnitude), DETECTED, np.where(np.isfinite(self.limit), LIMIT, NOTHING))
+        """Of each point: a detection, a limit, or why it is neither."""
+        judged = np.where(np.isfinite(self.magnitude), DETECTED, np.where(np.isfinite(self.limit), LIMIT, NOTHING))
+        return np.where((self.flags & BAD_DAY) != 0, BAD, np.where(self.unsolved, UNSOLVED, judged))
+
+    @property
+    def limit_sigmas(self) -> Floats:
+        """How many errors of the flux a limit is; nan where there is no limit, or no error."""
+        with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+            ratio = flux_of(self.limit) / self.flux_error
+        return np.where((self.flux_error > 0) & (ratio < MOST_SIGMAS), np.round(ratio, 3), np.nan)
 
     @property
     def snr(self) -> Floats:
@@ -65,6 +94,8 @@ class Curve:
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     stored: int = 0
+    quality: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    groups: Sequence[Group] = ()
 
     @property
     def shown(self) -> Points:
@@ -78,20 +109,56 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     flux, error = fluxes(stored)
     left_out: Counter[str] = Counter()
     keep, notes = _chosen(stored, series, which, options), list[str]()
-    for cut in options.cuts:
-        keep &= _passing(stored, cut, keep, left_out, notes)
+    for service, cut in options.cuts.items():
+        keep &= _passing(stored, service, cut, keep, left_out, notes)
+    without = None
+    if options.baseline is not None:
+        without = baselines.corrected(stored, options.baselined, keep, flux, error, options.baseline)
+        keep &= _with_baseline(without, options, left_out, notes)
+        flux, error = without.flux, without.flux_error
     if options.clip:
         keep &= _unclipped(stored, which, flux, error, keep, left_out)
-    chosen = points_of(stored, which, flux, error)
+    chosen = points_of(stored, which, flux, error, without)
     kept = chosen if keep.all() else chosen.only(keep)
+    if without is not None:
+        kept = _judged_again(kept)
     if options.snr is not None:
         kept = judged(kept, options.snr)
     means = _stacked(kept, options, left_out) if options.stack else None
-    return Curve(series, stored.labels, kept, means, dict(left_out), notes, len(stored))
+    groups = () if without is None else without.groups
+    return Curve(series, stored.labels, kept, means, dict(left_out), notes, len(stored), stored.quality, groups)
 
 
-def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Floats) -> Points:
+def _with_baseline(without: Corrected, options: Options, left_out: Counter[str], notes: list[str]) -> Mask:
+    """The points that have a baseline, and those that need none; never some corrected and others not in one series."""
+    service = ' and '.join(sorted(options.baselined))
+    for points, words in ((without.wanting, baselines.TOO_FEW), (without.unjudged, baselines.NO_COLUMNS)):
+        if points.any():
+            left_out[f'{service}: {words}'] += int(np.count_nonzero(points))
+    made = [group for group in without.groups if np.isfinite(group.level)]
+    notes.append(
+        f'Baseline of {service}: subtracted from {counted_as(sum(group.points for group in made), "point")} of '
+        f'{counted_as(len(made), "group")} (field, CCD, quadrant, filter, reference image).'
+    )
+    return ~(without.wanting | without.unjudged)
+
+
+def _judged_again(points: Points) -> Points:
+    """What a baseline was subtracted of, by the guide's thresholds: a magnitude above 3 errors, else the limit of 5."""
+    done = np.isfinite(points.baseline)
+    magnitude, error = magnitude_of(points.flux), magnitude_error_of(points.flux, points.flux_error)
+    detected = is_detection(points.flux, points.flux_error, SNT)
+    new = {
+        'magnitude': np.where(done, np.where(detected, magnitude, np.nan), points.magnitude),
+        'magnitude_error': np.where(done, np.where(detected, error, np.nan), points.magnitude_error),
+        'limit': np.where(done, np.where(detected, np.nan, limit_of(points.flux_error, SNU)), points.limit),
+    }
+    return replace(points, **new)
+
+
+def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Floats, without: Corrected | None = None) -> Points:
     """Stored points as they stand, with what their fluxes are."""
+    number = len(stored)
     return Points(
         ids=stored.ids,
         series=which,
@@ -103,14 +170,24 @@ def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Fl
         magnitude_error=stored.magnitude_error,
         limit=stored.limit,
         exposure_time=stored.exposure_time,
-        number=np.ones(len(stored), dtype=np.int64),
+        number=np.ones(number, dtype=np.int64),
         measured=np.isfinite(stored.flux),
+        row=np.arange(number),
+        unsolved=stored.unsolved,
+        flags=np.zeros(number, dtype=np.int64),
+        clipped=np.zeros(number, dtype=np.int64),
+        x2=np.full(number, np.nan),
+        baseline=np.full(number, np.nan) if without is None else without.level,
+        baseline_epochs=np.zeros(number, dtype=np.int64) if without is None else without.epochs,
     )
 
 
 def judged(points: Points, snr: float) -> Points:
-    """Detections above this ratio of flux to error, limits at as many errors; points without an error stay as they are."""
-    judgeable = np.isfinite(points.flux) & (points.flux_error > 0)
+    """Detections above this ratio of flux to error, limits at as many errors.
+
+    Points without an error stay as they are, and so does a frame without photometric solution: nothing can be said of it.
+    """
+    judgeable = np.isfinite(points.flux) & (points.flux_error > 0) & ~points.unsolved
     detected = judgeable & is_detection(points.flux, points.flux_error, snr)
     limited = judgeable & ~detected
     given = np.isfinite(points.magnitude)
@@ -122,7 +199,7 @@ def judged(points: Points, snr: float) -> Points:
         'magnitude_error': np.where(judgeable, np.where(detected, error, np.nan), points.magnitude_error),
         'limit': np.where(judgeable, np.where(limited, limit_of(points.flux_error, snr), np.nan), points.limit),
     }
-    return Points(**{name: new.get(name, getattr(points, name)) for name in points.__dataclass_fields__})
+    return replace(points, **new)
 
 
 def _chosen(stored: Columns, series: Sequence[Series], which: NDArray[np.int64], options: Options) -> Mask:
@@ -138,19 +215,23 @@ def _chosen(stored: Columns, series: Sequence[Series], which: NDArray[np.int64],
     return keep
 
 
-def _passing(stored: Columns, name: str, keep: Mask, left_out: Counter[str], notes: list[str]) -> Mask:
-    """The points that pass a cut, and those it does not judge: of other services, or without its columns."""
-    cut = CUTS[name]
-    service = next(service for service, names in CUTS_OF.items() if name in names)
-    of_service = np.array([label.service == service for label in stored.labels], dtype=np.bool_)[stored.code]
-    has_columns = np.zeros(len(stored), dtype=np.bool_)
-    for rule in cut.rules:
-        has_columns |= np.isfinite(stored.quality[rule.column])
-    rows = np.flatnonzero(of_service & has_columns & keep)
-    unjudged = int(np.count_nonzero(of_service & ~has_columns & keep))
-    if unjudged:
-        notes.append(f'{unjudged:,} {service} points have no quality columns: {cut.name} does not judge them.')
-    verdict = cut(measurements(only(stored, rows)))
+def _passing(stored: Columns, service: str, cut: Cut, keep: Mask, left_out: Counter[str], notes: list[str]) -> Mask:
+    """The points that pass a cut, and those it does not judge: of other services, or without one of its columns."""
+    mine = [label.service == service and (not cut.reductions or label.reduction in cut.reductions) for label in stored.labels]
+    of_service = np.array(mine, dtype=np.bool_)[stored.code] & keep
+    missing = np.full(len(stored), np.nan)
+    wanted = dict.fromkeys(rule.column for rule in cut.rules)
+    own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in wanted}
+    whole = of_service & np.logical_and.reduce([np.isfinite(column) for column in own.values()])
+    unjudged = of_service & ~whole
+    if unjudged.any():
+        lacking = [name for name, column in own.items() if np.isnan(column[unjudged]).any()]
+        number = int(np.count_nonzero(unjudged))
+        verb, them = ('lacks', 'it') if number == 1 else ('lack', 'them')
+        notes.append(f'{counted_as(number, f"{service} point")} {verb} {", ".join(lacking)}: {cut.name} does not judge {them}.')
+    rows = np.flatnonzero(whole)
+    given = table(stored.mjd[rows], stored.code[rows], stored.flux[rows], stored.flux_error[rows], stored.ids[rows])
+    verdict = cut(replace(given, columns={name: column[rows] for name, column in own.items()}))
     for words, number in verdict.counts().items():
         if number:
             left_out[f'{service}: {words}'] += number
@@ -159,9 +240,14 @@ def _passing(stored: Columns, name: str, keep: Mask, left_out: Counter[str], not
     return passing
 
 
+def counted_as(number: int, noun: str) -> str:
+    """``1 point``, ``1,200 points``."""
+    return f'{number:,} {noun}{"" if number == 1 else "s"}'
+
+
 def _unclipped(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Floats, keep: Mask, left_out: Counter[str]) -> Mask:
-    """Without the outliers of each series; points without a flux are not judged."""
-    rows = np.flatnonzero(keep & np.isfinite(flux) & (error > 0))
+    """Without the outliers of each series; points without a flux, or without photometric solution, are not judged."""
+    rows = np.flatnonzero(keep & np.isfinite(flux) & (error > 0) & ~stored.unsolved)
     judging = table(mjd=stored.mjd[rows], band=which[rows], flux=flux[rows], error=error[rows], ids=stored.ids[rows])
     clipped = clip(judging)
     if clipped.any():
@@ -172,7 +258,10 @@ def _unclipped(stored: Columns, which: NDArray[np.int64], flux: Floats, error: F
 
 
 def _stacked(points: Points, options: Options, left_out: Counter[str]) -> Points:
-    """One mean a series and bin."""
+    """One mean a series and bin; frames without photometric solution are in none."""
+    if points.unsolved.any():
+        left_out[UNSOLVED_WORDS] += int(np.count_nonzero(points.unsolved))
+        points = points.only(~points.unsolved)
     stack = {'weighted': weighted, 'plain': plain}[options.stack]
     threshold = DETECTION if options.snr is None else options.snr
     given = table(points.mjd, points.series, points.flux, points.flux_error, points.ids, points.exposure_time)
@@ -192,14 +281,19 @@ def _stacked(points: Points, options: Options, left_out: Counter[str]) -> Points
         exposure_time=found.exposure_time,
         number=np.asarray(found.columns['n'], dtype=np.int64),
         measured=np.ones(len(found), dtype=np.bool_),
+        row=np.full(len(found), -1, dtype=np.int64),
+        unsolved=np.zeros(len(found), dtype=np.bool_),
+        # only ATClean's own mean has its verdict on a day
+        flags=np.asarray(found.columns['flags'], dtype=np.int64) * (options.stack == 'weighted'),
+        clipped=np.asarray(found.columns['clipped'], dtype=np.int64),
+        x2=np.asarray(found.columns['x2'], dtype=np.float64),
+        baseline=np.full(len(found), np.nan),
+        baseline_epochs=np.zeros(len(found), dtype=np.int64),
     )
     return made.only(order)
 
 
-def measurements(stored: Columns) -> Measurements:
-    """Stored points as the recipes of ``cleaning`` take them, quality columns and all."""
-    found = table(stored.mjd, stored.code, stored.flux, stored.flux_error, stored.ids, stored.exposure_time)
-    return Measurements(**{**_fields(found), 'columns': dict(stored.quality)})
+UNSOLVED_WORDS = 'no photometric solution: in no mean'
 
 
 def table(
@@ -220,7 +314,3 @@ def table(
         telescope='',
         instrument=np.zeros(len(mjd), dtype='<U1'),
     )
-
-
-def _fields(found: Measurements) -> dict:
-    return {name: getattr(found, name) for name in found.__dataclass_fields__}

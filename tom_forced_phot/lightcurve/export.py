@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
+from numpy.typing import NDArray
 
 from tom_followup.units import microseconds_of
-from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve
+from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, UNSOLVED, Curve
 
 #: Format -> content type.
 FORMATS = {'csv': 'text/csv; charset=utf-8', 'ecsv': 'text/x-ecsv; charset=utf-8', 'votable': 'application/x-votable+xml'}
+#: Whole numbers up to this are exact as float64.
+WHOLE = 2**53
 ENDINGS = {'csv': 'csv', 'ecsv': 'ecsv', 'votable': 'vot'}
-KINDS = {DETECTED: 'detection', LIMIT: 'limit'}
+UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
+KINDS = {DETECTED: 'detection', LIMIT: 'limit', BAD: 'bad day', UNSOLVED: 'no photometric solution'}
 #: Name -> unit, description.
 NUMBERS = {
     'mjd': ('d', 'Modified Julian date, UTC, as the source gives it: mid-exposure for points of this app'),
     'magnitude': ('mag', 'Magnitude of a detection, AB unless the unit of the source says otherwise'),
     'magnitude_error': ('mag', 'One sigma'),
     'limit': ('mag', 'Upper limit, where there is no detection'),
+    'limit_sigmas': ('', 'How many times flux_error the limit is'),
     'flux': ('uJy', 'Flux; of a magnitude taken as AB where flux_measured is false'),
     'flux_error': ('uJy', 'One sigma'),
     'exposure_time': ('s', 'Exposure time; of a mean, all of its exposures'),
@@ -39,7 +45,7 @@ def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
         if name == 'magnitude':
             found['utc'] = np.array(instants(shown.mjd), dtype='<U26')
         values = getattr(shown, name)
-        found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit, description=text)
+        found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit or None, description=text)
     found['utc'].description = 'The same as mjd, as a date'
     found['flux_measured'] = shown.measured
     found['kind'] = [KINDS.get(kind, '') for kind in shown.kind.tolist()]
@@ -50,9 +56,35 @@ def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
         for name in ('telescope', 'instrument', 'unit'):
             found[name] = np.array([getattr(label, name) for label in curve.labels] or [''], dtype=np.str_)[shown.code]
         found['id'] = shown.ids
+        if curve.groups:
+            found['baseline'] = MaskedColumn(
+                shown.baseline, mask=~np.isfinite(shown.baseline), unit='uJy', description='Subtracted from the flux'
+            )
+            found['baseline_epochs'] = shown.baseline_epochs
+        for name, values in curve.quality.items():
+            found[unused(name, found.colnames)] = own_column(values[shown.row])
     else:
         found['points_averaged'] = shown.number
+        found['points_clipped'] = shown.clipped
+        found['x2'] = MaskedColumn(shown.x2, mask=~np.isfinite(shown.x2), description='Reduced chi squared of the mean')
+        found['flags'] = shown.flags
+        found['flags'].description = 'ATClean: 0x2000 few points, 0x800000 bad day'
     return found
+
+
+def unused(name: str, taken: Sequence[str]) -> str:
+    """The service's own name of a column; with ``own_`` before it where one of ours is called so."""
+    return f'own_{name}' if name.lower() in {each.lower() for each in taken} else name
+
+
+def own_column(values: NDArray[Any]) -> Any:
+    """A column of the services' own as it stands in a file: texts, whole numbers where all are, else numbers."""
+    if values.dtype.kind == 'U':
+        return values
+    good = np.isfinite(values)
+    if good.all() and (np.abs(values) < WHOLE).all() and (values == np.rint(values)).all():
+        return values.astype(np.int64)
+    return MaskedColumn(values, mask=~good)
 
 
 def instants(mjd: Any) -> list[str]:
@@ -94,9 +126,12 @@ def _votable(found: Table) -> bytes:
     """Head and columns by astropy, and the rows as its first one looks: a thousand times as fast. Missing numbers are NaN."""
     plain = Table(meta={})
     for name, column in found[:1].columns.items():
-        plain[name] = column.filled(np.nan) if isinstance(column, MaskedColumn) else column
-        plain[name].unit, plain[name].description = column.unit, column.description
+        known = UNSAFE.sub('_', name)  # an id of XML; the name itself follows
+        plain[known] = column.filled(np.nan) if isinstance(column, MaskedColumn) else column
+        plain[known].unit, plain[known].description = column.unit, column.description
     document = from_table(plain)
+    for field, name in zip(document.get_first_table().fields, found.colnames, strict=True):
+        field.name = name
     document.description = '\n'.join(_head(found))
     out = io.BytesIO()
     document.to_xml(out, tabledata_format='tabledata')

@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from tom_forced_phot.cleaning import CUTS
+from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, Cut
+from tom_forced_phot.cleaning.ztf import AFTER, BEFORE
 
-#: Which of the published cuts is for whose points, and what a switch calls it.
-CUTS_OF = {
-    'ATLAS': {'atlas': "the server's own", 'plot_atlas_fp': 'plot_atlas_fp', 'atclean': 'ATClean, static'},
-    'ZTF': {'ztf': "the guide's", 'ztf_strict': 'strict: no bit set'},
-}
 STACKS = {'weighted': 'weighted mean (ATClean)', 'plain': 'plain mean (plot_atlas_fp)'}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """When a transient gave no light: far from its maximum at MJD ``peak``, or between two MJD. ``rescale``: its errors, too."""
+
+    peak: float | None = None
+    quiet: tuple[float, float] | None = None
+    rescale: bool = False
+
+    def words(self) -> str:
+        """Which epochs it is made of."""
+        if self.quiet is not None:
+            return f'epochs from MJD {self.quiet[0]:.10g} to {self.quiet[1]:.10g}'
+        return (
+            f'epochs more than {BEFORE:g} d before the maximum at MJD {self.peak:.10g}, or, where those are too few, more than '
+            f'{AFTER:g} d after it'
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The switches that change which points there are; ``snr`` None leaves detections and limits as they were stored.
 
-    ``cuts``: the names of published cuts. ``hide``: keys of series. ``first``, ``last``: MJD.
+    ``cuts``: service -> the published cut for its points. ``hide``: keys of series. ``first``, ``last``: MJD. ``baselined``: the
+    services whose difference images a baseline is for. ``shown``: columns of a service's own that are wanted besides.
     """
 
     snr: float | None = None
-    cuts: tuple[str, ...] = ()
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+    baseline: Baseline | None = None
+    baselined: frozenset[str] = frozenset()
     clip: bool = False
     stack: str = ''
     days: float = 1.0
     hide: frozenset[str] = frozenset()
     first: float | None = None
     last: float | None = None
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def quality(self) -> frozenset[str]:
-        """The services' own columns that the chosen cuts need."""
-        return frozenset(rule.column for name in self.cuts for rule in CUTS[name].rules)
+    def quality(self) -> Mapping[str, frozenset[str]]:
+        """The services' own columns that are needed, by service."""
+        needed = {service: frozenset(rule.column for rule in cut.rules) for service, cut in self.cuts.items()}
+        for service, names in self.shown.items():
+            needed[service] = needed.get(service, frozenset()) | frozenset(names)
+        if self.baseline is not None:
+            for service in self.baselined:
+                needed[service] = needed.get(service, frozenset()) | frozenset(ZTF_BASELINE_COLUMNS)
+        return needed
 
     def words(self) -> Iterator[str]:
         """What differs from what is stored, for the head of a file."""
-        if self.snr is not None:
-            yield f'detections above {self.snr:g} sigma, limits at {self.snr:g} sigma of the flux error'
-        for name in self.cuts:
-            yield f'{CUTS[name].name} ({CUTS[name].source})'
+        for service, cut in self.cuts.items():
+            yield f'{service}: {cut.name} ({cut.source})'
+        if self.baseline is not None:
+            for service in sorted(self.baselined):
+                scaled = ', errors scaled to their scatter (section 6.3)' if self.baseline.rescale else ''
+                yield (
+                    f'{service}: baseline subtracted, the median in DN of {self.baseline.words()}, of each field, CCD, quadrant, '
+                    f'filter and reference image (refjdstart, refjdend); Masci et al. 2023, arXiv:2305.16279, section 6.2{scaled}'
+                )
         if self.clip:
             yield 'outliers clipped by a rolling median per series'
+        if self.snr is not None:
+            yield f'detections above {self.snr:g} sigma, limits at {self.snr:g} sigma of the flux error'
         if self.stack:
             yield f'stacked per series in bins of {self.days:g} d: {STACKS[self.stack]}'
         if self.hide:

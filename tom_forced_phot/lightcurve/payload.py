@@ -6,7 +6,7 @@ good to 0.1 s, magnitudes to 0.0001, fluxes to a hundredth of the smallest error
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,24 @@ from numpy.typing import NDArray
 
 from tom_forced_phot.lightcurve import bands
 from tom_forced_phot.lightcurve.columns import Series
-from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, Points
+from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, Curve, Points
 from tom_forced_phot.photometry import Floats
 
 DAY, MAGNITUDE = 1e-6, 1e-4
 FINEST, COARSEST = 1e-9, 1e15
+WHOLE = 2.0**53
 
 
-def payload(curve: Curve) -> dict[str, Any]:
-    """Everything that is drawn."""
+def payload(curve: Curve, symbols: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that is drawn; ``symbols``: those that services name for themselves."""
     return {
-        'series': [described(series) for series in curve.series],
+        'series': [described(series, symbols) for series in curve.series],
         'points': blocks(curve.points, len(curve.series)),
         'means': None if curve.means is None else blocks(curve.means, len(curve.series)),
     }
 
 
-def described(series: Series) -> dict[str, str]:
+def described(series: Series, symbols: Mapping[str, str]) -> dict[str, str]:
     """A series, and how it is drawn; words and look are chosen here, colours by the style sheet."""
     return {
         'key': series.key,
@@ -39,7 +40,7 @@ def described(series: Series) -> dict[str, str]:
         'band': series.band,
         'reduction': series.reduction,
         'colour': bands.colour(series.band),
-        'symbol': bands.symbol(series.service),
+        'symbol': bands.symbol(series.service, symbols),
         'open': 'open' if is_open(series) else '',
     }
 
@@ -54,7 +55,7 @@ def blocks(points: Points, series: int) -> dict[str, Any]:
     points = points.only(np.argsort(points.series, kind='stable'))
     scale = flux_scale(points.flux, points.flux_error)
     kind = points.kind
-    shown = np.where(kind == LIMIT, points.limit, points.magnitude)
+    shown = np.where(np.isfinite(points.magnitude), points.magnitude, points.limit)
     return {
         'counts': np.bincount(points.series, minlength=series).tolist(),
         'id': whole(points.ids),
@@ -84,8 +85,8 @@ def whole(numbers: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def column(numbers: Floats, scale: float, *, delta: bool = False) -> dict[str, Any]:
-    """Numbers as multiples of a scale."""
-    good = np.isfinite(numbers)
+    """Numbers as multiples of a scale; what is no exact whole number of them in a browser is no number."""
+    good = np.abs(numbers) < WHOLE * scale
     steps = np.rint(np.where(good, numbers, 0.0) / scale).astype(np.int64)
     if good.all():
         return {'scale': scale, 'delta': delta, 'none': None, 'values': (np.diff(steps, prepend=0) if delta else steps).tolist()}
@@ -101,21 +102,22 @@ def numbers_of(described: dict[str, Any]) -> Floats:
     return np.where(missing, np.nan, steps * described['scale'])
 
 
-def counted(curve: Curve) -> Iterator[dict[str, Any]]:
+def counted(curve: Curve, symbols: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """A line for each series: how many of what, and the newest point; hidden ones with nothing."""
     shown, number = curve.shown, len(curve.series)
     kind = shown.kind
-    seen, limits = (np.bincount(shown.series[kind == value], minlength=number) for value in (DETECTED, LIMIT))
+    seen, limits, bad = (np.bincount(shown.series[kind == value], minlength=number) for value in (DETECTED, LIMIT, BAD))
     totals = np.bincount(shown.series, minlength=number)
     newest = np.full(number, -1, dtype=np.int64)
     newest[shown.series] = np.arange(len(shown))  # in order of time, so that the newest stays
     for place, series in enumerate(curve.series):
         row = int(newest[place])
         yield {
-            **described(series),
+            **described(series, symbols),
             'number': int(totals[place]),
             'detections': int(seen[place]),
             'limits': int(limits[place]),
+            'bad': int(bad[place]),
             'last': None if row < 0 else float(shown.mjd[row]),
             'row': row,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from tom_forced_phot.models import LightCurve
 from tom_forced_phot.permissions import visible_points
 
 #: Raised when the columns are made in another way, so that those of an older version are not taken for them.
-FORMAT = 1
+FORMAT = 2
 #: Points read at a time, so that memory stays bounded and Python's collector of garbage has little to look through.
 CHUNK = 5000
 #: Fewer points than this are read as quickly as they are kept.
@@ -107,9 +107,15 @@ def scope(user: Any) -> str:
     return 'all' if user.is_superuser or getattr(settings, 'TARGET_PERMISSIONS_ONLY', True) else f'user {user.pk}'
 
 
-def columns(user: Any, target: Any, quality: frozenset[str] = frozenset(), mark: str = '') -> Columns:
-    """The points of the target that this user may see; ``mark``, their stamp, where they may be kept for the next one."""
-    names = sorted(quality)
+Quality = Mapping[str, frozenset[str]]
+
+
+def columns(user: Any, target: Any, quality: Quality | None = None, mark: str = '') -> Columns:
+    """The points of the target that this user may see; ``mark``, their stamp, where they may be kept for the next one.
+
+    ``quality``: which of its own columns are wanted of each service.
+    """
+    names = {service: tuple(sorted(wanted)) for service, wanted in sorted((quality or {}).items()) if wanted}
     key = hashlib.sha256(repr((FORMAT, target.pk, scope(user), names)).encode()).hexdigest()
     kept = cache.get(f'tom_forced_phot.curve.{key}') if mark else None
     if kept is not None and kept[0] == mark:
@@ -139,19 +145,42 @@ def _answer_key(user: Any, target: Any) -> str:
     return f'tom_forced_phot.answer.{key}'
 
 
-def read(rows: QuerySet[Any], quality: Sequence[str]) -> Columns:
+def read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
     """These points as columns."""
     read_some = _fetched if connection.vendor in ('sqlite', 'postgresql') else _converted
-    gathered: dict[str, Any] = {name: [] for name in ('ids', 'micros', 'labels', *NUMBERS, *quality)}
+    gathered: dict[str, Any] = {name: [] for name in ('ids', 'micros', 'labels', *NUMBERS)}
+    own: dict[str, list[Any]] = {}
     for ids, micros, labels, numbers, texts in read_some(rows):
         flux, flux_error = values.fluxes(texts)
-        found = {**numbers, 'flux': flux, 'flux_error': flux_error, 'ids': ids, 'micros': micros, **values.quality(texts, quality)}
+        found = {**numbers, 'flux': flux, 'flux_error': flux_error, 'ids': ids, 'micros': micros}
         for name, column in found.items():
             gathered[name].append(np.array(column, dtype=np.int64 if name in ('ids', 'micros') else np.float64))
+        if quality:
+            _quality(quality, labels, texts, len(gathered['labels']), own)
         gathered['labels'].extend(labels)
     whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in gathered.items() if name != 'labels'}
     label = {text: tuple(text.split(SEPARATOR)) for text in dict.fromkeys(gathered['labels'])}
-    return build(whole, [label[text] for text in gathered['labels']], {name: whole[name] for name in quality})
+    number = len(gathered['labels'])
+    cells = {name: values.column([*column, *[None] * (number - len(column))]) for name, column in own.items()}
+    return build(whole, [label[text] for text in gathered['labels']], cells)
+
+
+def _quality(
+    quality: Mapping[str, Sequence[str]], labels: Sequence[str], texts: Sequence[str], before: int, own: dict[str, list[Any]]
+) -> None:
+    """Add what these points' services say of them; only texts of services that were asked for are looked into."""
+    service_of = {label: label.split(SEPARATOR)[TEXTS.index('source_name')] for label in set(labels)}
+    for service in quality.keys() & set(service_of.values()):
+        rows = [row for row, label in enumerate(labels) if service_of[label] == service]
+        for name, found in values.cells([texts[row] for row in rows], quality[service]).items():
+            column = own.setdefault(name, [])
+            column.extend([None] * (before - len(column)))
+            if len(rows) == len(labels):
+                column.extend(found)
+                continue
+            column.extend([None] * len(labels))
+            for row, cell in zip(rows, found, strict=True):
+                column[before + row] = cell
 
 
 Some = tuple[Sequence[int], Any, Sequence[str], dict[str, Any], Sequence[str]]

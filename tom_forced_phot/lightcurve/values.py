@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tom_forced_phot.photometry import Floats
+from tom_followup.units import Floats
 
 #: Whoever names the unit so has a flux in microjansky: the points that this app stores.
 UNIT = '"flux_unit": "uJy"'
 NAMES = ('flux', 'flux_error')
+#: What numpy itself makes numbers of, None as nan.
+PLAIN = {int, float, type(None)}
 #: In a JSON text a quotation mark inside a string is escaped, so that only a key looks like this.
 PATTERNS = {name: re.compile(f'"{name}": ([^,}}]+)') for name in NAMES}
 
@@ -53,11 +56,35 @@ def _parsed(values: Sequence[str]) -> tuple[Floats, Floats]:
     return flux, error
 
 
-def quality(values: Sequence[str], names: Iterable[str]) -> dict[str, Floats]:
-    """Columns of the services themselves; nan where a point has no such number."""
+def cells(values: Sequence[str], names: Iterable[str]) -> dict[str, list[Any]]:
+    """What the sources themselves say under these names, as it is; None where a point has no such thing."""
     wanted = list(names)
     objects = _objects(values) if wanted else []
-    return {name: np.array([number(each.get(name)) for each in objects], dtype=np.float64) for name in wanted}
+    return {name: [each.get(name) for each in objects] for name in wanted}
+
+
+def column(found: Sequence[Any]) -> NDArray[Any]:
+    """Cells as numbers, nan where one is none; as texts where one of them is a text."""
+    kinds = set(map(type, found))
+    if kinds <= PLAIN:
+        return np.array(found, dtype=np.float64)
+    if str in kinds:
+        return np.array(['' if each is None else str(each) for each in found], dtype=np.str_)
+    return np.array([number(each) for each in found], dtype=np.float64)
+
+
+def numeric(found: NDArray[Any]) -> Floats:
+    """A column as numbers whatever it holds; nan for a text that is none."""
+    if found.dtype.kind != 'U':
+        return np.asarray(found, dtype=np.float64)
+    return np.array([_float(text) for text in found.tolist()], dtype=np.float64)
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
 
 
 def _objects(values: Sequence[str]) -> list[Mapping[str, Any]]:

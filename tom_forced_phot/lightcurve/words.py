@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tom_followup.units import instant_of
-from tom_forced_phot.lightcurve.curve import DETECTED, LIMIT, Curve, Points
+from tom_forced_phot.lightcurve.baseline import Group
+from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, UNSOLVED, Curve, Points
 
 NAMES = {
     'timestamp': 'Time (UTC)',
@@ -33,7 +34,7 @@ LONGEST = 200
 def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The text beside the plot."""
     shown = curve.shown
-    kinds = np.bincount(shown.kind, minlength=3)
+    kinds = np.bincount(shown.kind, minlength=5)
     series = [{**each, 'last_words': brightness(shown, each['row']), 'last': _date(each['last'])} for each in counted]
     newest = max((each for each in series if each['last']), key=lambda each: each['row'], default=None)
     return {
@@ -42,15 +43,35 @@ def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, 
         'stored': curve.stored,
         'detections': int(kinds[DETECTED]),
         'limits': int(kinds[LIMIT]),
-        'neither': int(len(shown) - kinds[DETECTED] - kinds[LIMIT]),
+        'bad': int(kinds[BAD]),
+        'unsolved': int(kinds[UNSOLVED]),
+        'neither': int(len(shown) - kinds[[DETECTED, LIMIT, BAD, UNSOLVED]].sum()),
         'newest': newest,
         'means': curve.means is not None,
         'behind': len(curve.points),
         'removed': curve.stored - len(curve.points),
         'left_out': [(words, number) for words, number in curve.left_out.items() if number],
         'notes': list(curve.notes),
+        'groups': [(group.words, baseline_words(group)) for group in curve.groups],
         'derived': bool(len(shown)) and not bool(shown.measured.all()),
     }
+
+
+def said(curve: Curve) -> Iterator[str]:
+    """The same for the head of a file: what was left out and why, what could not be judged, each baseline."""
+    yield from curve.notes
+    for words, number in curve.left_out.items():
+        if number:
+            yield f'left out: {number} ({words})'
+    for group in curve.groups:
+        yield f'{group.words}: {baseline_words(group)}'
+
+
+def baseline_words(group: Group) -> str:
+    """The baseline of a group, and of how many epochs it was taken."""
+    if not np.isfinite(group.level):
+        return f'no baseline: {group.epochs} quiet epochs are too few; {group.points} points'
+    return f'{group.level:.2f} DN ({group.microjansky:.3f} µJy), the median of {group.epochs} epochs; {group.points} points'
 
 
 def _date(mjd: float | None) -> datetime | None:

@@ -14,6 +14,7 @@ import numpy as np
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
+from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_atlas
@@ -61,6 +62,9 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
     moving_targets = True
     earliest = 57200.0  # mid 2015: ATLAS' first light
     has_reader = True
+    symbol = 'circle'
+    cuts = {name: CUTS[name] for name in ('atlas', 'plot_atlas_fp', 'atclean')}
+    quality = ('err', 'chi/N', 'x', 'y', 'maj', 'min', 'phi', 'apfit', 'mag5sig', 'Sky')
     open_jobs = 400  # the server refuses more than 500 tasks of a user that have not begun
     writes_a_minute = 50  # the server allows 60 a user
     reads_a_minute = 300  # and, since 2026-08, 600

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from tom_dataproducts.single_target_data_service.single_target_data_service import SingleTargetDataServiceException
 
+from tom_forced_phot.cleaning import Cut
 from tom_forced_phot.dates import mjd_of
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.services.forms import BaseForcedPhotometryQueryForm
@@ -53,6 +54,15 @@ class ForcedPhotometryService:
     earliest = 0.0
     #: Whether sending twice does no harm at the service, so that a lost reply needs no look-up.
     repeatable = False
+    #: How its points are drawn: a symbol of plotly's. Empty: one that its name chooses.
+    symbol = ''
+    #: Published quality cuts for its points, by their names in addresses, and the one that a light curve opens with.
+    cuts: ClassVar[Mapping[str, Cut]] = {}
+    usual_cut = ''
+    #: Columns of its files that say how good a point is: numbers or texts, beside each point in a download.
+    quality: ClassVar[tuple[str, ...]] = ()
+    #: Whether its difference images have a baseline that is to be subtracted, as ZTF's have.
+    has_baseline = False
     #: Whether it is read by the engine's own reader (``read``), or by the site's DATA_PROCESSORS.
     has_reader = False
     open_jobs = 100

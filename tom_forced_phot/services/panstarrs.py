@@ -17,6 +17,7 @@ from typing import Any
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
+from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.exceptions import UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_panstarrs
@@ -103,6 +104,10 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
     southern_limit = -31.0
     repeatable = True
     has_reader = True
+    symbol = 'diamond'
+    cuts = {'psf_qf_perfect': CUTS['panstarrs']}
+    usual_cut = 'psf_qf_perfect'
+    quality = ('psfQf', 'psfQfPerfect', 'psfChiSq', 'extNSigma', 'infoFlag', 'infoFlag2', 'infoFlag3')
     writes_a_minute = 60
     look_again = (2.0, 60.0)
     patience = 6 * 3600.0

@@ -15,6 +15,7 @@ from typing import Any
 
 from crispy_forms.layout import Column, Layout, Row
 
+from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.dates import JD_OF_MJD_0, mjd_of
 from tom_forced_phot.exceptions import Credentials, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.photometry import Measurements
@@ -74,6 +75,13 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
     southern_limit = -31.0
     earliest = SURVEY_START
     has_reader = True
+    symbol = 'square'
+    cuts = {name: CUTS[name] for name in ('ztf', 'ztf_strict')}
+    quality = (
+        *('infobitssci', 'sciinpseeing', 'scisigpix', 'zpdiff', 'forcediffimchisq', 'procstatus', 'diffimgstatus', 'programid'),
+        *('refjdstart', 'refjdend', 'dnearestrefsrc', 'nearestrefmag', 'nearestrefsharp'),
+    )
+    has_baseline = True
     open_jobs = 15000
     writes_a_minute = 10
     reads_a_minute = 60

@@ -20,12 +20,12 @@ from django.views.decorators.http import require_GET
 from plotly.offline import get_plotlyjs
 from tom_dataproducts.models import PhotometryReducedDatum
 
-from tom_forced_phot import conf
+from tom_forced_phot import conf, registry
 from tom_forced_phot.lightcurve import cadences, export, reading
 from tom_forced_phot.lightcurve.curve import Curve, evaluate
 from tom_forced_phot.lightcurve.options import Options
 from tom_forced_phot.lightcurve.payload import counted, payload
-from tom_forced_phot.lightcurve.words import fields_of, summary_of
+from tom_forced_phot.lightcurve.words import fields_of, said, summary_of
 from tom_forced_phot.permissions import visible_points, visible_products, visible_targets
 from tom_forced_phot.views.lightcurve_forms import SwitchForm, span
 
@@ -33,6 +33,7 @@ from tom_forced_phot.views.lightcurve_forms import SwitchForm, span
 EFFORT = 4
 UNPROCESSABLE = 422
 VERSION = version('tom-followup')
+CONVENTIONS = ('AB zero point 23.9 for microjansky: 0 mag is 3630.78 Jy.', 'No correction for extinction.')
 
 
 def target_of(request: HttpRequest, pk: int) -> Any:
@@ -42,7 +43,12 @@ def target_of(request: HttpRequest, pk: int) -> Any:
 
 def switches(request: HttpRequest) -> SwitchForm:
     """The switches as the address has them."""
-    return SwitchForm(request.GET, windows=cadences.installed())
+    return SwitchForm(request.GET, services=registry.known(), windows=cadences.installed())
+
+
+def symbols() -> dict[str, str]:
+    """How each service's points are drawn, where it says so itself."""
+    return {name: service.symbol for name, service in registry.known().items() if service.symbol}
 
 
 def curve_of(request: HttpRequest, target: Any, options: Options, stamp: str) -> Curve:
@@ -66,8 +72,8 @@ def data(request: HttpRequest, pk: int) -> HttpResponse:
     packed = reading.answer(request.user, target, etag)
     if packed is None:
         curve = curve_of(request, target, options, stamp)
-        summary = render_to_string('tom_forced_phot/partials/lightcurve_summary.html', summary_of(curve, counted(curve)))
-        packed = _packed({**payload(curve), 'windows': spans, 'summary': summary, 'stored': curve.stored})
+        summary = render_to_string('tom_forced_phot/partials/lightcurve_summary.html', summary_of(curve, counted(curve, symbols())))
+        packed = _packed({**payload(curve, symbols()), 'windows': spans, 'summary': summary, 'stored': curve.stored})
         reading.keep_answer(request.user, target, etag, packed, curve.stored)
     response = _json(request, packed)
     response['ETag'] = etag
@@ -105,7 +111,7 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     target, form = target_of(request, pk), switches(request)
     if kind not in export.FORMATS or not form.is_valid():
         raise Http404('There is no such format, or no such switch.')
-    options = form.options(request.GET.getlist('hide'))
+    options = form.options(request.GET.getlist('hide'), shown=True)
     if request.GET.get('part') == 'zoom':
         first, last = span(request.GET.get('x', ''))
         options = replace(options, first=first, last=last)
@@ -118,7 +124,7 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         'written': conf.utc_now().isoformat(timespec='seconds'),
         'written_by': f'tom-followup {VERSION}',
         'points': len(curve.shown),
-        'comments': ['No correction for extinction.', *options.words()],
+        'comments': [*CONVENTIONS, *options.words(), *said(curve)],
     }
     response = HttpResponse(export.write(export.table(curve, meta), kind), content_type=export.FORMATS[kind])
     name = f'{slugify(target.name) or pk}-light-curve.{export.ENDINGS[kind]}'

@@ -2,46 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.http import QueryDict
 
-from tom_forced_phot.lightcurve.options import CUTS_OF, STACKS, Options
+from tom_forced_phot.cleaning import Cut
+from tom_forced_phot.lightcurve.options import STACKS, Baseline, Options
+from tom_forced_phot.services import DateField, ForcedPhotometryService
 
-NO_CUT = ('', 'none')
-#: Keys of an address that belong to the view of the light curve; ``x`` and ``y`` are what is zoomed to.
-KEYS = ('flux', 'snr', 'atlas', 'ztf', 'clip', 'stack', 'days', 'nolimits', 'noerrors', 'windows', 'hide', 'x', 'y')
+NONE = 'none'
+Services = Mapping[str, type[ForcedPhotometryService]]
+#: Switches that are folded away until one of them is used, under what they are called together.
+FOLDED = {'Baseline': ('peak', 'quiet_from', 'quiet_until', 'rescale')}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Switches that belong together; ``open`` where one of them is used, or wrong."""
+
+    words: str
+    fields: list[forms.BoundField]
+    open: bool
+
+
+def number(label: str, placeholder: str, low: float, high: float, help_text: str = '') -> forms.FloatField:
+    """A number that may be left out."""
+    widget = forms.NumberInput(attrs={'step': 'any', 'placeholder': placeholder, 'inputmode': 'decimal'})
+    return forms.FloatField(required=False, min_value=low, max_value=high, label=label, help_text=help_text, widget=widget)
+
+
+def date(label: str) -> DateField:
+    """A date that may be left out."""
+    return DateField(required=False, label=label, widget=forms.TextInput(attrs={'placeholder': 'MJD or date (UTC)'}))
 
 
 class SwitchForm(forms.Form):
-    """Every field may be left out: then points are as they are stored."""
+    """Every field may be left out: then points are as they are stored, but for the usual cut of a service that has one."""
 
     template_name = 'tom_forced_phot/partials/lightcurve_switches.html'
 
-    snr = forms.FloatField(
-        required=False, min_value=0.1, max_value=1000, label='Detections above S/N', help_text='Empty: as each service says.',
-        widget=forms.NumberInput(attrs={'step': 'any', 'placeholder': 'as stored', 'inputmode': 'decimal'}),
-    )  # fmt: skip
-    atlas = forms.ChoiceField(required=False, choices=[NO_CUT, *CUTS_OF['ATLAS'].items()], label='Quality cut for ATLAS')
-    ztf = forms.ChoiceField(required=False, choices=[NO_CUT, *CUTS_OF['ZTF'].items()], label='Quality cut for ZTF')
+    snr = number('Detections above S/N', 'as stored', 0.1, 1000, 'Empty: as each service says.')
     stack = forms.ChoiceField(required=False, choices=[('', 'single exposures'), *STACKS.items()], label='Each night')
-    days = forms.FloatField(
-        required=False, min_value=0.01, max_value=1000, label='Nights per mean',
-        widget=forms.NumberInput(attrs={'step': 'any', 'placeholder': '1', 'inputmode': 'decimal'}),
-    )  # fmt: skip
+    days = number('Nights per mean', '1', 0.01, 1000)
+    peak = date('Maximum of the transient')
+    quiet_from = date('Or quiet from')
+    quiet_until = date('Until')
+    rescale = forms.BooleanField(required=False, label='Scale errors to their scatter')
     flux = forms.BooleanField(required=False, label='Flux instead of magnitudes')
     clip = forms.BooleanField(required=False, label='Clip outliers')
     nolimits = forms.BooleanField(required=False, label='Hide limits')
     noerrors = forms.BooleanField(required=False, label='Hide error bars')
     windows = forms.BooleanField(required=False, label='Windows of cadences')
 
-    def __init__(self, data: QueryDict, *, windows: bool, **given: Any) -> None:
-        """``windows``: whether there are cadences to draw windows of. Ids do not collide with others of a target's page."""
+    def __init__(self, data: QueryDict, *, services: Services, windows: bool, **given: Any) -> None:
+        """``services``: those with cuts of their own. ``windows``: whether there are cadences to draw windows of.
+
+        Ids do not collide with others of a target's page.
+        """
         super().__init__(data, auto_id='lc-%s', **given)
-        if not windows:
-            del self.fields['windows']
+        self.services = {name: service for name, service in sorted(services.items()) if service.cuts}
+        self.baselined = frozenset(name for name, service in services.items() if service.has_baseline)
+        for name, service in self.services.items():
+            self.fields[key_of(name)] = cut_field(name, service)
+        self.order_fields(['snr', *map(key_of, self.services)])
+        absent = [] if windows else ['windows']
+        absent += [] if self.baselined else FOLDED['Baseline']
+        for name in absent:
+            del self.fields[name]
         for name, field in self.fields.items():
             kind = 'form-check-input' if isinstance(field, forms.BooleanField) else 'form-control form-control-sm'
             kind = 'form-select form-select-sm' if isinstance(field, forms.ChoiceField) else kind
@@ -49,17 +79,71 @@ class SwitchForm(forms.Form):
             if name in self.errors:
                 field.widget.attrs['aria-invalid'] = 'true'
 
-    def options(self, hidden: Iterable[str]) -> Options:
-        """What was chosen; only of a form that is valid."""
+    def plain(self) -> Iterator[forms.BoundField]:
+        """The switches that are always in sight."""
+        folded = {name for names in FOLDED.values() for name in names}
+        return (self[name] for name in self.fields if name not in folded)
+
+    def folds(self) -> Iterator[Fold]:
+        """The others."""
+        for words, names in FOLDED.items():
+            there = [self[name] for name in names if name in self.fields]
+            if there:
+                services = f' of {" and ".join(sorted(self.baselined))}' if words == 'Baseline' else ''
+                yield Fold(words + services, there, any(field.data or field.errors for field in there))
+
+    def clean(self) -> dict[str, Any]:
+        """A maximum or an interval, and that whole and forwards."""
+        cleaned = super().clean() or self.cleaned_data
+        first, last = cleaned.get('quiet_from'), cleaned.get('quiet_until')
+        if (first is None) != (last is None) and not ({'quiet_from', 'quiet_until'} & set(self.errors)):
+            self.add_error('quiet_until' if last is None else 'quiet_from', 'An interval has two ends.')
+        elif first is not None and last is not None and last <= first:
+            self.add_error('quiet_until', 'The end must be later than the beginning.')
+        if cleaned.get('peak') is not None and (first is not None or last is not None):
+            self.add_error('peak', 'Give the maximum, or an interval without its light, not both.')
+        return cleaned
+
+    def options(self, hidden: Iterable[str], *, shown: bool = False) -> Options:
+        """What was chosen; only of a form that is valid. ``shown``: with the columns of quality that a file has."""
         chosen = self.cleaned_data
         return Options(
             snr=chosen['snr'],
-            cuts=tuple(name for name in (chosen['atlas'], chosen['ztf']) if name),
+            cuts=dict(self._cuts()),
+            baseline=self._baseline(),
+            baselined=self.baselined,
             clip=chosen['clip'],
             stack=chosen['stack'],
             days=chosen['days'] or 1.0,
             hide=frozenset(hidden),
+            shown={name: service.quality for name, service in self.services.items()} if shown else {},
         )
+
+    def _cuts(self) -> Iterator[tuple[str, Cut]]:
+        for name, service in self.services.items():
+            cut = self.cleaned_data[key_of(name)] or service.usual_cut
+            if cut and cut != NONE:
+                yield name, service.cuts[cut]
+
+    def _baseline(self) -> Baseline | None:
+        peak, first, last = (self.cleaned_data.get(name) for name in ('peak', 'quiet_from', 'quiet_until'))
+        rescale = bool(self.cleaned_data.get('rescale'))
+        if peak is not None:
+            return Baseline(peak=peak, rescale=rescale)
+        return None if first is None or last is None else Baseline(quiet=(first, last), rescale=rescale)
+
+
+def key_of(service: str) -> str:
+    """The name of the service's cut in an address."""
+    return ''.join(letter for letter in service.lower() if letter.isalnum()) or 'service'
+
+
+def cut_field(name: str, service: type[ForcedPhotometryService]) -> forms.ChoiceField:
+    """Its cuts, first the one that a light curve opens with."""
+    usual = service.cuts.get(service.usual_cut)
+    others = [(key, cut.switch or cut.name) for key, cut in service.cuts.items() if cut is not usual]
+    first = [('', 'none')] if usual is None else [('', usual.switch or usual.name), (NONE, 'none: every point')]
+    return forms.ChoiceField(required=False, choices=[*first, *others], label=f'Quality cut for {name}')
 
 
 def span(text: str) -> tuple[float | None, float | None]:

@@ -18,6 +18,7 @@ from django_tables2 import RequestConfig
 from django_tables2.data import TableData
 
 from tom_followup.units import instant_of
+from tom_forced_phot.cleaning.stack import BAD_DAY, FEW
 from tom_forced_phot.lightcurve import reading
 from tom_forced_phot.lightcurve.curve import Curve, Points
 from tom_forced_phot.lightcurve.words import brightness, with_error
@@ -57,7 +58,7 @@ class Rows(TableData):
 
     def _row(self, number: int) -> dict[str, Any]:
         shown, series = self.curve.shown, self.curve.series[int(self.curve.shown.series[number])]
-        pk = int(shown.ids[number])
+        pk, flags = int(shown.ids[number]), int(shown.flags[number])
         return {
             'time': float(shown.mjd[number]),
             'band': series.band,
@@ -67,6 +68,7 @@ class Rows(TableData):
             'flux': with_error(float(shown.flux[number]), float(shown.flux_error[number])),
             'snr': float(shown.snr[number]),
             'averaged': int(shown.number[number]),
+            'flag': 'bad day' if flags & BAD_DAY else 'few exposures' if flags & FEW else '',
             'details': reverse('photometry:light-curve-point', args=[self.target, pk]) if pk else '',
         }
 
@@ -97,6 +99,7 @@ class PointTable(PlainTable):
     flux = tables.Column('Flux (µJy)', attrs=cell('Flux (µJy)'))
     snr = tables.Column('S/N', attrs=cell('S/N'))
     averaged = tables.Column('Exposures', attrs=cell('Exposures'))
+    flag = tables.Column('Flag', attrs=cell('Flag'), orderable=False)
     details = tables.Column('Details', attrs=cell('Details'), orderable=False)
 
     caption = 'The points of this light curve'
@@ -139,7 +142,7 @@ def points(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         options = form.options(request.GET.getlist('hide'))
         curve = curve_of(request, target, options, reading.stamp(request.user, target))
-        without = ('details',) if curve.means is not None else ('averaged',)
+        without = ('details',) if curve.means is not None else ('averaged', 'flag')
         table = PointTable(Rows(curve, target.pk), order_by='-time', exclude=without)
         RequestConfig(request, paginate={'paginator_class': Pages}).configure(table)
         context |= {'table': table, 'number': len(curve.shown), 'means': curve.means is not None}

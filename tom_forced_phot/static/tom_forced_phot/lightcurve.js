@@ -4,7 +4,6 @@
   const curve = window.photCurve = window.photCurve || {};
   if (curve.start) { curve.start(); return; }
   const DRAWN_HERE = ['flux', 'nolimits', 'noerrors'];
-  const FIELDS = ['flux', 'snr', 'atlas', 'ztf', 'clip', 'stack', 'days', 'nolimits', 'noerrors', 'windows'];
 
   function script(address) {
     if (window.Plotly) return Promise.resolve();
@@ -34,6 +33,7 @@
     constructor(section) {
       this.section = section;
       this.form = section.querySelector('form');
+      this.fields = [...new Set([...this.form.elements].map((field) => field.name).filter(Boolean))];
       this.plot = section.querySelector('.phot-curve-plot');
       this.hover = section.querySelector('.phot-curve-hover');
       this.said = section.querySelector('.phot-curve-wait');
@@ -73,7 +73,7 @@
     parameters(all) {
       const found = new URLSearchParams();
       for (const [name, value] of new FormData(this.form)) {
-        if (FIELDS.includes(name) && value !== '' && (all || !DRAWN_HERE.includes(name))) found.append(name, value);
+        if (value !== '' && (all || !DRAWN_HERE.includes(name))) found.append(name, value);
       }
       return found;
     }
@@ -108,11 +108,12 @@
     }
 
     complain(errors) {
-      for (const name of FIELDS) {
+      for (const name of this.fields) {
         const field = this.form.elements[name];
         if (!field) continue;
         const words = errors[name] ? errors[name].join(' ') : '';
         field.classList.toggle('is-invalid', Boolean(words));
+        if (words && field.closest('details')) field.closest('details').open = true;
         if (words) { field.setAttribute('aria-invalid', 'true'); field.setAttribute('aria-describedby', `${field.id}-error`); field.focus(); }
         else field.removeAttribute('aria-invalid');
         const place = document.getElementById(`${field.id}-error`);
@@ -188,7 +189,8 @@
       const magnitude = points.magnitude[row];
       const error = points.magnitude_error[row];
       if (points.kind[row] === 2) lines.push(`> ${magnitude.toFixed(2)} mag (limit)`);
-      if (points.kind[row] === 1) lines.push(`${magnitude.toFixed(3)}${error > 0 ? ` ± ${error.toFixed(3)}` : ''} mag`);
+      if (points.kind[row] === 3) lines.push('flagged as a bad day: the exposures do not agree, or are too few');
+      if (points.kind[row] === 1 || points.kind[row] === 3) lines.push(`${magnitude.toFixed(3)}${error > 0 ? ` ± ${error.toFixed(3)}` : ''} mag`);
       const flux = points.flux[row];
       const spread = points.flux_error[row];
       if (flux === flux) {

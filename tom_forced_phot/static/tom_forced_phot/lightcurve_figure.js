@@ -4,6 +4,8 @@
   const curve = window.photCurve = window.photCurve || {};
   const SEEN = 1;
   const LIMIT = 2;
+  const BAD = 3;
+  const UNSOLVED = 4;
   const DAY = 86400000;
   /* So many points are drawn with error bars; of more, bars would hide each other, and take seconds to draw. */
   const MANY = 20000;
@@ -56,7 +58,7 @@
     return found;
   }
 
-  /* Which points of a series are drawn, and where: values with errors, and limits. */
+  /* Which points of a series are drawn, and where: values with errors, limits, and means of days flagged as bad. */
   function split(points, from, to, flux) {
     const make = () => ({x: new Float64Array(to - from), y: new Float64Array(to - from), error: new Float64Array(to - from), row: new Int32Array(to - from), length: 0});
     const put = (list, row, value, error) => {
@@ -66,15 +68,17 @@
       list.row[list.length] = row;
       list.length += 1;
     };
-    const [values, limits] = [make(), make()];
+    const [values, limits, bad] = [make(), make(), make()];
     for (let row = from; row < to; row += 1) {
       const kind = points.kind[row];
-      if (flux && points.flux[row] === points.flux[row]) put(values, row, points.flux[row], points.flux_error[row]);
+      if (kind === UNSOLVED) continue;
+      if (kind === BAD) put(bad, row, flux ? points.flux[row] : points.magnitude[row], flux ? points.flux_error[row] : points.magnitude_error[row]);
+      else if (flux && points.flux[row] === points.flux[row]) put(values, row, points.flux[row], points.flux_error[row]);
       else if (!flux && kind === SEEN) put(values, row, points.magnitude[row], points.magnitude_error[row]);
       else if (kind === LIMIT) put(limits, row, flux ? fluxOf(points.magnitude[row]) : points.magnitude[row], 0);
     }
-    for (const list of [values, limits]) for (const name of ['x', 'y', 'error', 'row']) list[name] = list[name].subarray(0, list.length);
-    return {values, limits};
+    for (const list of [values, limits, bad]) for (const name of ['x', 'y', 'error', 'row']) list[name] = list[name].subarray(0, list.length);
+    return {values, limits, bad};
   }
 
   function symbolOf(series) {
@@ -87,7 +91,7 @@
     const number = parts.reduce((sum, part) => sum + part.to - part.from, 0);
     const bars = !state.noerrors && !look.plain && number <= MANY;
     for (const {series, from, to} of parts) {
-      const {values, limits} = split(points, from, to, state.flux);
+      const {values, limits, bad} = split(points, from, to, state.flux);
       const colour = look.colour || curve.colourOf(place, series.colour);
       const basis = {type: 'scattergl', mode: 'markers', hoverinfo: 'none', showlegend: false};
       if (values.x.length) {
@@ -95,6 +99,10 @@
           marker: {color: colour, size: look.size, symbol: symbolOf(series), line: {width: series.open ? 1.2 : 0}}};
         if (bars) trace.error_y = {type: 'data', array: values.error, color: colour, thickness: look.thickness, width: 0};
         found.push({trace, points, series, row: values.row});
+      }
+      if (bad.x.length) {
+        found.push({trace: {...basis, x: bad.x, y: bad.y, opacity: look.opacity * 0.45, marker: {color: colour, size: look.size, symbol: 'x-thin-open', line: {width: 1.5}}},
+          points, series, row: bad.row});
       }
       if (limits.x.length && !state.nolimits) {
         found.push({trace: {...basis, x: limits.x, y: limits.y, opacity: look.opacity * 0.6,

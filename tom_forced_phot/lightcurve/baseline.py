@@ -1,0 +1,140 @@
+"""The baseline of ZTF's difference images, taken from stored points: what is subtracted of which, and what has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_followup.units import Floats, flux_of
+from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, ZTF_RECOMMENDED, quality, quiet_epochs, rescale, subtract_baseline
+from tom_forced_phot.cleaning.ztf import LEAST, groups
+from tom_forced_phot.lightcurve.columns import Columns
+from tom_forced_phot.lightcurve.options import Baseline
+from tom_forced_phot.lightcurve.values import numeric
+from tom_forced_phot.photometry import Measurements
+
+Mask = NDArray[np.bool_]
+DIFFERENCE = 'difference'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """One field, CCD, quadrant, filter and reference image: its baseline in DN (nan: too few epochs), of how many epochs."""
+
+    words: str
+    level: float
+    microjansky: float
+    epochs: int
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """Columns over all points: fluxes after the subtraction; ``level`` (microjansky) is nan where none was made.
+
+    ``wanting``: points that should have had one, and have none: their group has too few quiet epochs. ``unjudged``: points of the
+    service without the columns that it takes.
+    """
+
+    flux: Floats
+    flux_error: Floats
+    level: Floats
+    epochs: NDArray[np.int64]
+    wanting: Mask
+    unjudged: Mask
+    groups: Sequence[Group]
+
+
+def corrected(stored: Columns, services: frozenset[str], keep: Mask, flux: Floats, error: Floats, baseline: Baseline) -> Corrected:
+    """The fluxes of the services' difference images without their baseline.
+
+    It is made of all kept epochs that pass the guide's own quality cut, whichever cut was chosen: a ruined frame tells nothing
+    of a baseline.
+    """
+    mine = np.array([label.service in services and label.reduction == DIFFERENCE for label in stored.labels], dtype=np.bool_)
+    of_service = mine[stored.code] & keep & ~stored.unsolved & np.isfinite(flux) & (error > 0)
+    missing = np.full(len(stored), np.nan)
+    own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in ZTF_BASELINE_COLUMNS}
+    described = of_service & np.logical_and.reduce([np.isfinite(column) for column in own.values()])
+    rows = np.flatnonzero(described)
+    found = measured(stored, rows, flux, error, own)
+    quiet = (quiet_between if baseline.quiet else quiet_far)(found, baseline)
+    made = subtract_baseline(found, quiet)
+    if baseline.rescale:
+        made = rescale(made, quiet)
+    level, epochs = missing.copy(), np.zeros(len(stored), dtype=np.int64)
+    level[rows] = made.columns['baseline'] * flux_of(own['zpdiff'][rows])
+    epochs[rows] = made.columns['baseline_epochs']
+    new_flux, new_error = flux.copy(), error.copy()
+    new_flux[rows], new_error[rows] = made.flux, made.flux_error
+    return Corrected(
+        flux=new_flux,
+        flux_error=new_error,
+        level=level,
+        epochs=epochs,
+        wanting=described & np.isnan(level),
+        unjudged=of_service & ~described,
+        groups=described_groups(made),
+    )
+
+
+def measured(stored: Columns, rows: NDArray[np.int64], flux: Floats, error: Floats, own: dict[str, Floats]) -> Measurements:
+    """Stored points as the recipe takes them."""
+    nothing = np.full(len(rows), np.nan)
+    bands, instruments = (np.array([getattr(label, name) for label in stored.labels]) for name in ('band', 'instrument'))
+    return Measurements(
+        mjd=stored.mjd[rows],
+        band=bands[stored.code[rows]] if len(rows) else np.zeros(0, dtype='<U1'),
+        flux=flux[rows],
+        flux_error=error[rows],
+        magnitude=nothing,
+        magnitude_error=nothing,
+        limit=nothing,
+        exposure=stored.ids[rows],
+        exposure_time=stored.exposure_time[rows],
+        telescope='',
+        instrument=instruments[stored.code[rows]] if len(rows) else np.zeros(0, dtype='<U1'),
+        columns={name: column[rows] for name, column in own.items()},
+    )
+
+
+def quiet_far(found: Measurements, baseline: Baseline) -> Mask:
+    """The good epochs far from the maximum, of each group those before it if they are enough, else those after."""
+    good = np.flatnonzero(ZTF_RECOMMENDED(found).keep)
+    quiet = np.zeros(len(found), dtype=np.bool_)
+    quiet[good] = quiet_epochs(found.only(good), float(baseline.peak or 0.0))
+    return quiet
+
+
+def quiet_between(found: Measurements, baseline: Baseline) -> Mask:
+    """The good epochs of the interval."""
+    first, last = baseline.quiet or (np.inf, -np.inf)
+    return ZTF_RECOMMENDED(found).keep & (found.mjd >= first) & (found.mjd <= last)
+
+
+def described_groups(made: Measurements) -> list[Group]:
+    """What was made of each group, for people."""
+    number, found = groups(made), []
+    starts, ends = (quality(made, name) for name in ('refjdstart', 'refjdend'))
+    for group in np.unique(number):
+        rows = np.flatnonzero(number == group)
+        first = rows[0]
+        level = float(made.columns['baseline'][first])
+        scales = flux_of(quality(made, 'zpdiff')[rows])
+        found.append(
+            Group(
+                words=f'{made.instrument[first]} {made.band[first]}, reference of JD {starts[first]:.1f} to {ends[first]:.1f}',
+                level=level,
+                microjansky=level * float(np.median(scales)),
+                epochs=int(made.columns['baseline_epochs'][first]),
+                points=len(rows),
+            )
+        )
+    return found
+
+
+TOO_FEW = f'no baseline: fewer than {LEAST} quiet epochs of their field, CCD, quadrant, filter and reference image'
+NO_COLUMNS = 'no baseline: their files say nothing of the reference image, the zero point or the quality'
