@@ -180,3 +180,61 @@ def test_a_bad_token_pauses_the_cadences_of_that_facility_together(
     assert len({row.reason for row in ManagedCadence.objects.all()}) == 1
     assert 'wrong' not in ManagedCadence.objects.first().reason
     assert len(portal.submissions) == 3
+
+
+REFUSALS = {
+    'a text': (200, {'errors': 'No visible requests within the windows.'}),
+    'a list': (200, {'errors': ['No visible requests within the windows.']}),
+    'a list alone': (200, ['No visible requests within the windows.']),
+    'a text for requests': (200, {'errors': {'requests': 'No visible requests within the windows.'}}),
+    'nested': (200, {'errors': {'requests': [[{'windows': [{'non_field_errors': ['No visible requests within the windows.']}]}]]}}),
+    'HTTP 400, text': (400, {'errors': 'No visible requests within the windows.'}),
+    'HTTP 400, list': (400, {'errors': ['No visible requests within the windows.']}),
+    'HTTP 400, a page': (400, '<html><body><h1>No visible requests within the windows.</h1></body></html>'),
+    'HTTP 400, no JSON': (400, 'No visible requests within the windows.'),
+}
+
+
+@pytest.mark.parametrize(('refusal', 'kind'), [*((refusal, KINDS[0]) for refusal in REFUSALS), ('a text', KINDS[6])])
+def test_what_the_portal_says_against_an_observation_is_told_in_its_words(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime, kind: Any, refusal: str
+) -> None:
+    cadence = begin(client, settings, portal, astronomer, target, kind, now)
+    settle(portal, cadence, 'WINDOW_EXPIRED')
+    portal.reply('validate', *REFUSALS[refusal])
+    [line] = turn(portal, now + DAY)
+    assert 'No visible requests within the windows.' in line.reason
+    assert line.reason.startswith(kind[0])
+    assert not [sign for sign in ("b'", '{', '[', '<', 'items', 'form of') if sign in line.reason]
+    assert len(portal.submissions) == 1
+
+
+@pytest.mark.parametrize('refusal', ['a text', 'a list alone', 'HTTP 400, no JSON'])
+def test_the_hosts_own_form_shows_them_too(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime, refusal: str
+) -> None:
+    begin(client, settings, portal, astronomer, target, KINDS[0], now)
+    portal.reply('validate', *REFUSALS[refusal])
+    with pytest.raises(AssertionError, match='No visible requests within the windows'):
+        begin(client, settings, portal, astronomer, target, KINDS[0], now)
+    assert len(portal.submissions) == 1
+
+
+@pytest.mark.parametrize('answer', [(429, {'detail': 'Request was throttled.'})])
+def test_a_portal_that_asks_to_be_left_alone_is_asked_once_and_nothing_is_in_doubt(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime, answer: Any
+) -> None:
+    cadences = [begin(client, settings, portal, astronomer, target, KINDS[0], now) for _ in range(3)]
+    for cadence in cadences:
+        settle(portal, cadence, 'WINDOW_EXPIRED')
+    settings.TOM_CADENCE = {'FACILITY_CALLS': 1}
+    portal.reply('submit', *answer, {'Retry-After': 3600}, times=9)
+    before = portal.counts['submit']
+    lines = turn(portal, now + DAY)
+    assert portal.counts['submit'] == before + 1
+    assert all(line.failed and 'left alone' in line.reason for line in lines), lines
+    assert not Submission.objects.filter(state__in=Submission.OPEN).exists()
+    assert {row.state for row in ManagedCadence.objects.all()} == {'active'}
+    portal.replies.clear()
+    assert [line.decision for line in turn(portal, now + DAY)] == ['submit'] * 3
+    assert len(portal.submissions) == 6

@@ -257,6 +257,7 @@ class Portal:
     """``with Portal() as portal: ... portal.url ...``; everything below may be read and changed while it serves.
 
     ``submissions``: the accepted request groups; ``counts``: requests by verb (see VERBS), refused and failed ones too;
+    ``asked``: each request's verb and query, in order;
     ``clock``: an aware datetime or a callable returning one; ``instruments``: what it offers (see :meth:`offer`).
     """
 
@@ -273,6 +274,8 @@ class Portal:
         self.submissions: list[Submission] = []
         self.counts: Counter[str] = Counter()
         self.faults: defaultdict[str, deque[str]] = defaultdict(deque)
+        self.replies: defaultdict[str, deque[tuple[int, Any, Json]]] = defaultdict(deque)
+        self.asked: list[tuple[str, Query]] = []
         self.lock = threading.RLock()
         self.released = threading.Event()
         self._groups: dict[int, Json] = {}
@@ -311,6 +314,12 @@ class Portal:
         if verb not in VERBS or not set(faults) <= set(FAULTS):
             raise ValueError(f'unknown verb or fault: {verb} {faults}')
         self.faults[verb].extend(faults)
+
+    def reply(self, verb: str, status: int, body: Any, headers: Json | None = None, times: int = 1) -> None:
+        """Answer the next requests of that verb with this, and do nothing else."""
+        if verb not in VERBS:
+            raise ValueError(f'unknown verb: {verb}')
+        self.replies[verb].extend([(status, body, headers or {})] * times)
 
     def request_ids(self) -> list[int]:
         return sorted(self._blocks)
@@ -554,9 +563,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(404, {'detail': 'Not found.'})
         with portal.lock:
             portal.counts[verb] += 1
+            portal.asked.append((verb, parse_qs(parts.query)))
             fault = portal.faults[verb].popleft() if portal.faults[verb] else ''
+            reply = portal.replies[verb].popleft() if portal.replies[verb] else None
         if fault == '403' or self.headers.get('Authorization') != f'Token {portal.token}':
             return self._reply(403, {'detail': 'Invalid token.'})
+        if reply is not None:
+            return self._reply(*reply)
         if fault == 'reset-before':
             self._reset()
         if fault in ('503', '500-before'):
@@ -573,12 +586,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._reply(status, json.dumps(body)[:40] if fault == 'malformed-after' else body)
 
-    def _reply(self, status: int, body: Any) -> None:
+    def _reply(self, status: int, body: Any, headers: Json | None = None) -> None:
         """A string goes out as it is."""
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
         self.send_header('Content-Type', 'text/html' if isinstance(body, str) else 'application/json')
         self.send_header('Content-Length', str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(data)
 

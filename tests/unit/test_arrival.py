@@ -20,7 +20,7 @@ from urllib3.util import Retry
 
 from tests.unit.sockets import Ledger, nobody
 from tom_cadence.exceptions import CadenceError, Credentials, Refused, Temporary, Uncertain
-from tom_cadence.facilities.classify import Busy
+from tom_cadence.facilities.calls import Busy
 from tom_cadence.facilities.gateway import Gateway
 
 

@@ -15,11 +15,12 @@ from tom_observations.facilities.ocs import OCSFacility
 from tests.unit.sockets import call_of
 from tom_cadence.bounds import redact
 from tom_cadence.exceptions import Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
-from tom_cadence.facilities.calls import NotAsked, Overdue
-from tom_cadence.facilities.classify import Busy, Stage, classify, documented_refusals, never_arrived, readable
+from tom_cadence.facilities.calls import Busy, NotAsked
+from tom_cadence.facilities.classify import Stage, classify, documented_refusals, never_arrived, readable
 from tom_cadence.facilities.deadlines import (
     Attempt,
     DeadlineExceeded,
+    Overdue,
     Traffic,
     deadline,
     install_transport_hook,

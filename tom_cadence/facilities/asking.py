@@ -14,11 +14,9 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from tom_observations.facility import get_service_classes
 
-from tom_cadence import conf
-from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused
+from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused
 from tom_cadence.facilities import forms
-from tom_cadence.facilities.classify import Stage, classify
-from tom_cadence.facilities.deadlines import deadline
+from tom_cadence.facilities.classify import Stage
 from tom_cadence.facilities.gateway import Gateway
 from tom_cadence.windows import UTC, Window, read_window
 
@@ -54,13 +52,8 @@ def _has_form(facility_class: Any) -> bool:
 @contextmanager
 def talking_to(gateway: Gateway) -> Iterator[None]:
     """A facility's form may ask the facility: with a deadline, under UTC, its errors as ours."""
-    try:
-        with deadline(conf.get('FACILITY_TIMEOUT')), timezone.override(UTC):
-            yield
-    except CadenceError:
-        raise
-    except Exception as error:
-        raise classify(error, Stage.PREPARE, gateway.facility) from error
+    with gateway.call(Stage.PREPARE), timezone.override(UTC):
+        yield
 
 
 def types(gateway: Gateway) -> dict[str, str]:
@@ -74,7 +67,7 @@ def empty_form(gateway: Gateway, kind: str, initial: Mapping[str, Any]) -> Any:
     """The facility's observation form with these values in it."""
     values = {**initial, 'facility': gateway.name, 'observation_type': kind}
     with talking_to(gateway):
-        return gateway.facility.get_form(kind)(initial=values, facility=gateway.facility)
+        return forms.form_class_of(gateway.facility, kind)(initial=values, facility=gateway.facility)
 
 
 def filled_form(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> Any:
@@ -82,7 +75,7 @@ def filled_form(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> A
     values = {key: list(value) for key, value in data.items()}
     values |= {'facility': [gateway.name], 'observation_type': [kind]}
     with talking_to(gateway):
-        return gateway.facility.get_form(kind)(data=MultiValueDict(values), facility=gateway.facility)
+        return forms.form_class_of(gateway.facility, kind)(data=MultiValueDict(values), facility=gateway.facility)
 
 
 def has_template_form(gateway: Gateway) -> bool:
@@ -119,9 +112,12 @@ def is_valid(form: Any, gateway: Gateway) -> bool:
 
 def _is_valid(form: Any) -> bool:
     try:
-        return bool(form.is_valid())
+        valid = bool(form.is_valid())
+        if getattr(form, 'trouble', None) is not None:
+            raise form.trouble
+        return valid
     except Exception as error:  # a form's own clean() often trips over a field that was refused before
-        if getattr(form, '_errors', None):
+        if getattr(form, '_errors', None) and getattr(form, 'trouble', None) is not error:
             raise Refused(errors_of(form)) from error
         raise
 

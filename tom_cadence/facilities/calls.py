@@ -21,6 +21,7 @@ from typing import Any
 import requests
 from django.db import connections
 
+from tom_cadence.exceptions import Temporary
 from tom_cadence.facilities.deadlines import Overdue, deadline
 
 GRACE = 2.0
@@ -49,17 +50,33 @@ class Call:
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
+class Busy(Temporary):
+    """The facility asks to be left alone for ``wait`` seconds; nothing of what was sent is booked."""
+
+    def __init__(self, text: str, wait: float) -> None:
+        """``wait`` is bounded by whoever makes this."""
+        super().__init__(text)
+        self.wait = wait
+
+
 class Breaker:
-    """Facilities that stopped answering: after so many time-outs in a row the rest of a run does not ask them any more."""
+    """Facilities that are not asked any more: after so many time-outs in a row, or for as long as they ask to be left alone."""
 
     LIMIT = 3
 
     def __init__(self) -> None:
         """Nobody has struck yet."""
         self._strikes: Counter[str] = Counter()
+        self._until: dict[str, float] = {}
+
+    def hold(self, lane: str, error: BaseException | None) -> None:
+        """Leave a facility alone for as long as it asks to be."""
+        if isinstance(error, Busy):
+            self._until[lane] = max(self._until.get(lane, 0.0), time.monotonic() + error.wait)
 
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""
+        self.hold(call.lane, call.error)
         if isinstance(call.error, (Overdue, requests.exceptions.Timeout)) or _is_timeout(call.error):
             self._strikes[call.lane] += 1
         elif not isinstance(call.error, NotAsked):
@@ -67,7 +84,13 @@ class Breaker:
 
     def open(self, lane: str) -> bool:
         """Whether this facility is not asked any more."""
-        return self._strikes[lane] >= self.LIMIT
+        return self._strikes[lane] >= self.LIMIT or time.monotonic() < self._until.get(lane, 0.0)
+
+    def why(self, lane: str) -> str:
+        """Why it is not asked, as a sentence."""
+        if time.monotonic() < self._until.get(lane, 0.0):
+            return f'{lane} asked to be left alone; it is asked again in a later run.'
+        return f'{lane} did not answer before; it is asked again in the next run.'
 
 
 def _is_timeout(error: BaseException | None) -> bool:
@@ -225,7 +248,7 @@ class Calls:
                 self._running.add(call)
                 self._in_lane[lane] += 1
                 return call
-            call.error = NotAsked(f'{lane} did not answer before; it is asked again in the next run.')
+            call.error = NotAsked(self._breaker.why(lane))
             self.done(call)
         return None
 

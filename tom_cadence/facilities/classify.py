@@ -19,8 +19,8 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from tom_common.exceptions import ImproperCredentialsException
 
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
-from tom_cadence.facilities.calls import NotAsked, Overdue
-from tom_cadence.facilities.deadlines import Attempt, Traffic, never_connected
+from tom_cadence.facilities.calls import Busy, NotAsked
+from tom_cadence.facilities.deadlines import Attempt, Overdue, Traffic, never_connected
 from tom_cadence.facilities.words import outside, redact
 
 MISADDRESSED = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
@@ -37,15 +37,7 @@ class Stage(str, Enum):
     PREPARE = 'prepare'
     SEND = 'send'
     LOOK_UP = 'look-up'
-
-
-class Busy(Temporary):
-    """The facility asks to be left alone for ``wait`` seconds; what was sent is not booked."""
-
-    def __init__(self, text: str, wait: float) -> None:
-        """``wait`` is bounded by whoever makes this."""
-        super().__init__(text)
-        self.wait = wait
+    CANCEL = 'cancel'
 
 
 def classify(error: BaseException, stage: Stage, facility: Any, traffic: Traffic | None = None) -> CadenceError:
@@ -68,6 +60,8 @@ def classify(error: BaseException, stage: Stage, facility: Any, traffic: Traffic
         return _busy(name, retry_after)
     if status:
         return Temporary(f'{name} answered {text}.')
+    if isinstance(error, NotAsked):
+        return Temporary(text)
     if isinstance(error, (requests.RequestException, Overdue, OSError)):
         return Temporary(f'{name} did not answer: {text}')
     if isinstance(error, JSONDecodeError):
@@ -76,6 +70,8 @@ def classify(error: BaseException, stage: Stage, facility: Any, traffic: Traffic
         if isinstance(error, ValidationError):
             return Refused(f'{name} would refuse it: {text}')
         return Refused(f'The observation form of {name} does not accept the parameters: {text}')
+    if isinstance(error, ValidationError):
+        return Refused(f'{name} refuses: {text}') if stage is Stage.CANCEL else Temporary(f'{name} refuses: {text}')
     return Temporary(f'{name} gave no usable answer: {text}')
 
 
@@ -94,7 +90,7 @@ def _own(error: CadenceError) -> CadenceError:
 
 def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -> CadenceError:
     if isinstance(error, NotAsked):
-        return Temporary(f'{name} could not be reached: {outside(error)}')
+        return Temporary(f'Nothing was sent: {outside(error)}')
     text = _unnamed(readable(error), name)
     orders = traffic.orders
     last = orders[-1] if orders else None

@@ -36,12 +36,18 @@ def _is_split_of(key: str, keywords: tuple[str, str]) -> bool:
 
 def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> Any:
     """The facility's form for this observation type, filled in with ``data``."""
-    form_class = facility.get_form(observation_type)
+    form_class = form_class_of(facility, observation_type)
     form_class, data = ocs.adapt(form_class, data, facility.get_start_end_keywords(), window)
     form = form_class(data=data, facility=facility)
     if isinstance(form.data, dict):
         _spread(form)
     return form
+
+
+def form_class_of(facility: Any, observation_type: str | None) -> Any:
+    """The facility's form class, which tells what a portal says against an observation in its own words."""
+    found = facility.get_form(observation_type)
+    return ocs.polite(found) if isinstance(found, type) else found
 
 
 def _spread(form: Any) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,9 +16,9 @@ from tom_observations.facility import BaseRoboticObservationFacility, get_servic
 from tom_cadence import conf
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
-from tom_cadence.facilities.calls import Breaker, Crew
+from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
 from tom_cadence.facilities.classify import Stage, classify, readable
-from tom_cadence.facilities.deadlines import deadline, watched
+from tom_cadence.facilities.deadlines import Traffic, deadline, watched
 from tom_cadence.facilities.words import outside
 from tom_cadence.history import Outcome
 from tom_cadence.windows import UTC, Window, read_instant, read_window
@@ -52,9 +52,9 @@ class Prepared:
 class Gateway:
     """A facility class for one owner."""
 
-    def __init__(self, name: str, owner: Any, facility_class: type) -> None:
+    def __init__(self, name: str, owner: Any, facility_class: type, breaker: Breaker | None = None) -> None:
         """Make the facility and set its user; Credentials where the owner has none."""
-        self.name, self.owner = name, owner
+        self.name, self.owner, self.breaker = name, owner, breaker or Breaker()
         try:
             self.facility: Any = facility_class()
             if owner is not None:
@@ -62,10 +62,24 @@ class Gateway:
         except Exception as error:
             raise classify(error, Stage.STATUS, name) from error
 
-    @staticmethod
-    def _in_time() -> AbstractContextManager[None]:
-        """The whole-call deadline: in all, however slowly the answer comes, and in whichever thread."""
-        return deadline(conf.get('FACILITY_TIMEOUT'))
+    @contextmanager
+    def call(self, stage: Stage) -> Iterator[Traffic]:
+        """One call to the facility's class: its whole-call deadline in whichever thread, and its errors as ours.
+
+        A facility that asked to be left alone is not asked.
+        """
+        with watched() as traffic:
+            try:
+                if self.breaker.open(self.name):
+                    raise NotAsked(self.breaker.why(self.name))
+                with deadline(conf.get('FACILITY_TIMEOUT')):
+                    yield traffic
+            except Exception as error:
+                found = classify(error, stage, self.facility, traffic)
+                self.breaker.hold(self.name, found)
+                if found is error:
+                    raise
+                raise found from error
 
     @cached_property
     def keywords(self) -> tuple[str, str]:
@@ -115,31 +129,22 @@ class Gateway:
 
     def status(self, observation_id: str) -> Status:
         """One state; touches no database. Raises Temporary or Credentials."""
-        try:
-            with self._in_time():
-                return _status(copy.copy(self.facility).get_observation_status(observation_id))
-        except Exception as error:
-            raise classify(error, Stage.STATUS, self.facility) from error
+        with self.call(Stage.STATUS):
+            return _status(copy.copy(self.facility).get_observation_status(observation_id))
 
     def statuses(self, ids: Sequence[str], created_after: datetime) -> dict[str, Status]:
         """The states of many in one call; those that the facility does not list are left out."""
         facility = copy.copy(self.facility)
-        try:
-            with self._in_time():
-                if hasattr(facility, 'get_observation_statuses'):
-                    return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
-                found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
-                return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
-        except Exception as error:
-            raise classify(error, Stage.STATUS, self.facility) from error
+        with self.call(Stage.STATUS):
+            if hasattr(facility, 'get_observation_statuses'):
+                return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
+            found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
+            return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
 
     def update_itself(self, observation_id: str) -> None:
         """Let the facility save the state in its own way."""
-        try:
-            with self._in_time():
-                self.facility.update_observation_status(observation_id)
-        except Exception as error:
-            raise classify(error, Stage.STATUS, self.facility) from error
+        with self.call(Stage.STATUS):
+            self.facility.update_observation_status(observation_id)
 
     def prepare(
         self,
@@ -154,13 +159,11 @@ class Gateway:
         """
         kind = forms.observation_type(parameters)
         data = {**forms.with_window(copy.deepcopy(dict(parameters)), self.keywords, window), **changes}
-        try:
-            with self._in_time(), timezone.override(UTC):
+        with self.call(Stage.PREPARE), timezone.override(UTC):
+            try:
                 return self._fill_in(kind, self._hooked(hook, data), parameters)
-        except BadWindow as error:
-            raise Refused(str(error)) from error
-        except Exception as error:
-            raise classify(error, Stage.PREPARE, self.facility) from error
+            except BadWindow as error:
+                raise Refused(str(error)) from error
 
     def _hooked(self, hook: Callable[[dict[str, Any]], dict[str, Any]], data: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -181,10 +184,13 @@ class Gateway:
         except Exception as error:
             found = forms.form_errors(form)
             if found:
-                raise Refused(f'The observation form of {self.name} refuses: {found}') from error
+                raise Refused(f'The observation form of {self.name} refuses: {outside(found)}') from error
             raise
+        if getattr(form, 'trouble', None) is not None:
+            raise form.trouble
         if not valid:
-            raise Refused(f'The observation form of {self.name} refuses: {forms.form_errors(form) or "it gives no reason."}')
+            who = self.name if getattr(form, 'errors_of_portal', False) else f'The observation form of {self.name}'
+            raise Refused(f'{who} refuses: {outside(forms.form_errors(form)) or "it gives no reason."}')
         payload = form.observation_payload()
         kept = forms.stored(form, {key: value for key, value in data.items() if key not in self.keywords})
         kept = {start: data[start], end: data[end], **kept}
@@ -206,22 +212,15 @@ class Gateway:
 
     def submit(self, payload: Any) -> list[str]:
         """Send it, and return the ids of what was booked, each once. Uncertain unless what left proves otherwise."""
-        with watched() as traffic:
-            try:
-                with self._in_time():
-                    return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
-            except Exception as error:
-                raise classify(error, Stage.SEND, self.facility, traffic) from error
+        with self.call(Stage.SEND):
+            return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""
-        try:
-            with self._in_time():
-                if hasattr(self.facility, 'find_observations'):
-                    return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
-                return ocs.find(self.facility, token)
-        except Exception as error:
-            raise classify(error, Stage.LOOK_UP, self.facility) from error
+        with self.call(Stage.LOOK_UP):
+            if hasattr(self.facility, 'find_observations'):
+                return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
+            return ocs.find(self.facility, token)
 
     @cached_property
     def can_list(self) -> bool:
@@ -230,13 +229,10 @@ class Gateway:
 
     def listing(self, created_after: datetime) -> list[dict[str, Any]]:
         """What the facility holds: id, name, state, created."""
-        try:
-            with self._in_time():
-                if hasattr(self.facility, 'list_observations'):
-                    return list(self.facility.list_observations(created_after - CLOCK_SKEW))
-                return ocs.listing(self.facility, created_after - CLOCK_SKEW)
-        except Exception as error:
-            raise classify(error, Stage.LOOK_UP, self.facility) from error
+        with self.call(Stage.LOOK_UP):
+            if hasattr(self.facility, 'list_observations'):
+                return list(self.facility.list_observations(created_after - CLOCK_SKEW))
+            return ocs.listing(self.facility, created_after - CLOCK_SKEW)
 
 
 def _status(reply: Any) -> Status:
@@ -278,7 +274,7 @@ class Facilities:
         """The facility ``name`` for ``owner``; NeedsAttention where it is not configured."""
         key = (name, getattr(owner, 'pk', None))
         if key not in self._made:
-            self._made[key] = Gateway(name, owner, self._class(name))
+            self._made[key] = Gateway(name, owner, self._class(name), self.breaker)
         return self._made[key]
 
     def _class(self, name: str) -> type:

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
+from tom_cadence.facilities.classify import Stage, classify
+from tom_cadence.facilities.words import lines, outside
 from tom_cadence.windows import UTC, Window, read_instant
 
 NAME_LENGTH = 50
@@ -53,6 +55,58 @@ def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], win
     given = type(f'Windowed{form_class.__name__}', (form_class,), {'clean_start': clean_start})
     left_out = {*keywords, *([] if data.get('cadence_strategy') == OFFERED else ['cadence_strategy'])}
     return given, {key: value for key, value in data.items() if key not in left_out}
+
+
+class Polite:
+    """Mixed into a form of the OCS family: what the portal's check says becomes an error of the form, whatever its shape.
+
+    The toolkit's own reads one shape of several: from the others the page of the form is an HTTP 500 (ocs.py 785-821 of 3.1.0).
+    ``trouble`` is the exception where the portal could not be asked.
+    """
+
+    trouble: Exception | None = None
+    errors_of_portal = False
+
+    def validate_at_facility(self) -> None:
+        """Ask the portal whether it would take the observation."""
+        form: Any = self
+        if form._errors:  # there is no observation to ask about
+            return
+        facility = getattr(form, 'facility', None) or _facility_named(form.cleaned_data['facility'])
+        try:
+            reply = facility.validate_observation(form.observation_payload())
+        except Exception as error:  # the portal's refusals come as exceptions, too
+            self.trouble = error
+            form.add_error(None, str(classify(error, Stage.PREPARE, facility)))
+            return
+        found = list(lines(reply.get('errors') if isinstance(reply, Mapping) else reply))
+        refused = bool(found) or not isinstance(reply, Mapping) or bool(reply.get('errors'))
+        if refused:
+            self.errors_of_portal = True
+            for key, text in found or [('', 'It gives no reason.')]:
+                words = outside(text)
+                known = key in form.fields
+                form.add_error(
+                    key if known else None, words if known or not key else f'{key.replace("_", " ").capitalize()}: {words}'
+                )
+        elif duration := (reply.get('request_durations') or {}).get('duration'):
+            form.validation_message = f'This observation is valid with a duration of {duration} seconds.'
+
+
+def polite(form_class: type) -> type:
+    """The form class, with the portal's answers to its check in words; any other form as it is."""
+    from tom_observations.facilities.ocs import OCSBaseObservationForm
+
+    own = getattr(form_class, 'validate_at_facility', None)
+    if own is not OCSBaseObservationForm.validate_at_facility:
+        return form_class
+    return type(form_class.__name__, (Polite, form_class), {'__module__': form_class.__module__})
+
+
+def _facility_named(name: str) -> Any:
+    from tom_observations.facility import get_service_class
+
+    return get_service_class(name)()
 
 
 def many_in_one_call(parameters: Mapping[str, Any]) -> bool:

@@ -144,7 +144,7 @@ def prepare(
     gateway = facilities.gateway(like.facility, item.managed.owner)
     permissions.check(item.managed.owner, like.target)
     if facilities.breaker.open(gateway.name):
-        raise Temporary(f'{gateway.name} did not answer before; nothing was sent, and it is asked again in the next run.')
+        raise Temporary(f'Nothing was sent: {facilities.breaker.why(gateway.name)}')
     prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
     _check_window(prepared, now)
     reach(Point.PREPARED)

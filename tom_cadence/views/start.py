@@ -7,6 +7,7 @@ from typing import Any
 from django.http import Http404
 from tom_observations.views import ObservationCreateView
 
+from tom_cadence.facilities.ocs import polite
 from tom_cadence.permissions import startable_targets, visible_targets
 from tom_cadence.starting import problem_with
 
@@ -25,6 +26,10 @@ class CheckedObservationCreateView(ObservationCreateView):
         ):
             raise Http404('There is no such target.')
         return super().dispatch(request, *args, **kwargs)
+
+    def get_form_class(self, observation_type: str | None = None) -> Any:
+        """The host's form, which tells a portal's refusal in its own words in place of an HTTP 500."""
+        return polite(super().get_form_class(observation_type))
 
     def form_valid(self, form: Any) -> Any:
         """Send only what can be recorded afterwards."""

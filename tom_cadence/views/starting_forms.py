@@ -16,6 +16,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from tom_cadence import registry
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, asking, ocs
+from tom_cadence.facilities.forms import form_class_of
 from tom_cadence.observation_templates import filling, from_record
 from tom_cadence.strategies.base import CadenceStrategy
 from tom_cadence.views.page_words import hours
@@ -207,7 +208,7 @@ def _starting_now(gateway: Gateway, kind: str, now: datetime) -> Any:
     """The facility's form; a sequence form, which takes the local time of now for its start, is told UTC."""
     start = now.astimezone(timezone.utc).replace(microsecond=0)
     window = Window(start=start, end=start + WINDOW)
-    return ocs.adapt(gateway.facility.get_form(kind), {}, gateway.keywords, window)[0]
+    return ocs.adapt(form_class_of(gateway.facility, kind), {}, gateway.keywords, window)[0]
 
 
 def window_form(gateway: Gateway, facility_form: Any, **given: Any) -> WindowForm | None:

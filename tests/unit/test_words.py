@@ -1,0 +1,118 @@
+"""Texts from outside: the portal's own words, one short line, and never a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tom_cadence.facilities.words import LONGEST, in_words, outside
+
+KEY = st.text('abcdefghijkmnopqrstuvwxyzABCDEFGH0123456789_-+/=', min_size=8, max_size=60).filter(
+    lambda key: any(c.isdigit() for c in key)
+)
+NAMES = 'token api_key apikey API-KEY X-Api-Key access_token auth_token client_secret password Passwd sessionid'
+NAME = st.sampled_from(NAMES.split())
+AROUND = st.sampled_from(['', 'HTTP 401 for ', 'b\'{"detail": "no"}\' ', 'Max retries exceeded with url: ', '(', '<p>'])
+SHAPE = st.sampled_from(
+    [
+        'https://portal.example/api/?{name}={quoted}&limit=3',
+        '/api/requests/?limit=3&{name}={quoted}',
+        'https://vera:{quoted}@portal.example/api/',
+        'https://{quoted}@portal.example/api/',
+        'https://portal.example/#/{name}={quoted}',
+        'Authorization: Token {key}',
+        'Authorization: Bearer {key}',
+        'authorization={key}',
+        "{{'Authorization': 'Basic {key}'}}",
+        '{{"Authorization": "Token {key}"}}',
+        "('Authorization', 'Token {key}')",
+        'Cookie: a=b; csrftoken={key}',
+        '{name}: {key}',
+        '{name}={key}',
+        '{name} = "{key} and more"',
+        "{{'{name}': '{key}'}}",
+        '{{"{name}": "{key}"}}',
+        '{{"nested": [{{"{name}": "{key}"}}]}}',
+        '[["{name}", "{key}"]]',
+        'b\'{{"{name}": "{key}"}}\'',
+        '{{\\"{name}\\": \\"{key}\\"}}',
+        '{name}=>{key}',
+    ]
+)
+
+
+@given(SHAPE, NAME, KEY, AROUND, st.sampled_from(['', ' failed', '\n\nTraceback', ')', ' ' * 500 + 'x']))
+def test_no_key_is_told_however_it_is_written(shape: str, name: str, key: str, before: str, after: str) -> None:
+    told = outside(before + shape.format(name=name, key=key, quoted=quote(key, safe='')) + after)
+    assert key not in told
+    assert quote(key, safe='') not in told
+    assert len(told) <= LONGEST
+
+
+@given(KEY, st.sampled_from(['/api/{key}/requests', 'user {key} is unknown', '"{key}"', 'https://portal.example/{key}']))
+def test_the_sites_own_keys_are_known_wherever_they_stand(key: str, shape: str) -> None:
+    from django.test import override_settings
+
+    for found in ({'LCO': {'api_key': key}}, {'GEM': {'api_key': {'GS': key, 'GN': ''}}}, {'X': {'auth': ['vera', key]}}):
+        with override_settings(FACILITIES=found):
+            assert key not in outside(shape.format(key=key))
+            assert quote(key, safe='') not in outside(shape.format(key=quote(key, safe='')))
+
+
+WORDS = [
+    (
+        'b\'{"detail":"Request was throttled. Wait 86 s."}\'',
+        'Request was throttled. Wait 86 s.',
+    ),
+    ('OCS: b\'{"detail":"Invalid token."}\'', 'OCS: Invalid token.'),
+    ('b\'["No visible requests within the windows."]\'', 'No visible requests within the windows.'),
+    ('b\'{"errors":"No visible requests."}\'', 'No visible requests.'),
+    ('b\'{"errors":["No visible requests."]}\'', 'No visible requests.'),
+    ('b\'{"errors":{"requests":"No visible requests."}}\'', 'No visible requests.'),
+    ('b\'{"requests":[{"windows":[{"end":["Too late."]}]}]}\'', 'end: Too late.'),
+    ("b'<html><head><style>p {}</style></head><h1>Server Error (500)</h1></html>'", 'Server Error (500)'),
+    ('b"it\'s full"', "it's full"),
+    ('The window is [too] short {really}.', 'The window is [too] short {really}.'),
+    ('The token is invalid.', 'The token is invalid.'),
+    ('proposal LCO2026B-001 has limit=3&offset=2', 'proposal LCO2026B-001 has limit=3&offset=2'),
+    ('HTTP 404 for https://portal.example/api/requests/7/', 'HTTP 404 for https://portal.example/api/requests/7/'),
+]
+
+
+@pytest.mark.parametrize(('text', 'words'), WORDS)
+def test_what_a_server_says_is_told_in_its_words(text: str, words: str) -> None:
+    assert outside(text) == words
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.sampled_from(['{}', 'OCS: {}', "b'{}'"]))
+def test_whatever_json_comes_is_one_short_line(body: Any, shape: str) -> None:
+    told = outside(shape.format(json.dumps(body)))
+    assert len(told) <= LONGEST
+    assert '\n' not in told
+
+
+@given(st.binary(max_size=300))
+def test_whatever_bytes_come_are_one_short_line(body: bytes) -> None:
+    assert len(outside(body)) <= LONGEST
+    in_words(str(body))
+
+
+@pytest.mark.parametrize('piece', ['token', '/', 'a', '://', '://a@', '<script', "b'\\", '{', '[', 'key=', 'b"', '<', 'eyJ', 'f'])
+def test_a_long_text_of_any_kind_costs_no_time(piece: str) -> None:
+    import time
+
+    began = time.process_time()
+    outside(piece * 100_000)
+    assert time.process_time() - began < 1
