@@ -1,7 +1,7 @@
 """What was observed so far, as plain values: attempts, and the submissions they belong to.
 
-A submission is what was sent to a facility in one call; it may have become several observation records. It succeeded if
-any of its records did, is cancelled only if all are, and failed otherwise (design, section 3.1).
+A submission is what was sent to a facility in one call; it may have become several observation records. It is cancelled if a
+person cancelled any of them, succeeded if any of its records did, and failed otherwise.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Attempt:
     """One observation record.
 
     ``window`` is None where it cannot be read; ``trouble`` says why. ``submission`` is the journal's number of the call
-    that made it, None for records made by hand or by the toolkit. ``scheduled_end`` is when the facility observed it.
-    ``parameters`` is empty where the strategy does not read parameters.
+    that made it, None for records made by hand or by the toolkit. ``target`` is the primary key of what was observed,
+    ``scheduled_end`` when the facility observed it. ``parameters`` is empty where the strategy does not read parameters.
     """
 
     record: int
@@ -44,6 +44,7 @@ class Attempt:
     outcome: Outcome
     created: datetime
     window: Window | None
+    target: int = 0
     trouble: str = field(default_factory=str)  # no class attribute: an attempt may read it later, with its window
     submission: int | None = None
     one_call_many: bool = False
@@ -71,12 +72,23 @@ class Unit:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """Waiting while any record is; succeeded if any did; cancelled if all are; else failed."""
+        """Waiting while any record is; cancelled if a person cancelled any; succeeded if any did; else failed."""
         outcomes = {attempt.outcome for attempt in self.attempts}
-        for outcome in (Outcome.WAITING, Outcome.SUCCEEDED):
-            if outcome in outcomes:
-                return outcome
-        return Outcome.CANCELLED if outcomes == {Outcome.CANCELLED} else Outcome.FAILED
+        order = (Outcome.WAITING, Outcome.CANCELLED, Outcome.SUCCEEDED)
+        return next((outcome for outcome in order if outcome in outcomes), Outcome.FAILED)
+
+    @property
+    def decisive(self) -> Attempt:
+        """The newest attempt to which happened what happened to the whole: the one that a sentence names."""
+        return next((each for each in reversed(self.attempts) if each.outcome is self.outcome), self.newest)
+
+    def in_words(self) -> str:
+        """What became of it, for example ``Observation 196 succeeded`` or ``Observation 7 failed (WINDOW_EXPIRED)``."""
+        named, of = self.decisive, len(self.attempts)
+        words = {Outcome.SUCCEEDED: 'succeeded', Outcome.CANCELLED: 'was cancelled'}.get(self.outcome, f'failed ({named.status})')
+        succeeded = sum(each.outcome is Outcome.SUCCEEDED for each in self.attempts)
+        some = f' ({succeeded} of {of} of one request succeeded)' if 0 < succeeded < of else ''
+        return f'Observation {named.observation_id} {words}{some}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +187,6 @@ def _same_call(first: Attempt, attempt: Attempt) -> bool:
     """
     if attempt.submission is not None or first.submission is not None:
         return attempt.submission == first.submission
-    if attempt.facility != first.facility or abs(attempt.created - first.created) > SAME_CALL:
+    if (attempt.facility, attempt.target) != (first.facility, first.target) or abs(attempt.created - first.created) > SAME_CALL:
         return False
     return attempt.window == first.window

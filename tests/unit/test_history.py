@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tests.unit.samples import HOUR, attempt, history, window
+from tests.unit.samples import HOUR, NOON, attempt, history, window
 from tom_cadence.history import Attempt, History, Outcome, Unit
 
 
@@ -24,8 +24,10 @@ from tom_cadence.history import Attempt, History, Outcome, Unit
         (['succeeded', 'waiting'], 'waiting'),
         (['failed', 'succeeded'], 'succeeded'),
         (['succeeded', 'failed'], 'succeeded'),
-        (['succeeded', 'cancelled'], 'succeeded'),
-        (['cancelled', 'failed'], 'failed'),
+        (['succeeded', 'cancelled'], 'cancelled'),
+        (['cancelled', 'succeeded', 'failed'], 'cancelled'),
+        (['cancelled', 'failed'], 'cancelled'),
+        (['cancelled', 'waiting'], 'waiting'),
         (['cancelled', 'cancelled'], 'cancelled'),
         (['failed', 'failed'], 'failed'),
     ],
@@ -143,3 +145,25 @@ def test_older_windows_are_not_looked_at_for_the_newest_submission() -> None:
     found = History(attempts=(old, old, replace(newest, created=newest.created + HOUR)))
     assert found.newest is not None
     assert found.newest.records == (2,)
+
+
+@pytest.mark.parametrize(
+    ('outcomes', 'words'),
+    [
+        (['succeeded'], 'Observation obs-0 succeeded'),
+        (['failed'], 'Observation obs-0 failed (WINDOW_EXPIRED)'),
+        (['succeeded', 'failed'], 'Observation obs-0 succeeded (1 of 2 of one request succeeded)'),
+        (['failed', 'succeeded', 'succeeded'], 'Observation obs-2 succeeded (2 of 3 of one request succeeded)'),
+        (['succeeded', 'cancelled', 'failed'], 'Observation obs-1 was cancelled (1 of 3 of one request succeeded)'),
+        (['failed', 'failed'], 'Observation obs-1 failed (WINDOW_EXPIRED)'),
+    ],
+)
+def test_a_sentence_names_the_observation_that_really_did_it(outcomes: list[str], words: str) -> None:
+    assert Unit(tuple(attempt(number, outcome) for number, outcome in enumerate(outcomes))).in_words() == words
+
+
+def test_a_template_applied_to_three_targets_at_once_makes_three_calls() -> None:
+    """One window, made within a second, by the toolkit: what was asked for of one target is not answered by another."""
+    together = [attempt(number, 'failed', submission=None, target=number, created=NOON) for number in (1, 2, 3)]
+    assert [unit.records for unit in History(attempts=tuple(together)).units] == [(1,), (2,), (3,)]
+    assert [unit.records for unit in History(attempts=tuple(together)).newest_first()] == [(3,), (2,), (1,)]

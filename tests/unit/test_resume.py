@@ -149,3 +149,19 @@ def test_the_hook_may_be_called_as_the_toolkit_s_is() -> None:
     payload = {'begin': '2026-11-21T08:00:00', 'finish': '2026-11-21T12:00:00'}
     moved = ResumeCadenceAfterFailureStrategy(cadence()).advance_window(payload, 'begin', 'finish')
     assert moved == {'begin': '2026-11-22T08:00:00', 'finish': '2026-11-22T12:00:00'}
+
+
+def test_a_request_of_several_of_which_a_person_cancelled_one_ends_and_names_that_one() -> None:
+    one_request = (attempt(195, 'succeeded', submission=7), attempt(196, 'cancelled', submission=7))
+    end = decide(History(attempts=one_request))
+    assert isinstance(end, Stop)
+    assert end.reason.startswith(
+        'Observation obs-196 was cancelled (1 of 2 of one request succeeded), so it is not asked for again.'
+    )
+
+
+def test_the_success_that_is_named_is_the_one_that_succeeded() -> None:
+    one_request = (attempt(195, 'succeeded', submission=7), attempt(196, 'failed', submission=7))
+    assert decide(History(attempts=one_request)).reason.startswith(
+        'Observation obs-195 succeeded (1 of 2 of one request succeeded)'
+    )

@@ -90,3 +90,35 @@ def test_a_failure_whose_window_cannot_be_read_asks_for_a_person() -> None:
 def test_a_missing_frequency_asks_for_a_person() -> None:
     with pytest.raises(NeedsAttention, match='cadence_frequency'):
         decide(history('failed'), cadence_frequency='')
+
+
+def test_each_of_three_targets_that_failed_is_asked_for_again_although_one_succeeded() -> None:
+    """As "apply to many targets" of the toolkit leaves them: one window, made within a second."""
+    together = tuple(
+        attempt(number, outcome, submission=None, target=number, created=NOON)
+        for number, outcome in ((1, 'succeeded'), (2, 'failed'), (3, 'failed'))
+    )
+    first = decide(History(attempts=together))
+    assert (first.follows, first.like) == ((2,), 2)
+    second = decide(History(attempts=together, answered=frozenset([2])))
+    assert (second.follows, second.like) == ((3,), 3)
+
+
+def test_a_follow_up_of_another_target_answers_nothing() -> None:
+    failed = attempt(1, 'failed', submission=None, target=1)
+    other = attempt(2, 'succeeded', submission=None, target=2, created=NOON + 30 * HOUR, window=window(24))
+    assert decide(History(attempts=(failed, other))).follows == (1,)
+
+
+def test_the_end_names_what_did_not_succeed() -> None:
+    one_request = (attempt(1, 'succeeded', submission=7), attempt(2, 'failed', submission=7))
+    end = decide(History(attempts=one_request))
+    assert isinstance(end, Stop)
+    assert 'Not every observation succeeded: obs-2 (WINDOW_EXPIRED) did not' in end.reason
+
+
+def test_a_request_of_several_of_which_one_was_cancelled_is_not_asked_for_again() -> None:
+    one_request = (attempt(1, 'succeeded', submission=7), attempt(2, 'cancelled', submission=7))
+    end = decide(History(attempts=one_request))
+    assert isinstance(end, Stop)
+    assert 'obs-2 (CANCELED) did not' in end.reason

@@ -77,6 +77,7 @@ def _make_attempt(row: Row, gateway: Gateway, polled: Any) -> Attempt:
         'status': state,
         'outcome': gateway.outcome(state),
         'created': row.created,
+        'target': row.target,
         'submission': row.submission,
         'one_call_many': bool(parameters) and many_in_one_call(parameters),
         'scheduled_start': schedule[0] if schedule else row.scheduled_start,

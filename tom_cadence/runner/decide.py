@@ -9,6 +9,7 @@ from tom_cadence import conf, deciding
 from tom_cadence.deciding import Limits
 from tom_cadence.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.exceptions import Credentials
+from tom_cadence.facilities import Status
 from tom_cadence.models import Submission
 from tom_cadence.runner.read import Looked, last_refusal
 from tom_cadence.strategies.base import CadenceStrategy
@@ -57,7 +58,7 @@ def _overdue(item: Looked, now: datetime) -> Stop | None:
     if since is not None and now >= since + limit and unreachable(item):
         hours = limit.total_seconds() / 3600
         return Stop(reason=f'{item.managed.facility} could not be asked for {hours:g} h: {unreachable(item)}', kind='attention')
-    return deciding.overdue(item.history, now, limit, item.polled.__contains__)
+    return deciding.overdue(item.history, now, limit, lambda record: isinstance(item.polled.get(record), Status))
 
 
 def unreachable(item: Looked) -> str:

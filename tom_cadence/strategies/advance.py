@@ -67,8 +67,6 @@ def known_window(attempt: Attempt) -> Window:
     return attempt.window
 
 
-def cancelled(attempt: Attempt) -> Stop:
+def cancelled(unit: Unit) -> Stop:
     """What a cancellation means where it is not asked for again."""
-    return Stop(
-        reason=f'Observation {attempt.observation_id} was cancelled, so it is not asked for again. Resume the cadence to go on.'
-    )
+    return Stop(reason=f'{unit.in_words()}, so it is not asked for again. Resume the cadence to go on.')

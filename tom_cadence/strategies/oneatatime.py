@@ -33,7 +33,7 @@ class OneAtATime(CadenceStrategy):
             pending = history.waiting[-1]
             return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
         if newest.outcome is Outcome.CANCELLED and not history.asks_again(newest):
-            return cancelled(newest.newest)
+            return cancelled(newest)
         early = self.first(history, newest, now)
         if early is not None:
             return early
@@ -86,6 +86,4 @@ def done(unit: Unit) -> Attempt:
 
 def fate(unit: Unit) -> str:
     """For example ``Observation 12 failed (WINDOW_EXPIRED)``."""
-    attempt = done(unit)
-    words = {Outcome.SUCCEEDED: 'succeeded', Outcome.CANCELLED: 'was cancelled'}.get(unit.outcome)
-    return f'Observation {attempt.observation_id} {words or f"failed ({attempt.status})"}'
+    return unit.in_words()

@@ -35,20 +35,19 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
             pending = history.waiting[-1]
             return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
         if newest.outcome is Outcome.SUCCEEDED:
-            reason = f'Observation {newest.newest.observation_id} succeeded: the next one after {self.parameters.frequency:g} h.'
+            reason = f'{newest.in_words()}: the next one after {self.parameters.frequency:g} h.'
             done = next(attempt for attempt in reversed(newest.attempts) if attempt.outcome is Outcome.SUCCEEDED)
             return self._next(done, now, reason, newest)
         if not history.asks_again(newest):
-            return cancelled(newest.newest)
+            return cancelled(newest)
         return self._again(newest, now)
 
     def _again(self, unit: Unit, now: datetime) -> Submit:
         self.parameters.frequency  # noqa: B018  # a cadence without a frequency is reported now, not after its first success
         start = now + timedelta(hours=self.parameters.retry_backoff)
         attempt = unit.newest
-        word = 'was cancelled' if unit.outcome is Outcome.CANCELLED else f'failed ({attempt.status})'
         return Submit(
-            reason=f'Observation {attempt.observation_id} {word}: asked for again as soon as possible.',
+            reason=f'{unit.in_words()}: asked for again as soon as possible.',
             window=known_window(attempt).starting(start),
             like=attempt.record,
             follows=unit.records,

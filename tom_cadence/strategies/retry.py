@@ -10,6 +10,8 @@ from tom_cadence.history import Attempt, History, Outcome, Unit
 from tom_cadence.strategies.advance import AdvancesWindow, cancelled
 from tom_cadence.strategies.forms import CadenceParametersForm
 
+NAMED = 5
+
 
 class RetryFailedObservationsForm(CadenceParametersForm):
     """The parameters of Retry."""
@@ -30,18 +32,27 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
     def decide(self, history: History, now: datetime) -> Decision:
         """Follow the oldest failure that nothing follows yet; end when there is nothing left to wait for."""
         for unit in failures(history):
-            attempt = unit.newest
-            word = 'was cancelled' if unit.outcome is Outcome.CANCELLED else f'failed ({attempt.status})'
-            reason = f'Observation {attempt.observation_id} {word}: asked for again {self.parameters.frequency:g} h later.'
-            return self._next(attempt, now, reason, unit)
+            reason = f'{unit.in_words()}: asked for again {self.parameters.frequency:g} h later.'
+            return self._next(unit.newest, now, reason, unit)
         if history.newest is None:
             return Wait(reason='This cadence has no observation yet.')
         if history.waiting:
             pending = history.waiting[-1]
             return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
-        if history.count(Outcome.SUCCEEDED):
-            return Stop(reason='Every observation of this cadence succeeded, or was followed by one that did.')
-        return cancelled(history.newest.newest)
+        if any(attempt.outcome is Outcome.SUCCEEDED for attempt in history.attempts):
+            return Stop(reason=_end(history))
+        return cancelled(history.newest)
+
+
+def _end(history: History) -> str:
+    """That nothing is left to ask for, and what did not succeed all the same."""
+    left = [attempt for attempt in history.attempts if attempt.outcome is not Outcome.SUCCEEDED]
+    left = [attempt for attempt in left if attempt.record not in history.answered]
+    if not left:
+        return 'Every observation of this cadence succeeded, or was followed by one that did.'
+    named = ', '.join(f'{attempt.observation_id} ({attempt.status or attempt.outcome.value})' for attempt in left[:NAMED])
+    more = f' and {len(left) - NAMED} others' if len(left) > NAMED else ''
+    return f'Nothing is left to ask for again. Not every observation succeeded: {named}{more} did not, and was not followed.'
 
 
 def failures(history: History) -> Iterator[Unit]:
@@ -68,7 +79,13 @@ def _parts(unit: Unit, history: History) -> Iterator[Unit]:
 def _retried_by_toolkit(attempt: Attempt, history: History) -> bool:
     """Whether a later record of the TOM's past looks like the toolkit's follow-up: made after this one's window had closed."""
     window = attempt.window
-    return window is not None and any(
-        other.submission is None and other.created >= window.end and other.window is not None and other.window.start > window.start
+    if window is None:
+        return False
+    return any(
+        other.submission is None
+        and other.target == attempt.target
+        and other.created >= window.end
+        and other.window is not None
+        and other.window.start > window.start
         for other in history.attempts
     )
