@@ -119,7 +119,7 @@ def utc(moment: Any) -> datetime:
 
 def finite(value: Any) -> float:
     """A finite number: of Python, of numpy, a Decimal, or its text."""
-    if isinstance(value, (bool, np.bool_)) or np.ma.is_masked(value) or (isinstance(value, str) and len(value) > 100):
+    if isinstance(value, (bool, np.bool_)) or _is_masked(value) or (isinstance(value, str) and len(value) > 100):
         raise OutOfBounds('a number is expected')
     try:
         found = float(value)
@@ -177,8 +177,12 @@ def plain(value: Any, deep: int = 0) -> Any:
     raise OutOfBounds('numbers, texts, lists and mappings are expected')
 
 
+def _is_masked(value: Any) -> bool:
+    return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.any(np.ma.getmaskarray(value))))
+
+
 def _unmasked(value: Any) -> Any:
-    if np.ma.is_masked(value):
+    if _is_masked(value):
         raise OutOfBounds('a value that is not masked is expected')
     return value
 
