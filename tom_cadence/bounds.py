@@ -178,7 +178,7 @@ def plain(value: Any, deep: int = 0) -> Any:
 
 
 def _is_masked(value: Any) -> bool:
-    return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.any(np.ma.getmaskarray(value))))
+    return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.any(value.mask)))
 
 
 def _unmasked(value: Any) -> Any:
