@@ -334,6 +334,20 @@ def test_errors_are_scaled_to_their_scatter_on_demand() -> None:
     assert 'errors scaled' in next(scaled.words())
 
 
+def test_errors_of_control_light_curves_judge_anew_and_who_has_none_is_counted() -> None:
+    stored = points(
+        measured(50, 10, magnitude=19.65), measured(50, 10, magnitude=19.65), measured(500, 10, magnitude=17.15, label=LCO),
+        quality={'duJy_new': [30.0, NAN, 99.0]},
+    )  # fmt: skip
+    options = Options(inflated={'ATLAS': 'duJy_new'})
+    curve = evaluate(stored, options)
+    assert curve.points.flux_error.tolist() == [30, 10, 10]
+    assert kinds(curve) == [LIMIT, DETECTED, DETECTED]
+    assert curve.points.limit[0] == pytest.approx(23.9 - 2.5 * np.log10(90))
+    assert curve.notes == ['1 ATLAS point without control light curves: the errors stay as they are.']
+    assert 'duJy_new' in next(options.words())
+
+
 def test_pan_starrs_detections_are_cut_where_they_are_shown_and_averages_are_not() -> None:
     detection, mean = (('r', 'AB mag', 'PS1', 'GPC1', 'PanSTARRS', kind) for kind in ('detection', 'mean'))
     stored = points(

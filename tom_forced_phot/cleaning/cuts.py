@@ -18,22 +18,32 @@ from tom_forced_phot.photometry import Floats, Measurements
 
 @dataclass(frozen=True)
 class Rule:
-    """One condition: the column is above ``low`` and below ``high``, or (``inclusive``) at them; ``flag`` marks who fails it."""
+    """One condition: the column is above ``low`` and below ``high``, or (``inclusive``) at them; ``flag`` marks who fails it.
+
+    With ``bits``, the column is a whole number that has none of these bits, and ``said`` is what one that has them means.
+    """
 
     column: str
     flag: int
     low: float = -np.inf
     high: float = np.inf
     inclusive: bool = False
+    bits: int = 0
+    said: str = ''
 
     def passes(self, values: Floats) -> NDArray[np.bool_]:
         """Whether each value fulfils it; nan never does."""
+        if self.bits:
+            whole = np.isfinite(values) & (np.abs(values) < 2**53)
+            return whole & ((np.where(whole, values, 0).astype(np.int64) & self.bits) == 0)
         if self.inclusive:
             return np.asarray((values >= self.low) & (values <= self.high))
         return np.asarray((values > self.low) & (values < self.high))
 
     def words(self) -> str:
         """What is wrong with a point that fails, for example ``duJy is not below 10000``."""
+        if self.said:
+            return self.said
         low, high = ('at least', 'at most') if self.inclusive else ('above', 'below')
         if self.low == self.high:
             return f'{self.column} is not {self.low:g}'
@@ -128,11 +138,22 @@ ATLAS_PLOT = Cut(
     (Rule('duJy', 0x1, high=4000, inclusive=True), Rule('chi/N', 0x2, high=100, inclusive=True)),
     'plot_atlas_fp',
 )
-ATLAS_ATCLEAN = Cut(
+ATLAS_STATIC = Cut(
     'The static cut of ATClean',
     'Rest et al., ATClean (srest2021/atclean), config.ini: uncert_cut and x2_cut with their flags',
     (Rule('chi/N', 0x1, high=10, inclusive=True), Rule('duJy', 0x2, high=160, inclusive=True)),
     'ATClean, static',
+)
+#: ATClean's flag of an exposure on which the control light curves are bad.
+CONTROLS_BAD = 0x400000
+ATLAS_CONTROLS = Cut(
+    'The cuts of ATClean with control light curves',
+    'Rest et al., ATClean (srest2021/atclean), config.ini: uncert_cut, x2_cut and controls_cut with their flags',
+    (
+        *ATLAS_STATIC.rules,
+        Rule('c2_flags', CONTROLS_BAD, bits=CONTROLS_BAD, said='the control light curves are bad on this exposure (c2_flags)'),
+    ),
+    'ATClean, with controls',
 )
 ZTF_RECOMMENDED = Cut(
     'The quality cut of the ZTF guide',
@@ -160,7 +181,8 @@ PANSTARRS_GOOD = Cut(
 CUTS: Mapping[str, Cut] = {
     'atlas': ATLAS_OFFICIAL,
     'plot_atlas_fp': ATLAS_PLOT,
-    'atclean': ATLAS_ATCLEAN,
+    'atclean': ATLAS_STATIC,
+    'atclean_controls': ATLAS_CONTROLS,
     'ztf': ZTF_RECOMMENDED,
     'ztf_strict': ZTF_STRICT,
     'panstarrs': PANSTARRS_GOOD,

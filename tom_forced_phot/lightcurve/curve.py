@@ -111,6 +111,10 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     keep, notes = _chosen(stored, series, which, options), list[str]()
     for service, cut in options.cuts.items():
         keep &= _passing(stored, service, cut, keep, left_out, notes)
+    larger = np.zeros(len(stored), dtype=np.bool_)
+    for service, column in options.inflated.items():
+        error, of_service = _inflated(stored, service, column, keep, error, notes)
+        larger |= of_service
     without = None
     if options.baseline is not None:
         without = baselines.corrected(stored, options.baselined, keep, flux, error, options.baseline)
@@ -122,6 +126,8 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     kept = chosen if keep.all() else chosen.only(keep)
     if without is not None:
         kept = _judged_again(kept)
+    if larger.any():
+        kept = judged(kept, DETECTION, larger[kept.row])
     if options.snr is not None:
         kept = judged(kept, options.snr)
     means = _stacked(kept, options, left_out) if options.stack else None
@@ -182,12 +188,25 @@ def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Fl
     )
 
 
-def judged(points: Points, snr: float) -> Points:
+def _inflated(stored: Columns, service: str, column: str, keep: Mask, error: Floats, notes: list[str]) -> tuple[Floats, Mask]:
+    """Errors with those of a column in their place, and of which points they are; what has none keeps its own, and is counted."""
+    of_service = np.array([label.service == service for label in stored.labels], dtype=np.bool_)[stored.code]
+    own = numeric(stored.quality[column]) if column in stored.quality else np.full(len(stored), np.nan)
+    larger = of_service & (own > 0)
+    without = int(np.count_nonzero(of_service & keep & ~larger))
+    if without:
+        notes.append(f'{counted_as(without, f"{service} point")} without control light curves: the errors stay as they are.')
+    return np.where(larger, own, error), larger
+
+
+def judged(points: Points, snr: float, which: Mask | None = None) -> Points:
     """Detections above this ratio of flux to error, limits at as many errors.
 
     Points without an error stay as they are, and so does a frame without photometric solution: nothing can be said of it.
     """
     judgeable = np.isfinite(points.flux) & (points.flux_error > 0) & ~points.unsolved
+    if which is not None:
+        judgeable &= which
     detected = judgeable & is_detection(points.flux, points.flux_error, snr)
     limited = judgeable & ~detected
     given = np.isfinite(points.magnitude)

@@ -34,13 +34,15 @@ class Options:
     """The switches that change which points there are; ``snr`` None leaves detections and limits as they were stored.
 
     ``cuts``: service -> the published cut for its points. ``hide``: keys of series. ``first``, ``last``: MJD. ``baselined``: the
-    services whose difference images a baseline is for. ``shown``: columns of a service's own that are wanted besides.
+    services whose difference images a baseline is for. ``inflated``: service -> the column of errors that is taken for its own.
+    ``shown``: columns of a service's own that are wanted besides.
     """
 
     snr: float | None = None
     cuts: Mapping[str, Cut] = field(default_factory=dict)
     baseline: Baseline | None = None
     baselined: frozenset[str] = frozenset()
+    inflated: Mapping[str, str] = field(default_factory=dict)
     clip: bool = False
     stack: str = ''
     days: float = 1.0
@@ -53,6 +55,8 @@ class Options:
     def quality(self) -> Mapping[str, frozenset[str]]:
         """The services' own columns that are needed, by service."""
         needed = {service: frozenset(rule.column for rule in cut.rules) for service, cut in self.cuts.items()}
+        for service, column in self.inflated.items():
+            needed[service] = needed.get(service, frozenset()) | {column}
         for service, names in self.shown.items():
             needed[service] = needed.get(service, frozenset()) | frozenset(names)
         if self.baseline is not None:
@@ -71,6 +75,8 @@ class Options:
                     f'{service}: baseline subtracted, the median in DN of {self.baseline.words()}, of each field, CCD, quadrant, '
                     f'filter and reference image (refjdstart, refjdend); Masci et al. 2023, arXiv:2305.16279, section 6.2{scaled}'
                 )
+        for service, column in self.inflated.items():
+            yield f'{service}: errors of {column}, made larger by the scatter of the control light curves (ATClean, uncert_est)'
         if self.clip:
             yield 'outliers clipped by a rolling median per series'
         if self.snr is not None:

@@ -15,9 +15,12 @@ from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
 from tom_forced_phot.cleaning import CUTS
+from tom_forced_phot.cleaning.controls import COLUMNS as CONTROL_COLUMNS
+from tom_forced_phot.cleaning.controls import with_controls
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_atlas
+from tom_forced_phot.readers.atlas_controls import read_controls
 from tom_forced_phot.services.angles import separation
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.forms import DatesForm
@@ -63,8 +66,9 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
     earliest = 57200.0  # mid 2015: ATLAS' first light
     has_reader = True
     symbol = 'circle'
-    cuts = {name: CUTS[name] for name in ('atlas', 'plot_atlas_fp', 'atclean')}
-    quality = ('err', 'chi/N', 'x', 'y', 'maj', 'min', 'phi', 'apfit', 'mag5sig', 'Sky')
+    cuts = {name: CUTS[name] for name in ('atlas', 'plot_atlas_fp', 'atclean', 'atclean_controls')}
+    quality = ('err', 'chi/N', 'x', 'y', 'maj', 'min', 'phi', 'apfit', 'mag5sig', 'Sky', *CONTROL_COLUMNS)
+    inflated_error = 'duJy_new'
     open_jobs = 400  # the server refuses more than 500 tasks of a user that have not begun
     writes_a_minute = 50  # the server allows 60 a user
     reads_a_minute = 300  # and, since 2026-08, 600
@@ -174,8 +178,9 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         return [Request('GET', str(part.remote['result_url']))]
 
     def read(self, content: bytes) -> Measurements:
-        """The result file."""
-        return read_atlas(content)
+        """The result file, with what the control light curves in it say of each exposure."""
+        measured, controls = read_atlas(content), read_controls(content)
+        return with_controls(measured, controls) if controls else measured
 
     def belongs(self, content: bytes, part: Part) -> str:
         """Whether the file's own coordinates are those that were asked for."""

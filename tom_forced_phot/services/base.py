@@ -61,6 +61,8 @@ class ForcedPhotometryService:
     usual_cut = ''
     #: Columns of its files that say how good a point is: numbers or texts, beside each point in a download.
     quality: ClassVar[tuple[str, ...]] = ()
+    #: The column that holds errors which describe the scatter better, where its files have one.
+    inflated_error = ''
     #: Whether its difference images have a baseline that is to be subtracted, as ZTF's have.
     has_baseline = False
     #: Whether it is read by the engine's own reader (``read``), or by the site's DATA_PROCESSORS.

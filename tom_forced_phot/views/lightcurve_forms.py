@@ -52,6 +52,7 @@ class SwitchForm(forms.Form):
     quiet_until = date('Until')
     rescale = forms.BooleanField(required=False, label='Scale errors to their scatter')
     flux = forms.BooleanField(required=False, label='Flux instead of magnitudes')
+    inflate = forms.BooleanField(required=False, label='Errors from control light curves')
     clip = forms.BooleanField(required=False, label='Clip outliers')
     nolimits = forms.BooleanField(required=False, label='Hide limits')
     noerrors = forms.BooleanField(required=False, label='Hide error bars')
@@ -69,6 +70,8 @@ class SwitchForm(forms.Form):
             self.fields[key_of(name)] = cut_field(name, service)
         self.order_fields(['snr', *map(key_of, self.services)])
         absent = [] if windows else ['windows']
+        self.inflated = {name: service.inflated_error for name, service in services.items() if service.inflated_error}
+        absent += [] if self.inflated else ['inflate']
         absent += [] if self.baselined else FOLDED['Baseline']
         for name in absent:
             del self.fields[name]
@@ -112,6 +115,7 @@ class SwitchForm(forms.Form):
             cuts=dict(self._cuts()),
             baseline=self._baseline(),
             baselined=self.baselined,
+            inflated=self.inflated if chosen.get('inflate') else {},
             clip=chosen['clip'],
             stack=chosen['stack'],
             days=chosen['days'] or 1.0,
