@@ -175,6 +175,19 @@ def test_an_observation_unfinished_a_day_after_its_window_asks_a_person(
         assert len(mail.outbox) == 1
 
 
+def test_one_failed_question_after_a_window_that_is_long_over_is_not_taken_for_a_state(observatory: Any, make_cadence: Any) -> None:
+    """A TOM whose cron stood still for two days, and whose first question fails: the state was never learnt."""
+    cadence = make_cadence(book=observatory, facility=PLAIN)
+    settle(observatory, records(cadence)[0], 'COMPLETED')
+    observatory.fault('status', '503')
+    run_cadences(now=at(52))
+    assert managed().state == 'active'
+    assert 'did not answer' in managed().last_reason
+    run_cadences(now=at(52.1))
+    assert managed().state == 'active'
+    assert len(bookings(observatory)) == 2
+
+
 @pytest.mark.parametrize('fault', ['503', '404', 'reset-before', '500-before'])
 def test_no_state_for_a_day_asks_a_person(observatory: Any, make_cadence: Any, fault: str) -> None:
     make_cadence(book=observatory, facility=PLAIN, hours=100)
