@@ -21,6 +21,9 @@ from tests.support.databases import (  # noqa: F401 (fixtures for all tests)
     postgres_url,
     sqlite_for_workers,
     sqlite_url,
+    worker_postgres_url,
+    worker_sqlite_url,
+    worker_url,
 )
 from tests.support.needs import CI, missing  # noqa: F401
 

@@ -279,3 +279,26 @@ def postgres_url(postgres_server: Server, migrated_postgres: str) -> Iterator[st
 def database_url(request: pytest.FixtureRequest) -> Any:
     """The DATABASE_URL of a fresh database with all tables: the test runs on SQLite and on PostgreSQL."""
     return request.getfixturevalue(f'{request.param}_url')
+
+
+@pytest.fixture
+def worker_sqlite_url(sqlite_for_workers: Path, tmp_path: Path) -> str:
+    """The DATABASE_URL of a fresh SQLite file for workers."""
+    return f'sqlite:///{shutil.copy(sqlite_for_workers, tmp_path / "tom.sqlite3")}'
+
+
+@pytest.fixture
+def worker_postgres_url(postgres_server: Server) -> Iterator[str]:
+    """The DATABASE_URL of a fresh PostgreSQL database for workers."""
+    url = postgres_server.make(template=FOR_WORKERS)
+    yield url
+    postgres_server.drop(url)
+
+
+LATER = pytest.mark.prove(why='real workers, which take half a minute, and the same on another database')
+
+
+@pytest.fixture(params=['sqlite', pytest.param('postgres', marks=[pytest.mark.postgres, LATER])])
+def worker_url(request: pytest.FixtureRequest) -> Any:
+    """The DATABASE_URL of a fresh database for workers: the test runs on SQLite and on PostgreSQL."""
+    return request.getfixturevalue(f'worker_{request.param}_url')

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import NIGHT
-from tests.support.processes import LONGEST, MANAGE, OURS, ROOT, Finished, Process, start
+from tests.support.processes import MANAGE, OURS, ROOT, Finished, Process, start
 
 DATES = {'min_date': 61335.0, 'max_date': 61345.0}
 ASK = ('--ask', 'ATLAS', '--targets', 'all', '--from', str(DATES['min_date']), '--until', str(DATES['max_date']))
@@ -135,12 +135,10 @@ class PhotTom:
     def start_queries(self, pks: list[int], **more: str) -> str:
         """``queries.start()`` in a process that knows the workers' broker, as after a click; what a person is told."""
         code = f'from tom_forced_phot import queries; print("said:" + queries.start({pks}))'
-        command = [sys.executable, str(MANAGE), 'shell', '--no-imports', '-c', code]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=self.environment(**more), cwd=ROOT, timeout=LONGEST, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.partition('said:')[2].strip()
+        self.processes.append(start(['shell', '--no-imports', '-c', code], self.environment(**more)))
+        done = self.processes[-1].wait()
+        assert done.status == 0, done.output
+        return done.output.partition('said:')[2].partition('\n')[0].strip()
 
     def work(self, crash_at: Any = None, passed: int = 0) -> Worker:
         """Start a worker; it kills itself as the command does."""

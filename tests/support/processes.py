@@ -96,9 +96,10 @@ class Process:
 
 def start(arguments: list[str], env: dict[str, str], prefix: Sequence[str] = (), *, cold: bool = False) -> Process:
     """``manage.py ARGUMENTS``; warm (see nursery.py), unless something is to run before it, or it is to start as cron starts it."""
-    if not prefix and not cold and is_possible(env):
-        return Process(nursery().start([*arguments, '--skip-checks'], env))
-    command = [sys.executable, *prefix, str(MANAGE), *arguments, *([] if cold else ['--skip-checks'])]
+    given = arguments if cold or arguments[0] == 'shell' else [*arguments, '--skip-checks']
+    if not prefix and not cold and is_possible():
+        return Process(nursery().start(given, env))
+    command = [sys.executable, *prefix, str(MANAGE), *given]
     return Process(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=ROOT))
 
 
@@ -126,17 +127,17 @@ class Tom:
         }
         return {**kept, **mine, **more}
 
-    def start(self, *arguments: str, crash_at: str = '', freeze_at: str = '', cold: bool = False) -> Process:
+    def start(self, *arguments: str, crash_at: str = '', freeze_at: str = '', cold: bool = False, **more: str) -> Process:
         """Start ``manage.py runcadencestrategies``; it kills itself at ``crash_at`` (``point:passes before``), or freezes."""
-        env = self.environment(**({'EXAMPLE_TOM_CRASH_AT': crash_at} if crash_at else {}))
+        env = self.environment(**more, **({'EXAMPLE_TOM_CRASH_AT': crash_at} if crash_at else {}))
         given = ['runcadencestrategies', *arguments]
         prefix = ['-c', PAUSE_AT, freeze_at] if freeze_at else []
         self.processes.append(start(given, env, prefix, cold=cold))
         return self.processes[-1]
 
-    def run(self, *arguments: str, crash_at: str = '', cold: bool = False) -> Finished:
+    def run(self, *arguments: str, crash_at: str = '', cold: bool = False, **more: str) -> Finished:
         """The same, to its end."""
-        return self.start(*arguments, crash_at=crash_at, cold=cold).wait()
+        return self.start(*arguments, crash_at=crash_at, cold=cold, **more).wait()
 
     def run_here(self, instant: datetime) -> Any:
         """A run in the test's own process, which starts no interpreter."""

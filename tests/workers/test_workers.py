@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import at
-from tests.faults.conftest import *  # noqa: F403
-from tests.support.processes import LONGEST, MANAGE, ROOT, Tom, check_booked_once, seed
+from tests.support.processes import MANAGE, Tom, check_booked_once, seed, tom
 from tests.support.redis import redis_server
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
@@ -26,18 +27,14 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def manage(tom: Tom, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(MANAGE), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=tom.environment(**more), cwd=ROOT, timeout=LONGEST, check=False
-    )
+@pytest.fixture
+def tom_with_workers(worker_sqlite_url: str, tmp_path: Path, settings: Any, django_db_blocker: Any) -> Iterator[Tom]:
+    with tom(worker_sqlite_url, tmp_path, settings, django_db_blocker) as given:
+        yield given
 
 
 def until(holds: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
     """Wait until something holds that the workers bring about."""
-    import threading
-    import time
-
     end = time.monotonic() + 90
     while not holds():
         assert worker.poll() is None, 'the worker ended'
@@ -45,17 +42,16 @@ def until(holds: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
         threading.Event().wait(0.1)
 
 
-def test_workers_book_what_is_enqueued_once_although_every_message_is_sent_twice(tom_on_sqlite: Tom, redis_url: str) -> None:
+def test_workers_book_what_is_enqueued_once_although_every_message_is_sent_twice(tom_with_workers: Tom, redis_url: str) -> None:
     from tom_cadence.models import ManagedCadence
 
-    tom = tom_on_sqlite
+    tom = tom_with_workers
     cadences = seed(tom.observatory, 6)
     tom.set_now(at(3))
-    assert manage(tom, 'migrate', '--verbosity', '0', REDIS_URL=redis_url).returncode == 0
     for _ in range(2):
-        sent = manage(tom, 'runcadencestrategies', '--enqueue', REDIS_URL=redis_url)
-        assert sent.returncode == 0, sent.stderr
-        assert '6 cadences enqueued' in sent.stdout
+        sent = tom.run('--enqueue', REDIS_URL=redis_url)
+        assert sent.status == 0, sent.output
+        assert '6 cadences enqueued' in sent.output
     assert len(tom.observatory.log()) == 6
 
     command = [sys.executable, str(MANAGE), 'rundramatiq', '--processes', '1', '--threads', '2', '--queues', 'cadences']
@@ -84,19 +80,19 @@ def _empty(url: str) -> bool:
         return not client.hlen('dramatiq:cadences.msgs') and not client.llen('dramatiq:cadences')
 
 
-def test_a_broker_that_is_down_is_said_so_and_nothing_is_lost(tom_on_sqlite: Tom) -> None:
-    tom = tom_on_sqlite
+def test_a_broker_that_is_down_is_said_so_and_nothing_is_lost(tom_with_workers: Tom) -> None:
+    tom = tom_with_workers
     cadences: list[Any] = seed(tom.observatory, 1)
     tom.set_now(at(3))
-    refused = manage(tom, 'runcadencestrategies', '--enqueue', REDIS_URL='redis://127.0.0.1:9/0')
-    assert refused.returncode == 1
-    assert 'The broker does not take messages' in refused.stderr
-    assert 'Traceback' not in refused.stderr
+    refused = tom.run('--enqueue', REDIS_URL='redis://127.0.0.1:9/0')
+    assert refused.status == 1
+    assert 'The broker does not take messages' in refused.output
+    assert 'Traceback' not in refused.output
     assert tom.run().status == 0
     assert check_booked_once(tom.observatory, cadences, 1) == 1
 
 
-def test_without_dramatiq_enqueue_says_what_is_missing(tom_on_sqlite: Tom) -> None:
-    refused = manage(tom_on_sqlite, 'runcadencestrategies', '--enqueue')
-    assert refused.returncode == 1
-    assert "needs 'django_dramatiq' in INSTALLED_APPS" in refused.stderr
+def test_without_dramatiq_enqueue_says_what_is_missing(tom_with_workers: Tom) -> None:
+    refused = tom_with_workers.run('--enqueue')
+    assert refused.status == 1
+    assert "needs 'django_dramatiq' in INSTALLED_APPS" in refused.output
