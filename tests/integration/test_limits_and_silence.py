@@ -182,7 +182,7 @@ def test_one_failed_question_after_a_window_that_is_long_over_is_not_taken_for_a
     observatory.fault('status', '503')
     run_cadences(now=at(52))
     assert managed().state == 'active'
-    assert 'did not answer' in managed().last_reason
+    assert 'HTTP 503' in managed().last_reason
     run_cadences(now=at(52.1))
     assert managed().state == 'active'
     assert len(bookings(observatory)) == 2
