@@ -83,8 +83,6 @@ def test_a_faint_one_is_a_limit() -> None:
 @pytest.mark.parametrize(
     ('changes', 'reason'),
     [
-        ({'psfQfPerfect': 0.9}, 'psfQfPerfect is not above 0.9'),
-        ({'psfQfPerfect': -999}, 'psfQfPerfect is not above 0.9'),
         ({'psfFlux': -999.0}, 'no PSF flux'),
         ({'psfFluxErr': -999}, 'no PSF flux'),
         ({'psfFluxErr': 0}, 'the error of the flux is not positive'),
@@ -101,8 +99,11 @@ def test_a_row_that_is_no_point_is_counted_with_its_reason(changes: dict[str, An
     assert (dict(found.rejected.counts), dict(found.rejected.lines)) == ({reason: 1}, {reason: (3,)})
 
 
-def test_the_quality_that_is_asked_for() -> None:
-    assert len(read_panstarrs(detections(row(psfQfPerfect=0.5)), min_psf_qf_perfect=0.4)) == 1
+@pytest.mark.parametrize('quality', [0.998, 0.5, -999, 'null'])
+def test_a_detection_of_any_quality_is_kept_with_its_quality(quality: Any) -> None:
+    found = read_panstarrs(detections(row(psfQfPerfect=quality)))
+    assert (len(found), len(found.rejected)) == (1, 0)
+    assert found.columns['psfQfPerfect'].tolist() == ([quality] if quality != 'null' else [pytest.approx(np.nan, nan_ok=True)])
 
 
 def test_never_a_neighbours_photometry() -> None:

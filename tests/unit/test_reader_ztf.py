@@ -67,7 +67,8 @@ def test_a_detection_by_the_zero_point_of_the_difference_image() -> None:
     assert (found.band[0], found.telescope, found.instrument[0]) == ('ZTF_g', 'P48', 'ZTF 0796 c10 q4')
     assert found.exposure[0] == '2458662.6705787 ZTF_g 796 10 4'
     assert found.exposure_time[0] == 30
-    assert found.constants == {'time': 'start of exposure', 'time_scale': 'UTC'}
+    times = {'time': 'start of exposure', 'time_scale': 'UTC'}
+    assert found.constants == {**times, 'program': 'single', 'program_version': '3.8'}
     assert list(found.columns) == NAMES[1:], 'all but the row number, which differs with the dates asked for'
     assert [repr(found.columns[name].tolist()[0]) for name in ('pid', 'field', 'procstatus', 'zpdiff')] == [
         '908170573915', '796', "'0'", '26.2',

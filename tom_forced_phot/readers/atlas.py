@@ -7,7 +7,6 @@ has changed over the years: PA_DEG between mag5sig and Sky, ``Sky ZP Stack`` at 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,20 @@ from tom_forced_phot.photometry import (
     magnitude_of,
 )
 from tom_forced_phot.readers.text import (
+    LONGEST_LINE,
     SECONDS_PER_DAY,
+    SPACES,
     Columns,
-    data_lines,
+    Splitter,
     decode,
     drop_absurd,
     drop_repeated,
     header_names,
+    numbered,
     read_columns,
     refuse,
-    split_commas,
+    rows_below,
+    split_header,
     text_array,
 )
 
@@ -54,29 +57,32 @@ def read_atlas(content: bytes, *, threshold: float = DETECTION) -> Measurements:
     flux) where the signed uJy/duJy exceeds ``threshold``; else ``limit`` is 23.9 - 2.5 log10(threshold duJy), as on the
     server's page; a frame with mag5sig < 10 has neither. BadFile where it is another kind of file.
     """
-    lines = decode(content, SERVICE).split('\n')
-    names, start, split = header(lines)
-    found = read_columns(names, data_lines(lines, start), needed=NEEDED[:3], texts=TEXTS, split=split)
+    text = decode(content, SERVICE)
+    names, start, split = header(text)
+    found = read_columns(names, lambda: rows_below(text, start), needed=NEEDED[:3], texts=TEXTS, split=split)
     kept, numbers = drop_absurd(points(found, threshold), found.lines)
     kept, numbers = kept.rejecting(kept.band == '', 'no filter is given', numbers)
     return drop_repeated(kept, numbers)[0]
 
 
-def header(lines: list[str]) -> tuple[tuple[str, ...], int, Callable[[str], list[str]]]:
-    """The names of the columns, the index of the line after them, and what splits a row.
+def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:
+    """The names of the columns, the number of their line, and what splits a row.
 
     ``###`` is glued to the first name as the server sends it; copies have lost it, or begin with other comments.
     """
-    for number, line in enumerate(lines):
-        split = split_commas if ',' in line else str.split
-        names = split(line.lstrip('# \t'))
-        if set(NEEDED) <= set(names):
-            return header_names(names, SERVICE), number + 1, split
+    blank = True
+    for number, line in numbered(text):
+        if NEEDED[0] in line and len(line) <= LONGEST_LINE:
+            names = [name.lstrip('# ') for name in Splitter.of(line)(line)]
+            if set(NEEDED) <= set(names):
+                names, split = split_header(line.lstrip('# \t'), rows_below(text, number))
+                return header_names([name.lstrip('# ') for name in names], SERVICE), number, split
+        blank = blank and not line.strip()
         if line.strip() and not line.lstrip().startswith('#'):
             break
-    if not any(line.strip() for line in lines):
-        return NEEDED, len(lines), str.split
-    raise refuse('\n'.join(lines), SERVICE, NEEDED)
+    if blank:
+        return NEEDED, 0, SPACES
+    raise refuse(text, SERVICE, NEEDED)
 
 
 def points(found: Columns, threshold: float) -> Measurements:

@@ -50,16 +50,13 @@ AVERAGED = {
 }
 
 
-def detections(found: Columns, min_psf_qf_perfect: float, threshold: float) -> Numbered:
+def detections(found: Columns, threshold: float) -> Numbered:
     """One point per row of the table ``detection``.
 
-    ``obsTime`` is the TAI MJD of mid-exposure (outerspace.stsci.edu, PS1 Detection table); ``mjd`` is UTC. Rows count only where
-    psfQfPerfect, if the file has it, exceeds ``min_psf_qf_perfect`` (STScI's example: 0.9). A flux below ``threshold`` times its
-    error is given as the limit at that many sigmas.
+    ``obsTime`` is the TAI MJD of mid-exposure (outerspace.stsci.edu, PS1 Detection table); ``mjd`` is UTC. Rows are points
+    whatever their psfQfPerfect: what to leave out is decided where they are shown. A flux below ``threshold`` times its error is
+    given as the limit at that many sigmas.
     """
-    if 'psfQfPerfect' in found.values:
-        poor = ~(found.floats('psfQfPerfect') > min_psf_qf_perfect)
-        found = found.dropping(poor, f'psfQfPerfect is not above {min_psf_qf_perfect:g}')
     known = np.isin(found.floats('filterID'), np.arange(1, len(BANDS) + 1))
     found = found.dropping(~known, 'filterID is none of 1 to 5 (g, r, i, z, y)')
     found = found.dropping(np.isnan(given(found, 'psfFlux') + given(found, 'psfFluxErr')), 'no PSF flux')

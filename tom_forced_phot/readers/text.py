@@ -1,12 +1,20 @@
-"""Text files as columns: decoding, rows of one length, numbers that stay what they are in the file."""
+"""Text files as columns: decoding, rows of one length, numbers that stay what they are in the file.
+
+A file costs memory and time in proportion to its size, whatever stands in it: lines are cut out of the text a block at a time and
+become columns a few thousand at a time, and a field, a line and a header have a largest size.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +25,16 @@ from tom_forced_phot.photometry import Measurements, Rejections
 
 NUMBER = re.compile(r'[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)', re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r'[+-]?\d+', re.ASCII)
+CONTROL = re.compile(r'[\x00-\x08\x0e-\x1f]')
 SHOWN = 60
+#: Characters of a field and of a line; columns of a table. Real ones have at most 30, 5,000 and 300.
+LONGEST_FIELD, LONGEST_LINE, MOST_COLUMNS = 1000, 100_000, 1000
+#: Characters cut into lines at a time; rows, and characters of rows, made into columns at a time.
+BLOCK, CHUNK_ROWS, CHUNK_SIZE = 65_536, 2000, 200_000
+#: What may stand between the fields of a line, beside blanks; the first that is there counts.
+MARKS = ';,\t'
+#: Rows that show by what the fields are divided.
+LOOKED_AT = 50
 #: Whole numbers below this are exact as float64; longer ones are read without it.
 EXACT = 2.0**53
 DIGITS = 15
@@ -25,22 +42,43 @@ DIGITS = 15
 LARGEST = 1e30
 MJD_RANGE = (50000.0, 90000.0)
 SECONDS_PER_DAY = 86400.0
+#: Gives the numbered rows of a table, as often as it is called.
+Rows = Callable[[], Iterable[tuple[int, Any]]]
 
 
 def decode(content: bytes, service: str) -> str:
-    """The text of a file with ``\\n`` at the ends of its lines; BadFile where it is binary."""
-    try:
-        text = content.decode('utf-8-sig')
-    except UnicodeDecodeError:
-        raise BadFile(f'This is not a result file of {service}: it is binary data, or text that is not UTF-8.') from None
-    if '\0' in text:
+    """The text of a file with ``\\n`` at the ends of its lines; BadFile where it is binary.
+
+    UTF-8 and UTF-16 with or without a byte order mark; anything else that has no control characters is read as Latin-1, so that
+    a name in a comment costs no file. NUL bytes that pad the end of a file go.
+    """
+    content = content.rstrip(b'\0')
+    encodings = ('utf-8-sig', 'latin-1')
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        encodings = ('utf-16',)
+    elif b'\0' in content[1:2] or content[:1] == b'\0':
+        # ASCII in UTF-16 has a NUL in every other byte, also where nothing marks the order
+        encodings = ('utf-16-le',) if content[:1] != b'\0' else ('utf-16-be',)
+    if encodings[0].startswith('utf-16'):
+        content += b'\0' * (len(content) % 2)  # that of the last character, not of a padding
+    text = ''
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    if content and (not text or CONTROL.search(text)):
         raise BadFile(f'This is not a result file of {service}: it is binary data.')
+    if not text.isascii():
+        # beside ASCII there is nothing but comments: in one byte a character, where a single other one made it four
+        text = text.lstrip('\ufeff').encode('latin-1', 'replace').decode('latin-1')
     return text.replace('\r\n', '\n').replace('\r', '\n') if '\r' in text else text
 
 
 def refuse(text: str, service: str, lacking: Iterable[str] = ()) -> BadFile:
     """What to raise for a text of another kind: one sentence that names what was found."""
-    start = text.lstrip()[:SHOWN].split('\n')[0].strip()
+    start = next((line for _, line in numbered(text) if line.strip()), '').strip()[:SHOWN]
     if start.startswith('<'):
         found = f'it is a web page or XML, beginning with {start!r}'
     elif start.startswith(('{', '[')):
@@ -51,38 +89,66 @@ def refuse(text: str, service: str, lacking: Iterable[str] = ()) -> BadFile:
     return BadFile(f'This is not a result file of {service}: {found}.')
 
 
-def split_commas(line: str) -> list[str]:
-    """The fields of one CSV line, each stripped; a quoted field never runs on into the next line."""
-    if '"' not in line:
-        return [part.strip() for part in line.split(',')]
-    return [part.strip() for part in next(csv.reader([line]), [])]
+def numbered(text: str, *, below: int = 0, data: bool = False) -> Iterator[tuple[int, str]]:
+    """The lines of a text with their numbers (from 1), cut out of it a block at a time, so that few of them exist at once.
+
+    ``below``: those below the line of that number; ``data``: only those that are neither empty nor comments.
+    """
+    number, start = 0, 0
+    while start < len(text):
+        end = text.find('\n', start + BLOCK)
+        block = text[start:] if end < 0 else text[start:end]
+        start = len(text) if end < 0 else end + 1
+        lines = block.split('\n')
+        first, number = number + 1, number + len(lines)
+        if number > below:
+            some = enumerate(lines[max(0, below - first + 1) :], max(first, below + 1))
+            yield from (pair for pair in some if not data or ((line := pair[1]) and line[0] != '#' and not line.isspace()))
+
+
+def rows_below(text: str, header: int = 0) -> Iterator[tuple[int, str]]:
+    """The lines below the line of that number that are neither empty nor comments."""
+    return numbered(text, below=header, data=True)
 
 
 @dataclass(frozen=True)
-class Table:
-    """The rows of a text table: their fields as text, their line numbers (from 1), and the rows left out so far."""
+class Splitter:
+    """How the fields of a line are told apart: by white space, or by one character, with quoted fields and each field stripped."""
 
-    names: tuple[str, ...]
-    fields: Sequence[Sequence[str]]
-    lines: Sequence[int]
-    rejected: Rejections = field(default_factory=Rejections)
+    mark: str = ''
 
-    def only(self, keep: NDArray[np.bool_], reason: str) -> Table:
-        """Without the rows outside the mask, counted under ``reason``."""
-        if keep.all():
-            return self
-        dropped = Rejections.of(reason, [line for line, kept in zip(self.lines, keep, strict=True) if not kept])
-        chosen = np.flatnonzero(keep).tolist()
-        fields, lines = [self.fields[number] for number in chosen], [self.lines[number] for number in chosen]
-        return replace(self, fields=fields, lines=lines, rejected=self.rejected + dropped)
+    def __call__(self, line: str) -> list[str]:
+        """A quoted field never runs on into the next line. Beside semicolons a comma may be a decimal comma."""
+        if not self.mark:
+            return line.split()
+        if '"' not in line:
+            return [part.strip() for part in line.split(self.mark)]
+        with suppress(csv.Error):
+            return [part.strip() for part in next(csv.reader([line], delimiter=self.mark), [])]
+        return []
 
-    def readable(self, needed: Iterable[str], missing: frozenset[str]) -> Table:
-        """Without the rows where one of the needed columns holds no number (a word of ``missing`` passes)."""
-        found = self
-        for position in [self.names.index(name) for name in needed if name in self.names]:
-            _, is_number = numbers([row[position] for row in found.fields], missing)
-            found = found.only(is_number, f'{self.names[position]} is not a number')
-        return found
+    @classmethod
+    def of(cls, header: str) -> Splitter:
+        """That of a header; by white space where it has none of the marks."""
+        return cls(next((mark for mark in MARKS if mark in header), ''))
+
+
+SPACES, COMMAS = Splitter(), Splitter(',')
+
+
+def split_header(header: str, rows: Iterable[tuple[int, str]]) -> tuple[list[str], Splitter]:
+    """The names in a header, and what splits the rows below it: some files divide the two in different ways.
+
+    The services of ZTF put commas between the names and blanks between the values. A name that is empty belongs to a column that
+    a spreadsheet or pandas added; it is none where the rows are divided by blanks.
+    """
+    split = Splitter.of(header)
+    names = split(header)
+    named = [name for name in names if name]
+    first = [row for _, row in islice(rows, LOOKED_AT) if len(row) <= LONGEST_LINE]
+    as_header = sum(len(split(row)) == len(names) for row in first)
+    as_words = sum(len(row.split()) == len(named) for row in first)
+    return (named, SPACES) if as_words > as_header else (names, split)
 
 
 @dataclass(frozen=True)
@@ -114,47 +180,171 @@ class Columns:
 
 def read_columns(
     names: tuple[str, ...],
-    numbered: Sequence[tuple[int, Any]],
+    rows: Rows,
     *,
     needed: Sequence[str] = (),
     texts: Sequence[str] = (),
     missing: frozenset[str] = frozenset(),
-    split: Callable[[Any], list[str]] = str.split,
+    split: Callable[[Any], list[str]] = SPACES,
 ) -> Columns:
     """Every named column of the numbered rows: whole numbers as int64, other numbers as float64, the rest and ``texts`` as text.
 
-    Rows with another number of fields than ``names``, or without a number in a ``needed`` column, are counted as rejected; a word
-    of ``missing`` is the number nan. ``split`` makes the fields of a row.
+    A column of which more than half are numbers is one of numbers: nan in the other rows, and for the words of ``missing`` and ''.
+    Not so where a whole number is too long for float64: that column is text. Rows with another number of fields than ``names``,
+    with a field of more than 1,000 characters, or without a number in a ``needed`` column, are counted as rejected. ``split``
+    makes the fields of a row. ``rows`` is called a second time where columns turned out to be text.
     """
-    quick = quick_columns(names, numbered, texts, split)
-    if quick is not None:
-        return quick
-    fields = [split(line) for _, line in numbered]
-    found = Table(names, fields, [number for number, _ in numbered])
-    as_wide = np.array([len(row) == len(names) for row in fields], dtype=np.bool_)
-    found = found.only(as_wide, f'the row has not the {len(names)} columns of the header').readable(needed, missing)
-    tokens: Sequence[Sequence[str]] = list(zip(*found.fields, strict=True)) or [()] * len(names)
-    values = {
-        name: text_array(column) if name in texts else typed(column, missing)
-        for name, column in zip(names, tokens, strict=True)
-        if name
-    }
-    return Columns(values, np.array(found.lines, dtype=np.int64), len(fields), found.rejected)
+    kept = frozenset(texts)
+    while True:
+        parts = [read_part(names, some, needed, kept, missing, split) for some in chunks(rows())]
+        found_text = {name for name in names if name and name not in kept and is_text(parts, name)}
+        if not found_text:
+            return joined(names, parts, kept)
+        kept |= found_text
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a table: Columns, how many fields of a column are numbers where not all are, and what float64 cannot hold."""
+
+    found: Columns
+    good: dict[str, int] = field(default_factory=dict)
+    #: Columns with a whole number that is too long for float64, and with one too long for int64.
+    long: frozenset[str] = frozenset()
+    too_long: frozenset[str] = frozenset()
+
+
+def chunks(rows: Iterable[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    """A few thousand rows at a time, fewer where they are long."""
+    some: list[tuple[int, Any]] = []
+    size = 0
+    for number, row in rows:
+        some.append((number, row))
+        size += len(row) if isinstance(row, str) else sum(map(len, row))
+        if len(some) >= CHUNK_ROWS or size > CHUNK_SIZE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def read_part(
+    names: tuple[str, ...],
+    numbered_rows: list[tuple[int, Any]],
+    needed: Sequence[str],
+    texts: frozenset[str],
+    missing: frozenset[str],
+    split: Callable[[Any], list[str]],
+) -> Part:
+    """Some rows as columns; every column that is not among ``texts`` as numbers."""
+    short = [(number, row) for number, row in numbered_rows if not is_oversized(row, split)]
+    lines = {number for number, _ in short}
+    rejected = Rejections.of(
+        f'a field is longer than {LONGEST_FIELD:,} characters', [number for number, _ in numbered_rows if number not in lines]
+    )
+    values = quick_columns(names, [row for _, row in short], texts, split) if not rejected else None
+    if values is not None:
+        every = np.array([number for number, _ in short], dtype=np.int64)
+        return part_of(Columns(values, every, len(every)), {})
+    kept = [(number, split(row)) for number, row in short]
+    width = f'the row has not the {len(names)} columns of the header'
+    rejected += Rejections.of(width, [number for number, fields in kept if len(fields) != len(names)])
+    kept = [(number, fields) for number, fields in kept if len(fields) == len(names)]
+    decimal_comma = isinstance(split, Splitter) and split.mark == ';'
+    for name in [name for name in needed if name in names]:
+        at = names.index(name)
+        _, good = numbers(plain([fields[at] for _, fields in kept], decimal_comma), missing)
+        bad = [number for (number, _), is_number in zip(kept, good.tolist(), strict=True) if not is_number]
+        rejected += Rejections.of(f'{name} is not a number', bad)
+        kept = [row for row, is_number in zip(kept, good.tolist(), strict=True) if is_number]
+    values, counted = {}, {}
+    columns: Sequence[Sequence[str]] = list(zip(*(fields for _, fields in kept), strict=True)) or [()] * len(names)
+    overflowing: set[str] = set()
+    for name, tokens in zip(names, columns, strict=True):
+        if name in texts:
+            values[name] = text_array(tokens)
+        elif name:
+            tokens = plain(tokens, decimal_comma)
+            whole = whole_numbers(tokens)
+            if whole is None:
+                column, is_number = numbers(tokens, missing | {''})
+                counted[name] = int(np.count_nonzero(is_number))
+                if any(len(token) > DIGITS and WHOLE.fullmatch(token) for token in tokens):
+                    overflowing.add(name)
+                values[name] = column
+            else:
+                values[name] = whole
+    found = Columns(values, np.array([number for number, _ in kept], dtype=np.int64), len(numbered_rows), rejected)
+    return part_of(found, counted, overflowing)
+
+
+def part_of(found: Columns, good: dict[str, int], too_long: Iterable[str] = ()) -> Part:
+    """With the whole numbers named that are exact as int64 only."""
+    far = 10**DIGITS
+    whole = {name: column for name, column in found.values.items() if column.dtype.kind == 'i' and len(column)}
+    long = frozenset(name for name, column in whole.items() if column.max() >= far or column.min() <= -far)
+    return Part(found, good, long, frozenset(too_long))
+
+
+def is_oversized(row: Any, split: Callable[[Any], list[str]]) -> bool:
+    """Whether a row, or a field of it, is longer than any that is meant."""
+    if not isinstance(row, str):
+        return max(map(len, row), default=0) > LONGEST_FIELD
+    if len(row) <= LONGEST_FIELD:
+        return False
+    return len(row) > LONGEST_LINE or max(map(len, split(row)), default=0) > LONGEST_FIELD
+
+
+def is_text(parts: Sequence[Part], name: str) -> bool:
+    """Whether a column that was read as numbers is text after all."""
+    columns = [part.found.values[name] for part in parts]
+    if any(name in part.too_long for part in parts):
+        return True
+    if all(column.dtype.kind == 'i' for column in columns):
+        return False
+    good = sum(part.good.get(name, len(part.found)) for part in parts)
+    return any(name in part.long for part in parts) or 2 * good <= sum(map(len, columns))
+
+
+def joined(names: Sequence[str], parts: Sequence[Part], texts: frozenset[str]) -> Columns:
+    """The parts of a table as one."""
+    empty = np.zeros(0, dtype=np.int64)
+    values: dict[str, NDArray[Any]] = {}
+    for name in filter(None, names):
+        columns = [part.found.values.pop(name) for part in parts]
+        if name in texts:
+            values[name] = joined_texts(columns)
+        else:
+            values[name] = np.concatenate(columns) if columns else empty
+    rejected = Rejections()
+    for part in parts:
+        rejected += part.found.rejected
+    lines = np.concatenate([empty, *(part.found.lines for part in parts)])
+    return Columns(values, lines, sum(part.found.rows for part in parts), rejected)
+
+
+def joined_texts(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Text as one array, which is as wide as its longest member: of Python's own texts where that is much wider than the others."""
+    if not columns:
+        return text_array(())
+    wide = max(column.itemsize for column in columns) * sum(map(len, columns))
+    if any(column.dtype.kind == 'O' for column in columns) or wide > 2 * sum(column.nbytes for column in columns) + 2**20:
+        columns = [column.astype(object) for column in columns]
+    return np.concatenate(columns)
 
 
 def quick_columns(
-    names: tuple[str, ...], numbered: Sequence[tuple[int, Any]], texts: Sequence[str], split: Callable[[Any], list[str]]
-) -> Columns | None:
-    """The same by numpy's own reader, three times as fast; None where a row is not all numbers outside ``texts``."""
-    if not numbered or split not in (str.split, split_commas):
+    names: tuple[str, ...], rows: Sequence[Any], texts: frozenset[str], split: Callable[[Any], list[str]]
+) -> dict[str, NDArray[Any]] | None:
+    """The columns by numpy's own reader, three times as fast; None where a row is not all numbers outside ``texts``."""
+    if not rows or not isinstance(split, Splitter):
         return None
-    rows, commas = [line for _, line in numbered], split is split_commas
     first = split(rows[0])
-    if len(first) != len(names) or (commas and any('"' in row for row in rows)):
+    if len(first) != len(names) or (split.mark and any('"' in row for row in rows)):
         return None
     kinds = np.dtype([(f'f{n}', object if name in texts else np.float64) for n, name in enumerate(names)])
     try:
-        read = np.loadtxt(rows, dtype=kinds, comments=None, delimiter=',' if commas else None, ndmin=1)
+        read = np.loadtxt(rows, dtype=kinds, comments=None, delimiter=split.mark or None, ndmin=1)
     except ValueError:
         return None
     values: dict[str, NDArray[Any]] = {}
@@ -167,8 +357,7 @@ def quick_columns(
         else:
             return None
     values.pop('', None)
-    lines = np.array([number for number, _ in numbered], dtype=np.int64)
-    return Columns(values, lines, len(lines)) if len(read) == len(lines) else None
+    return values if len(read) == len(rows) else None
 
 
 def whole_or_not(column: NDArray[np.float64], token: str) -> NDArray[Any]:
@@ -180,23 +369,28 @@ def whole_or_not(column: NDArray[np.float64], token: str) -> NDArray[Any]:
     return np.ascontiguousarray(column)
 
 
-def data_lines(lines: Sequence[str], start: int) -> list[tuple[int, str]]:
-    """The lines from index ``start`` that are neither empty nor comments, each with its number in the file (from 1)."""
-    numbered = enumerate(lines[start:], start + 1)
-    return [(number, line) for number, line in numbered if line and line[0] != '#' and not line.isspace()]
-
-
 def header_names(names: Sequence[str], service: str) -> tuple[str, ...]:
-    """The names as they are; BadFile where one stands there twice."""
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    """The names as they are; BadFile where one stands there twice, or where there are too many."""
+    if len(names) > MOST_COLUMNS:
+        raise BadFile(f'This is not a result file of {service}: its header names {len(names):,} columns.')
+    twice = sorted(name for name, number in Counter(names).items() if name and number > 1)
     if twice:
-        raise BadFile(f'This is not a result file of {service}: its header names {", ".join(twice)} more than once.')
+        shown = ', '.join(name[:SHOWN] for name in twice[:5]) + (' and others' if len(twice) > 5 else '')
+        raise BadFile(f'This is not a result file of {service}: its header names {shown} more than once.')
     return tuple(names)
 
 
 def text_array(tokens: Sequence[str]) -> NDArray[Any]:
-    """Text as a numpy array of text (never of floats where there is none)."""
+    """Text as a numpy array of text (never of floats where there is none); as Python's own texts where one is very long."""
+    longest = max(map(len, tokens), default=0)
+    if longest > SHOWN and longest * len(tokens) > 4 * sum(map(len, tokens)):
+        return np.array(tokens, dtype=object)
     return np.array(tokens, dtype=np.str_)
+
+
+def plain(tokens: Sequence[str], decimal_comma: bool) -> Sequence[str]:
+    """With a point where a spreadsheet put a decimal comma."""
+    return [token.replace(',', '.', 1) for token in tokens] if decimal_comma else tokens
 
 
 def numbers(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -213,27 +407,22 @@ def numbers(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> tup
 
 def is_plain(tokens: Sequence[str]) -> bool:
     """Whether ``float`` and ``int`` read these as any other program does: they also take ``1_000`` and digits of other scripts."""
-    joined = ''.join(tokens)
-    return joined.isascii() and '_' not in joined
+    joined_tokens = ''.join(tokens)
+    return joined_tokens.isascii() and '_' not in joined_tokens
 
 
-def typed(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> NDArray[Any]:
-    """Whole numbers as int64 (exact, 64-bit ids too), numbers as float64, anything else as text.
-
-    A column of which more than half are numbers is one of numbers: nan in the other rows, and for ``missing`` and ''. Not so
-    where a whole number is too long for float64: that column stays text.
-    """
+def whole_numbers(tokens: Sequence[str]) -> NDArray[np.int64] | None:
+    """The tokens as int64, exact for 64-bit ids too; None where one is something else."""
     if is_plain(tokens):
-        try:
+        with suppress(ValueError, OverflowError):
             return np.array(list(map(int, tokens)), dtype=np.int64)
-        except OverflowError:
-            return text_array(tokens)
-        except ValueError:
-            pass  # not all are whole numbers
-    if any(len(token) > DIGITS and WHOLE.fullmatch(token) for token in tokens):
-        return text_array(tokens)
-    values, good = numbers(tokens, missing | {''})
-    return values if 2 * np.count_nonzero(good) > len(tokens) else text_array(tokens)
+    return None
+
+
+def typed(tokens: Sequence[str]) -> NDArray[Any]:
+    """A column by itself: whole numbers as int64, numbers as float64, anything else as text."""
+    read = read_columns(('it',), lambda: enumerate([token] for token in tokens), split=list)
+    return read.values['it']
 
 
 def drop_repeated(found: Measurements, lines: NDArray[Any]) -> tuple[Measurements, NDArray[Any]]:

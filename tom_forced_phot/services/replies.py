@@ -16,7 +16,12 @@ SHOWN = 300
 DEFAULT_WAIT = 60.0
 LONGEST_WAIT = 3600.0
 #: 'Expected available in 1 second.' has no plural (Django REST Framework): a client that looks for 'seconds' misses it.
-WAIT = re.compile(r'(\d+(?:\.\d+)?)\s*(second|minute|hour)', re.IGNORECASE)
+WAIT = re.compile(r'(?<!\d)(\d{1,9}(?:\.\d{1,9})?)\s{0,9}(second|minute|hour)', re.IGNORECASE)
+#: Characters of a body in which an explanation, or a time to wait, is looked for.
+READ = 20_000
+MARKUP = re.compile(r'<[^<>]*>')
+HIDDEN = frozenset({'script', 'style', 'title'})
+TAG = re.compile(r'<(/?)([a-zA-Z]{1,10})\b[^<>]*>?')
 UNITS = {'second': 1.0, 'minute': 60.0, 'hour': 3600.0}
 GENERAL = {'non_field_errors', 'detail', '__all__', 'error', 'errors', 'message'}
 
@@ -65,9 +70,25 @@ def sentence(reply: Reply) -> str:
 
 def readable(html: str) -> str:
     """The text of a page, without its title, markup and line breaks."""
-    body = re.sub(r'(?is)<(script|style|title)\b.*?</\1\s*>', ' ', html[:20_000])
-    text = ' '.join(unescape(re.sub(r'<[^>]*>', ' ', body)).split())
-    return text or ' '.join(unescape(re.sub(r'<[^>]*>', ' ', html[:20_000])).split())
+    page = html[:READ]
+    return _words(_without_hidden(page)) or _words(page)
+
+
+def _words(page: str) -> str:
+    return ' '.join(unescape(MARKUP.sub(' ', page)).split())
+
+
+def _without_hidden(page: str) -> str:
+    """A page without the elements that are not shown, each from its first tag to its last; one that never ends stays."""
+    kept, start, open_since, inside = [], 0, 0, ''
+    for tag in TAG.finditer(page):
+        name = tag[2].lower()
+        if not inside and not tag[1] and name in HIDDEN:
+            inside, open_since = name, tag.start()
+        elif inside == name and tag[1]:
+            kept.append(page[start:open_since])
+            start, inside = tag.end(), ''
+    return ' '.join([*kept, page[start:]])
 
 
 def _texts(found: Any, path: str = '') -> Iterator[str]:
@@ -103,7 +124,7 @@ def wait_of(reply: Reply) -> float:
             return _bounded((until - parsedate_to_datetime(reply.headers['date'])).total_seconds())
         except (KeyError, TypeError, ValueError):
             pass  # the text may say it
-    found = WAIT.search(reply.text)
+    found = WAIT.search(reply.text[:READ])
     return _bounded(float(found[1]) * UNITS[found[2].lower()]) if found else DEFAULT_WAIT
 
 

@@ -37,6 +37,8 @@ SAME_PLACE, SAME_DATE = 1e-5, 1e-4
 BEHIND_UTC = timedelta(hours=8)
 CLOCKS = timedelta(minutes=10)
 INSTANT = re.compile(r'(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?', re.IGNORECASE)
+#: What begins no tag that ends before the next one.
+HALF = re.compile(r'<(?!/?[a-zA-Z][^<>]{0,2000}>)')
 Cell = tuple[str, str]
 
 
@@ -91,10 +93,20 @@ def _strip(dec: float) -> int:
 def rows(html: str) -> list[Row] | None:
     """The rows of every table that names positions and dates; None where the page has no such table."""
     reader = _Reader()
-    reader.feed(html)
+    reader.feed(_closed(html))
     reader.close()
     known = [found for table in reader.tables if (found := list(_named(table))) or _header(table) is not None]
     return [row for found in known for row in found] if known else None
+
+
+def _closed(html: str) -> str:
+    """Without comments, and with whole tags only: for halves of them Python's parser takes time that grows with the square."""
+    pieces, start = [], 0
+    while (begin := html.find('<!--', start)) >= 0:
+        pieces.append(html[start:begin])
+        end = html.find('-->', begin)
+        start = len(html) if end < 0 else end + 3
+    return HALF.sub('&lt;', ''.join([*pieces, html[start:]]))
 
 
 def _header(table: Sequence[Sequence[Cell]]) -> tuple[int, list[str]] | None:
@@ -131,7 +143,7 @@ def _row(texts: Mapping[str, str], link: str) -> Row | None:
         dec,
         jd_start,
         jd_end,
-        number=int(number) if number.isdecimal() else 0,
+        number=int(number) if re.fullmatch(r'\d{1,18}', number) else 0,
         created=latest(given.get('created', '')),
         started=given.get('started', ''),
         ended=given.get('ended', ''),
