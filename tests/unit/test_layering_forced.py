@@ -21,8 +21,20 @@ PURE_FILES = [f'{APP}/{name}.py' for name in PURE]
 PURE_FILES += [name for name in EVERY if name.startswith((f'{APP}/readers/', f'{APP}/cleaning/', f'{APP}/asking_plan/'))]
 SERVICES = [name for name in EVERY if name.startswith(f'{APP}/services/') and name not in PURE_FILES]
 
-STANDARD = {'__future__', 'collections', 'copy', 'csv', 'dataclasses', 'datetime', 'email.utils', 'enum', 'functools'}
-STANDARD |= {'html', 'io', 'itertools', 'json', 'math', 're', 'typing', 'zlib'}
+STANDARD = {
+    '__future__',
+    'codecs',
+    'collections',
+    'contextlib',
+    'copy',
+    'csv',
+    'dataclasses',
+    'datetime',
+    'email.utils',
+    'enum',
+    'functools',
+}
+STANDARD |= {'html', 'io', 'itertools', 'json', 'math', 're', 'typing', 'xml.parsers', 'zlib'}
 NUMBERS = {'numpy', 'erfa'}
 OWN_PURE = (
     {'tom_followup.units'}

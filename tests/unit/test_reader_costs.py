@@ -233,6 +233,6 @@ def test_some_hundred_mutations_of_real_files() -> None:
     mutations(0, SHORT)
 
 
-@pytest.mark.slow
+@pytest.mark.prove(why='ten thousand files, each read by three readers whose memory is watched')
 def test_ten_thousand_mutations_of_real_files() -> None:
     mutations(SHORT, LONG)

@@ -21,22 +21,24 @@ from tom_forced_phot.photometry import (
     magnitude_error_of,
     magnitude_of,
 )
-from tom_forced_phot.readers.text import (
-    LONGEST_LINE,
+from tom_forced_phot.readers.columns import (
     SECONDS_PER_DAY,
-    SPACES,
     Columns,
-    Splitter,
-    decode,
     drop_absurd,
     drop_repeated,
+    read_columns,
+    text_array,
+)
+from tom_forced_phot.readers.text import (
+    LONGEST_LINE,
+    SPACES,
+    Splitter,
+    decode,
     header_names,
     numbered,
-    read_columns,
     refuse,
     rows_below,
     split_header,
-    text_array,
 )
 
 SERVICE = 'ATLAS forced photometry'

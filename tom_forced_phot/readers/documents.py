@@ -53,8 +53,8 @@ def json_tables(text: str) -> list[Named]:
             if first is not None and not isinstance(first, dict):
                 raise NoTable
             keys = list(first or {})
-            table = keys, lambda: ((number, values(row, keys)) for number, row in enumerate(elements(text, start), 1))
-            found = [table] if first is not None else []
+            table: Named = keys, lambda: ((number, values(row, keys)) for number, row in enumerate(elements(text, start), 1))
+            found: list[Named] = [table] if first is not None else []
         else:
             places, end = members(text, start)
             info, data = places.get('info', 0), places.get('data', 0)

@@ -15,24 +15,26 @@ import numpy as np
 
 from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.photometry import DETECTION, Measurements, Rejections
+from tom_forced_phot.readers.columns import (
+    WHOLE,
+    Columns,
+    drop_repeated,
+    read_columns,
+    typed,
+)
 from tom_forced_phot.readers.documents import NoTable, is_json, is_votable, json_tables, votables
 from tom_forced_phot.readers.ps1_points import AVERAGED, BANDS, averages, bands_of, detections, together
 from tom_forced_phot.readers.text import (
     LONGEST_FIELD,
     LONGEST_LINE,
     SHOWN,
-    WHOLE,
-    Columns,
     Rows,
     decode,
-    drop_repeated,
     header_names,
     numbered,
-    read_columns,
     refuse,
     rows_below,
     split_header,
-    typed,
 )
 
 SERVICE = 'Pan-STARRS (MAST catalogs)'

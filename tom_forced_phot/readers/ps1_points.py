@@ -24,7 +24,12 @@ from tom_forced_phot.photometry import (
     magnitude_error_of,
     magnitude_of,
 )
-from tom_forced_phot.readers.text import LARGEST, Columns, drop_absurd, text_array
+from tom_forced_phot.readers.columns import (
+    LARGEST,
+    Columns,
+    drop_absurd,
+    text_array,
+)
 
 JD_MJD = 2400000.5
 #: Points, and the number of the line that each of them stands in.

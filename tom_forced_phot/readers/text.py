@@ -1,47 +1,33 @@
-"""Text files as columns: decoding, rows of one length, numbers that stay what they are in the file.
+"""Text files as lines and fields: decoding, what divides a line, the names in a header.
 
-A file costs memory and time in proportion to its size, whatever stands in it: lines are cut out of the text a block at a time and
-become columns a few thousand at a time, and a field, a line and a header have a largest size.
+A file costs memory and time in proportion to its size, whatever stands in it: lines are cut out of the text a block at a time, and
+a field, a line and a header have a largest size.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tom_forced_phot.exceptions import BadFile
-from tom_forced_phot.photometry import Measurements, Rejections
 
-NUMBER = re.compile(r'[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)', re.ASCII | re.IGNORECASE)
-WHOLE = re.compile(r'[+-]?\d+', re.ASCII)
 CONTROL = re.compile(r'[\x00-\x08\x0e-\x1f]')
 SHOWN = 60
 #: Characters of a field and of a line; columns of a table. Real ones have at most 30, 5,000 and 300.
 LONGEST_FIELD, LONGEST_LINE, MOST_COLUMNS = 1000, 100_000, 1000
-#: Characters cut into lines at a time; rows, and characters of rows, made into columns at a time.
-BLOCK, CHUNK_ROWS, CHUNK_SIZE = 65_536, 2000, 200_000
+#: Characters cut into lines at a time.
+BLOCK = 65_536
 #: What may stand between the fields of a line, beside blanks; the first that is there counts.
 MARKS = ';,\t'
 #: Rows that show by what the fields are divided.
 LOOKED_AT = 50
-#: Whole numbers below this are exact as float64; longer ones are read without it.
-EXACT = 2.0**53
-DIGITS = 15
-#: Beyond any flux in microjansky that a file can mean, and far from overflow in the formulas.
-LARGEST = 1e30
-MJD_RANGE = (50000.0, 90000.0)
-SECONDS_PER_DAY = 86400.0
 #: Gives the numbered rows of a table, as often as it is called.
 Rows = Callable[[], Iterable[tuple[int, Any]]]
 
@@ -53,7 +39,7 @@ def decode(content: bytes, service: str) -> str:
     a name in a comment costs no file. NUL bytes that pad the end of a file go.
     """
     content = content.rstrip(b'\0')
-    encodings = ('utf-8-sig', 'latin-1')
+    encodings: tuple[str, ...] = ('utf-8-sig', 'latin-1')
     if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         encodings = ('utf-16',)
     elif b'\0' in content[1:2] or content[:1] == b'\0':
@@ -151,224 +137,6 @@ def split_header(header: str, rows: Iterable[tuple[int, str]]) -> tuple[list[str
     return (named, SPACES) if as_words > as_header else (names, split)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """A table read: each named column as an array, the line number of each row, and what was left out of how many rows."""
-
-    values: dict[str, NDArray[Any]]
-    lines: NDArray[np.int64]
-    rows: int
-    rejected: Rejections = field(default_factory=Rejections)
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def dropping(self, bad: NDArray[np.bool_], reason: str) -> Columns:
-        """Without the rows that ``bad`` marks, counted under ``reason``."""
-        if not bad.any():
-            return self
-        values = {name: column[~bad] for name, column in self.values.items()}
-        return Columns(values, self.lines[~bad], self.rows, self.rejected + Rejections.of(reason, self.lines[bad]))
-
-    def floats(self, name: str) -> NDArray[np.float64]:
-        """A column as float64; nan in every row where the file has no such column, and where it has no number."""
-        column = self.values.get(name)
-        if column is None:
-            return np.full(len(self), np.nan)
-        return column.astype(np.float64) if column.dtype.kind in 'if' else numbers(column.tolist())[0]
-
-
-def read_columns(
-    names: tuple[str, ...],
-    rows: Rows,
-    *,
-    needed: Sequence[str] = (),
-    texts: Sequence[str] = (),
-    missing: frozenset[str] = frozenset(),
-    split: Callable[[Any], list[str]] = SPACES,
-) -> Columns:
-    """Every named column of the numbered rows: whole numbers as int64, other numbers as float64, the rest and ``texts`` as text.
-
-    A column of which more than half are numbers is one of numbers: nan in the other rows, and for the words of ``missing`` and ''.
-    Not so where a whole number is too long for float64: that column is text. Rows with another number of fields than ``names``,
-    with a field of more than 1,000 characters, or without a number in a ``needed`` column, are counted as rejected. ``split``
-    makes the fields of a row. ``rows`` is called a second time where columns turned out to be text.
-    """
-    kept = frozenset(texts)
-    while True:
-        parts = [read_part(names, some, needed, kept, missing, split) for some in chunks(rows())]
-        found_text = {name for name in names if name and name not in kept and is_text(parts, name)}
-        if not found_text:
-            return joined(names, parts, kept)
-        kept |= found_text
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some rows of a table: Columns, how many fields of a column are numbers where not all are, and what float64 cannot hold."""
-
-    found: Columns
-    good: dict[str, int] = field(default_factory=dict)
-    #: Columns with a whole number that is too long for float64, and with one too long for int64.
-    long: frozenset[str] = frozenset()
-    too_long: frozenset[str] = frozenset()
-
-
-def chunks(rows: Iterable[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
-    """A few thousand rows at a time, fewer where they are long."""
-    some: list[tuple[int, Any]] = []
-    size = 0
-    for number, row in rows:
-        some.append((number, row))
-        size += len(row) if isinstance(row, str) else sum(map(len, row))
-        if len(some) >= CHUNK_ROWS or size > CHUNK_SIZE:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
-def read_part(
-    names: tuple[str, ...],
-    numbered_rows: list[tuple[int, Any]],
-    needed: Sequence[str],
-    texts: frozenset[str],
-    missing: frozenset[str],
-    split: Callable[[Any], list[str]],
-) -> Part:
-    """Some rows as columns; every column that is not among ``texts`` as numbers."""
-    short = [(number, row) for number, row in numbered_rows if not is_oversized(row, split)]
-    lines = {number for number, _ in short}
-    rejected = Rejections.of(
-        f'a field is longer than {LONGEST_FIELD:,} characters', [number for number, _ in numbered_rows if number not in lines]
-    )
-    values = quick_columns(names, [row for _, row in short], texts, split) if not rejected else None
-    if values is not None:
-        every = np.array([number for number, _ in short], dtype=np.int64)
-        return part_of(Columns(values, every, len(every)), {})
-    kept = [(number, split(row)) for number, row in short]
-    width = f'the row has not the {len(names)} columns of the header'
-    rejected += Rejections.of(width, [number for number, fields in kept if len(fields) != len(names)])
-    kept = [(number, fields) for number, fields in kept if len(fields) == len(names)]
-    decimal_comma = isinstance(split, Splitter) and split.mark == ';'
-    for name in [name for name in needed if name in names]:
-        at = names.index(name)
-        _, good = numbers(plain([fields[at] for _, fields in kept], decimal_comma), missing)
-        bad = [number for (number, _), is_number in zip(kept, good.tolist(), strict=True) if not is_number]
-        rejected += Rejections.of(f'{name} is not a number', bad)
-        kept = [row for row, is_number in zip(kept, good.tolist(), strict=True) if is_number]
-    values, counted = {}, {}
-    columns: Sequence[Sequence[str]] = list(zip(*(fields for _, fields in kept), strict=True)) or [()] * len(names)
-    overflowing: set[str] = set()
-    for name, tokens in zip(names, columns, strict=True):
-        if name in texts:
-            values[name] = text_array(tokens)
-        elif name:
-            tokens = plain(tokens, decimal_comma)
-            whole = whole_numbers(tokens)
-            if whole is None:
-                column, is_number = numbers(tokens, missing | {''})
-                counted[name] = int(np.count_nonzero(is_number))
-                if any(len(token) > DIGITS and WHOLE.fullmatch(token) for token in tokens):
-                    overflowing.add(name)
-                values[name] = column
-            else:
-                values[name] = whole
-    found = Columns(values, np.array([number for number, _ in kept], dtype=np.int64), len(numbered_rows), rejected)
-    return part_of(found, counted, overflowing)
-
-
-def part_of(found: Columns, good: dict[str, int], too_long: Iterable[str] = ()) -> Part:
-    """With the whole numbers named that are exact as int64 only."""
-    far = 10**DIGITS
-    whole = {name: column for name, column in found.values.items() if column.dtype.kind == 'i' and len(column)}
-    long = frozenset(name for name, column in whole.items() if column.max() >= far or column.min() <= -far)
-    return Part(found, good, long, frozenset(too_long))
-
-
-def is_oversized(row: Any, split: Callable[[Any], list[str]]) -> bool:
-    """Whether a row, or a field of it, is longer than any that is meant."""
-    if not isinstance(row, str):
-        return max(map(len, row), default=0) > LONGEST_FIELD
-    if len(row) <= LONGEST_FIELD:
-        return False
-    return len(row) > LONGEST_LINE or max(map(len, split(row)), default=0) > LONGEST_FIELD
-
-
-def is_text(parts: Sequence[Part], name: str) -> bool:
-    """Whether a column that was read as numbers is text after all."""
-    columns = [part.found.values[name] for part in parts]
-    if any(name in part.too_long for part in parts):
-        return True
-    if all(column.dtype.kind == 'i' for column in columns):
-        return False
-    good = sum(part.good.get(name, len(part.found)) for part in parts)
-    return any(name in part.long for part in parts) or 2 * good <= sum(map(len, columns))
-
-
-def joined(names: Sequence[str], parts: Sequence[Part], texts: frozenset[str]) -> Columns:
-    """The parts of a table as one."""
-    empty = np.zeros(0, dtype=np.int64)
-    values: dict[str, NDArray[Any]] = {}
-    for name in filter(None, names):
-        columns = [part.found.values.pop(name) for part in parts]
-        if name in texts:
-            values[name] = joined_texts(columns)
-        else:
-            values[name] = np.concatenate(columns) if columns else empty
-    rejected = Rejections()
-    for part in parts:
-        rejected += part.found.rejected
-    lines = np.concatenate([empty, *(part.found.lines for part in parts)])
-    return Columns(values, lines, sum(part.found.rows for part in parts), rejected)
-
-
-def joined_texts(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Text as one array, which is as wide as its longest member: of Python's own texts where that is much wider than the others."""
-    if not columns:
-        return text_array(())
-    wide = max(column.itemsize for column in columns) * sum(map(len, columns))
-    if any(column.dtype.kind == 'O' for column in columns) or wide > 2 * sum(column.nbytes for column in columns) + 2**20:
-        columns = [column.astype(object) for column in columns]
-    return np.concatenate(columns)
-
-
-def quick_columns(
-    names: tuple[str, ...], rows: Sequence[Any], texts: frozenset[str], split: Callable[[Any], list[str]]
-) -> dict[str, NDArray[Any]] | None:
-    """The columns by numpy's own reader, three times as fast; None where a row is not all numbers outside ``texts``."""
-    if not rows or not isinstance(split, Splitter):
-        return None
-    first = split(rows[0])
-    if len(first) != len(names) or (split.mark and any('"' in row for row in rows)):
-        return None
-    kinds = np.dtype([(f'f{n}', object if name in texts else np.float64) for n, name in enumerate(names)])
-    try:
-        read = np.loadtxt(rows, dtype=kinds, comments=None, delimiter=split.mark or None, ndmin=1)
-    except ValueError:
-        return None
-    values: dict[str, NDArray[Any]] = {}
-    for number, (name, token) in enumerate(zip(names, first, strict=True)):
-        column = read[f'f{number}']
-        if name in texts:
-            values[name] = text_array([text.strip() for text in column.tolist()])
-        elif (np.abs(column[np.isfinite(column)]) < EXACT).all():
-            values[name] = whole_or_not(column, token)
-        else:
-            return None
-    values.pop('', None)
-    return values if len(read) == len(rows) else None
-
-
-def whole_or_not(column: NDArray[np.float64], token: str) -> NDArray[Any]:
-    """As int64 where the first row's token is a whole number and so are all the others."""
-    if WHOLE.fullmatch(token) and np.isfinite(column).all():
-        whole = column.astype(np.int64)
-        if (whole == column).all():
-            return whole
-    return np.ascontiguousarray(column)
-
-
 def header_names(names: Sequence[str], service: str) -> tuple[str, ...]:
     """The names as they are; BadFile where one stands there twice, or where there are too many."""
     if len(names) > MOST_COLUMNS:
@@ -378,76 +146,3 @@ def header_names(names: Sequence[str], service: str) -> tuple[str, ...]:
         shown = ', '.join(name[:SHOWN] for name in twice[:5]) + (' and others' if len(twice) > 5 else '')
         raise BadFile(f'This is not a result file of {service}: its header names {shown} more than once.')
     return tuple(names)
-
-
-def text_array(tokens: Sequence[str]) -> NDArray[Any]:
-    """Text as a numpy array of text (never of floats where there is none); as Python's own texts where one is very long."""
-    longest = max(map(len, tokens), default=0)
-    if longest > SHOWN and longest * len(tokens) > 4 * sum(map(len, tokens)):
-        return np.array(tokens, dtype=object)
-    return np.array(tokens, dtype=np.str_)
-
-
-def plain(tokens: Sequence[str], decimal_comma: bool) -> Sequence[str]:
-    """With a point where a spreadsheet put a decimal comma."""
-    return [token.replace(',', '.', 1) for token in tokens] if decimal_comma else tokens
-
-
-def numbers(tokens: Sequence[str], missing: frozenset[str] = frozenset()) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The tokens as float64, and where they are numbers; a word of ``missing`` counts as the number nan."""
-    if is_plain(tokens):
-        try:
-            return np.array(list(map(float, tokens)), dtype=np.float64), np.ones(len(tokens), dtype=np.bool_)
-        except ValueError:
-            pass  # there is one among them that is no number: which, is found one by one
-    good = np.array([token in missing or NUMBER.fullmatch(token) is not None for token in tokens], dtype=np.bool_)
-    values = [float(token) if ok and token not in missing else math.nan for token, ok in zip(tokens, good, strict=True)]
-    return np.array(values, dtype=np.float64), good
-
-
-def is_plain(tokens: Sequence[str]) -> bool:
-    """Whether ``float`` and ``int`` read these as any other program does: they also take ``1_000`` and digits of other scripts."""
-    joined_tokens = ''.join(tokens)
-    return joined_tokens.isascii() and '_' not in joined_tokens
-
-
-def whole_numbers(tokens: Sequence[str]) -> NDArray[np.int64] | None:
-    """The tokens as int64, exact for 64-bit ids too; None where one is something else."""
-    if is_plain(tokens):
-        with suppress(ValueError, OverflowError):
-            return np.array(list(map(int, tokens)), dtype=np.int64)
-    return None
-
-
-def typed(tokens: Sequence[str]) -> NDArray[Any]:
-    """A column by itself: whole numbers as int64, numbers as float64, anything else as text."""
-    read = read_columns(('it',), lambda: enumerate([token] for token in tokens), split=list)
-    return read.values['it']
-
-
-def drop_repeated(found: Measurements, lines: NDArray[Any]) -> tuple[Measurements, NDArray[Any]]:
-    """Of several rows with one ``exposure`` the last stays: what was measured again replaces what was before."""
-    backwards = found.exposure[::-1]
-    _, first_from_end = np.unique(backwards, return_index=True)
-    repeated = np.ones(len(found), dtype=np.bool_)
-    repeated[len(found) - 1 - first_from_end] = False
-    return found.rejecting(repeated, 'a later row holds the same exposure, and that one is kept', lines)
-
-
-def drop_absurd(found: Measurements, lines: NDArray[Any]) -> tuple[Measurements, NDArray[Any]]:
-    """Without the rows whose flux, error or time can be no measurement."""
-    flux, error = found.flux, found.flux_error
-    finite = (np.abs(flux) < LARGEST) & (np.abs(error) < LARGEST)
-    empty = finite & (flux == 0) & (error == 0)
-    rules = [
-        (~finite, 'the flux or its error is not a finite number'),
-        (empty, 'no measurement: flux and error are zero'),
-        (finite & ~empty & ~(error > 0), 'the error of the flux is not positive'),
-        (~((found.mjd > MJD_RANGE[0]) & (found.mjd < MJD_RANGE[1])), 'the time is not an MJD between 50000 and 90000'),
-    ]
-    gone = np.zeros(len(found), dtype=np.bool_)
-    kept = found
-    for bad, reason in rules:
-        kept, lines = kept.rejecting((bad & ~gone)[~gone], reason, lines)
-        gone |= bad
-    return kept, lines

@@ -26,25 +26,27 @@ from tom_forced_phot.photometry import (
     magnitude_of,
     microjansky_of,
 )
+from tom_forced_phot.readers.columns import (
+    SECONDS_PER_DAY,
+    Columns,
+    drop_absurd,
+    drop_repeated,
+    read_columns,
+    text_array,
+    typed,
+)
 from tom_forced_phot.readers.text import (
     LONGEST_FIELD,
     LONGEST_LINE,
-    SECONDS_PER_DAY,
     SHOWN,
     SPACES,
-    Columns,
     Splitter,
     decode,
-    drop_absurd,
-    drop_repeated,
     header_names,
     numbered,
-    read_columns,
     refuse,
     rows_below,
     split_header,
-    text_array,
-    typed,
 )
 
 SERVICE = 'ZTF forced photometry'
