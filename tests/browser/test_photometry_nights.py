@@ -21,7 +21,6 @@ from tests.support.phot_processes import QUICK, PhotTom, Redis, unfinished, unti
 
 clock, data_folder, atlas, night = forced.clock, forced.data_folder, forced.atlas, stage.night
 open_tom, redis = slow.open_tom, slow.redis
-sqlite_for_workers, worker_sqlite_url = slow.sqlite_for_workers, slow.worker_sqlite_url
 LIST = '/forced-photometry/'
 SERVICES = ('ATLAS', 'PanSTARRS', 'ZTF')
 NOTHING = dict.fromkeys(SERVICES, 0)
