@@ -62,7 +62,7 @@ $(VENV)/.docs: $(VENV)/.made pyproject.toml
 demo: $(VENV)/.demo  ## ten nights at a simulated observatory, then a TOM on 127.0.0.1:8000 (ARGS=--no-serve ends before)
 	@$(PY) example_tom/manage.py demo $(ARGS)
 
-test: $(VENV)/.test  ## everything once, in some minutes (ARGS='tests/unit -k window' for some)
+test: $(VENV)/.test  ## everything once, in some minutes (ARGS='tests/cadence/core -k window' for some)
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m 'not prove' $(ARGS)
 
 # The property tests run in both: here with ten times as many examples.

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tom_cadence.deciding import Limits, limited
-from tom_cadence.decisions import Stop, Submit
-from tom_cadence.history import Attempt, History, Outcome
-from tom_cadence.parameters import clean
-from tom_cadence.photometry import Photometry, instant, mjd
+from tom_cadence.core.decisions import Stop, Submit
+from tom_cadence.core.history import Attempt, History, Outcome
+from tom_cadence.core.parameters import clean
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.policy import Limits, limited
+from tom_cadence.core.visibility import Constraints, Site, Sky
+from tom_cadence.core.windows import Window
 from tom_cadence.strategies import (
     BrightnessStrategy,
     DeclineFollowingStrategy,
@@ -24,8 +26,7 @@ from tom_cadence.strategies import (
     ResumeCadenceAfterFailureStrategy,
     StagedStrategy,
 )
-from tom_cadence.visibility import Constraints, Site, Sky
-from tom_cadence.windows import Window
+from tom_followup.units import instant_of, mjd_of
 
 UTC = timezone.utc
 HOUR = timedelta(hours=1)
@@ -143,7 +144,7 @@ def phases(strategy: Any, days: float = 150) -> np.ndarray:
     """The phases of delta Cephei that a cadence takes, in order; only at night."""
     lines = list(run(strategy, AUTUMN, days, sky=night_sky()))
     taken = [AUTUMN, *(at for _, at, reason, _ in lines if not reason.startswith('All'))]
-    return ((np.array([mjd(at) for at in taken]) - DELTA_CEPHEI['phase_epoch']) / DELTA_CEPHEI['phase_period']) % 1
+    return ((np.array([mjd_of(at) for at in taken]) - DELTA_CEPHEI['phase_epoch']) / DELTA_CEPHEI['phase_period']) % 1
 
 
 def coverage() -> dict[str, np.ndarray]:
@@ -173,4 +174,4 @@ def shown(line: tuple[datetime, datetime, str, dict[str, Any]]) -> tuple[str, st
     return taken.strftime('%Y-%m-%d %H:%M'), reason + exposure
 
 
-__all__ = ['brightness', 'coverage', 'decline', 'instant', 'light_curve', 'needed', 'shown', 'staged']
+__all__ = ['brightness', 'coverage', 'decline', 'instant_of', 'light_curve', 'needed', 'shown', 'staged']

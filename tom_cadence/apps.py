@@ -18,16 +18,19 @@ class TomCadenceConfig(AppConfig):
     def ready(self) -> None:
         """Connect the signals and checks, bind deadlines to facility calls, and refuse a strategy path that cannot be loaded."""
         from tom_cadence import checks, registry, signals
-        from tom_cadence.facilities.deadlines import install_transport_hook
+        from tom_cadence.engine import run_one
+        from tom_cadence.facilities.transport import install_transport_hook
+        from tom_cadence.strategies import base
 
         install_transport_hook()
+        base.carry_out = run_one
         signals.connect()
         checks.register_all()
         registry.validate_paths()
 
     def include_url_paths(self) -> list[Any]:
         """URLs of the host that are answered here (an integration point of the host)."""
-        from tom_cadence.shadows import url_paths
+        from tom_cadence.host import url_paths
 
         return [*url_paths(), path('', include('tom_cadence.urls', namespace='cadences'))]
 
@@ -44,10 +47,12 @@ class TomCadenceConfig(AppConfig):
             {
                 'partial': 'tom_cadence/partials/target_tab.html',
                 'label': 'Cadences',
-                'context': 'tom_cadence.views.overview.tab_context',
+                'context': 'tom_cadence.pages.overview.views.tab_context',
             }
         ]
 
     def profile_details(self) -> list[dict[str, str]]:
         """On the user's own profile: what they are told."""
-        return [{'partial': 'tom_cadence/partials/profile_notices.html', 'context': 'tom_cadence.views.overview.profile_context'}]
+        return [
+            {'partial': 'tom_cadence/partials/profile_notices.html', 'context': 'tom_cadence.pages.overview.views.profile_context'}
+        ]

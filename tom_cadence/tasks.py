@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dramatiq
 
-from tom_cadence.runner import run_cadences
+from tom_cadence.engine.run import run_cadences
 
 QUEUE = 'cadences'
 

@@ -201,8 +201,8 @@ def database_router_check(**_: Any) -> list[CheckMessage]:
 
 def database_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """W008, W009: asks the database, so it runs with ``check --database default`` and with migrate."""
-    from tom_forced_phot.health import silence
     from tom_forced_phot.models import PhotometryQuery
+    from tom_forced_phot.queries.health import silence
 
     if not databases or any(message.is_serious() for message in settings_check()):
         return []

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from tom_common.encryption import EncryptedModelField
 
-from tom_forced_phot.states import JobState, QueryState
+from tom_forced_phot.core.states import JobState, QueryState
 
 
 def _choices(states: type[QueryState] | type[JobState]) -> list[tuple[str, str]]:

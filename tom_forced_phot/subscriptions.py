@@ -14,13 +14,13 @@ from django.db.models import F, Max, Q
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
+from tom_followup.units import mjd_of
 from tom_forced_phot import conf, queries, registry
-from tom_forced_phot.dates import mjd_of
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.permissions import askable_targets
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.states import QueryState
 
 logger = logging.getLogger(__name__)
 SHOWN = 3

@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import dramatiq
 
-from tom_forced_phot import conf, queries
+from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.queries import drive
+from tom_forced_phot.queries.advance import advance
+from tom_forced_phot.queries.notices import announce
 
 QUEUE = 'forced_photometry'
 #: Seconds. A delayed message lives in a worker's memory; RabbitMQ takes it back after half an hour (consumer_timeout).
@@ -24,24 +27,24 @@ LONGEST_DELAY, SHORTEST_DELAY = 900.0, 0.2
 def advance_query(pk: int) -> None:
     """Do one step of a query, by its id, and come back when the next is due. The row is the truth; a lost message is swept up."""
     now = conf.utc_now()
-    queries.sign('worker', now)
-    if not queries.is_expected(pk, now):
+    drive.sign('worker', now)
+    if not drive.is_expected(pk, now):
         _advance(pk)
-    for other in queries.overdue(now, conf.get('SWEEP')):
+    for other in drive.overdue(now, conf.get('SWEEP')):
         advance_query.send(other)
 
 
 def _advance(pk: int) -> None:
     wake = PhotometryQuery.objects.filter(pk=pk).values_list('wake', flat=True).first()
     try:
-        done = queries.advance(pk)
+        done = advance(pk)
     except PhotometryQuery.DoesNotExist:
         return
     if not done.state.is_open:
-        queries.announce(conf.utc_now())
+        announce(conf.utc_now())
     if done.again is None:
         return
     now = conf.utc_now()
     seconds = max(SHORTEST_DELAY, min(LONGEST_DELAY, (done.again - now).total_seconds()))
-    if queries.expect(pk, wake, now + timedelta(seconds=seconds)):
+    if drive.expect(pk, wake, now + timedelta(seconds=seconds)):
         advance_query.send_with_options(args=(pk,), delay=int(seconds * 1000) + 50)

@@ -1,4 +1,4 @@
-"""This app's own pages, below ``/forced-photometry/``. Each room of the house hands in its own paths."""
+"""This app's own pages, below ``/forced-photometry/``. Each page hands in its own paths."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from importlib import import_module
 from typing import Any
 
 app_name = 'tom_forced_phot'
-#: Modules of tom_forced_phot.views with a list ``urlpatterns``, in the order in which they are asked.
-ROOMS = ('asking', 'watching', 'subscriptions', 'services', 'credentials', 'lightcurve', 'tab')
-urlpatterns: list[Any] = [pattern for room in ROOMS for pattern in import_module(f'tom_forced_phot.views.{room}').urlpatterns]
+#: Modules of tom_forced_phot.pages with a list ``urlpatterns``, in the order in which they are asked.
+PAGES = ('ask.views', 'queries.views', 'subscriptions', 'services', 'credentials', 'lightcurve.views')
+urlpatterns: list[Any] = [pattern for page in PAGES for pattern in import_module(f'tom_forced_phot.pages.{page}').urlpatterns]

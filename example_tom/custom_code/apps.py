@@ -1,7 +1,7 @@
 """The app of this TOM's own code, and its rehearsed crash: the process kills itself at a named point, as a power cut would.
 
 Only this TOM honours ``EXAMPLE_TOM_CRASH_AT=<point>[:<how often it is passed before>]``; the names are in
-``tom_cadence.points.Point``, and with ``phot:`` before them in ``tom_forced_phot.points.Point``.
+``tom_followup.failpoints.CadencePoint``, and with ``phot:`` before them in ``tom_followup.failpoints.PhotometryPoint``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from django.apps import AppConfig
 
-import tom_cadence.points
-import tom_forced_phot.points
+from tom_followup import failpoints
+from tom_followup.failpoints import CadencePoint, PhotometryPoint
 
 PHOTOMETRY = 'phot:'
 
@@ -39,13 +39,13 @@ class CustomCodeConfig(AppConfig):
 
 def crash_at(wish: str) -> None:
     """Kill this process (SIGKILL: nothing is tidied up) at the wished point."""
-    points: Any = tom_forced_phot.points if wish.startswith(PHOTOMETRY) else tom_cadence.points
+    points: Any = PhotometryPoint if wish.startswith(PHOTOMETRY) else CadencePoint
     name, _, passed = wish.removeprefix(PHOTOMETRY).partition(':')
-    wished = points.Point(name)
+    wished = points(name)
     passes = itertools.count()
 
     def on_reach(point: Any) -> None:
         if point is wished and next(passes) >= int(passed or 0):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    points.on_reach = on_reach
+    failpoints.on_reach = on_reach

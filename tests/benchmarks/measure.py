@@ -20,7 +20,7 @@ from django.test.utils import override_settings
 
 from tests.benchmarks.facility import Sky
 from tom_cadence import signals
-from tom_cadence.runner import run_cadences
+from tom_cadence.engine.run import run_cadences
 
 TOOLKIT = [
     'tom_observations.cadences.retry_failed_observations.RetryFailedObservationsStrategy',

@@ -28,12 +28,12 @@ def measure() -> None:
     """Print a table: median, fastest and slowest of RUNS, in seconds of wall time and of the processor."""
     from dataclasses import replace
 
-    from tom_cadence.simulation import PERFECT, USUAL, Beginning, Site, simulate
+    from tom_cadence.core.windows import Window
+    from tom_cadence.simulation import PERFECT, USUAL, SimulationStart, Site, simulate
     from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, StagedStrategy
-    from tom_cadence.windows import Window
 
     begun = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-    beginning = Beginning.first(Window(start=begun, end=begun + timedelta(hours=12)), {'exposure_time': 60.0})
+    beginning = SimulationStart.first(Window(start=begun, end=begun + timedelta(hours=12)), {'exposure_time': 60.0})
     daily: dict[str, Any] = {'cadence_frequency': 24, 'max_consecutive_failures': 10**6}
     site = replace(USUAL, sites=(Site(name='La Palma', latitude=28.76, longitude=-17.88, elevation=2396),), target=(210.8, 54.3))
     staged = {'staged_stages': 'every 6 h for 2 days, then every 24 h for 1000 days', 'max_consecutive_failures': 10**6}

@@ -23,7 +23,7 @@ from simulators.zfps import USERS, ZfpsServer, serve_zfps
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.conftest import NIGHT
-from tests.forced.conftest import Hands, configure
+from tests.photometry.conftest import Hands, configure
 from tests.support.phot_processes import PhotTom, free_port, unfinished, until
 from tests.support.processes import MANAGE
 

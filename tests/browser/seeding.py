@@ -28,7 +28,7 @@ class Seeds:
 
 def seed(tom: Tom) -> Seeds:
     """Three cadences and two nights, a light curve, and a template applied to four targets."""
-    from tom_cadence import steering
+    from tom_cadence.flows import steer
     from tom_cadence.models import ManagedCadence
 
     now, book = tom.observatory.clock.now, tom.observatory
@@ -45,7 +45,7 @@ def seed(tom: Tom) -> Seeds:
     for _ in range(3):
         tom.pass_hours(8)
     active, ended, in_doubt = (ManagedCadence.objects.get(cadence=host) for host in hosts)
-    steering.end(ended, tom.vera, now())
+    steer.end(ended, tom.vera, now())
     _light_curve(tom)
     template = _template(tom)
     return Seeds(
@@ -87,8 +87,8 @@ def _template(tom: Tom) -> Any:
 
 def _application(tom: Tom, template: Any) -> Any:
     """Of each kind of result one: booked, refused, invalid, and ready to be sent."""
-    from tom_cadence import apply
-    from tom_cadence.journal import applying
+    from tom_cadence.flows import apply_template
+    from tom_cadence.journal import templates
 
     now = tom.observatory.clock.now
     targets = [tom.add_target(f'SN 2026{letter}') for letter in 'abcd']
@@ -98,7 +98,7 @@ def _application(tom: Tom, template: Any) -> Any:
         'start': [start.strftime('%Y-%m-%dT%H:%M')],
         'end': [(start + timedelta(hours=5)).strftime('%Y-%m-%dT%H:%M')],
     }
-    plan = applying.Plan(
+    plan = templates.ApplicationPlan(
         key='seed',
         template=template,
         facility=SIMULATED,
@@ -108,12 +108,12 @@ def _application(tom: Tom, template: Any) -> Any:
         strategy=RESUME,
         cadence_parameters={'cadence_frequency': 24},
     )
-    tasks = {target.pk: apply.data_for(asked, target) for target in targets}
+    tasks = {target.pk: apply_template.data_for(asked, target) for target in targets}
     tasks[targets[3].pk]['exposure_time'] = ['-1']
-    made = applying.open_application(plan, tasks, now())
-    apply.check_some(made, now())
+    made = templates.open_application(plan, tasks, now())
+    apply_template.check_some(made, now())
     tom.observatory.fault('submit', 'refuse', match='SN 2026b', errors={'target': ['Too close to the moon.']})
     tom.observatory.fault('submit', '500-after', match='SN 2026c')
-    applying.confirm(made, now())
-    apply.send_some(made, now())
+    templates.confirm(made, now())
+    apply_template.send_some(made, now())
     return made

@@ -14,7 +14,7 @@ from simulators.zfps import USERS, ZfpsServer, serve_zfps
 from tests.browser.axe import sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
-from tests.forced.conftest import configure
+from tests.photometry.conftest import configure
 
 ASK = '/forced-photometry/ask/'
 OURS = '.photometry'
@@ -35,9 +35,9 @@ def services(settings: Any, tmp_path: Any) -> Iterator[dict[str, Any]]:
 
 def own_account(tom: Tom) -> None:
     """Vera's account at ZTF, where the site has none."""
-    from tom_forced_phot import credentials
+    from tom_forced_phot.queries import accounts
 
-    credentials.save(tom.vera, 'ZTF', {'email': EMAIL, 'userpass': PASSWORD})
+    accounts.save(tom.vera, 'ZTF', {'email': EMAIL, 'userpass': PASSWORD})
 
 
 def add_list(tom: Tom, number: int) -> Any:

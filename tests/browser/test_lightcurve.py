@@ -13,8 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser.axe import sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
-from tests.integration.ingesting import exposures, files, upload  # noqa: F401
 from tests.support.cadences import make
+from tests.support.ingesting import exposures, files, upload  # noqa: F401
 
 SEEN = datetime(2023, 3, 1, 6, 0, tzinfo=timezone.utc)
 PLACE = '.phot-curve'

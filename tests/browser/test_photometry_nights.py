@@ -15,8 +15,8 @@ from tests.browser import photometry_stage as stage
 from tests.browser.photometry_stage import QUARTER, Night, doubles, points_by_service
 from tests.browser.surfing import Browser
 from tests.browser.test_lightcurve import downloaded, drawn
-from tests.forced import conftest as forced
-from tests.forced.slow import conftest as slow
+from tests.photometry import conftest as forced
+from tests.processes.photometry import conftest as slow
 from tests.support.phot_processes import QUICK, PhotTom, Redis, unfinished, until
 
 clock, data_folder, atlas, night = forced.clock, forced.data_folder, forced.atlas, stage.night

@@ -12,9 +12,9 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser.axe import sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
-from tests.forced import conftest as forced
-from tests.forced.conftest import MINUTE, Hands
-from tests.forced.support import ask
+from tests.photometry import conftest as forced
+from tests.photometry.conftest import MINUTE, Hands
+from tests.support.asking import ask
 
 clock, data_folder, atlas = forced.clock, forced.data_folder, forced.atlas
 LIST = '/forced-photometry/'
@@ -50,8 +50,8 @@ class Sky:
 
     def end(self) -> None:
         """Cron each minute until nothing is open."""
+        from tom_forced_phot.core.states import QueryState
         from tom_forced_phot.models import PhotometryQuery
-        from tom_forced_phot.states import QueryState
 
         for _ in range(60):
             self.cron()

@@ -12,8 +12,8 @@ from tom_observations.models import DynamicCadence, ObservationRecord
 from simulators.service import read_instant
 from tests.property.processes import Time
 from tests.property.world import RESUME, TERMINAL, Kept, World
+from tom_cadence.engine.report import Report
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.runner import Report
 
 State = ManagedCadence.State
 OUR_FAULT = ('An error nobody foresaw', 'Another request already follows')

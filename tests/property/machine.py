@@ -12,7 +12,7 @@ from tests.property.ledger import Ledger
 from tests.property.processes import Time
 from tests.property.world import PLAIN, RESUME, RETRY, SETTLED, SIMULATED, TERMINAL, Kept, World
 from tom_cadence.models import Submission
-from tom_cadence.points import Point
+from tom_followup.failpoints import CadencePoint
 
 SUBMIT_FAULTS = (
     '500-before', '503', '404', '403', 'reset-before', 'refuse', 'empty-ids', 'same-id',
@@ -39,7 +39,7 @@ EDITS = st.sampled_from(
     ]
 )
 WHICH = st.integers(0, 2)
-POINTS = st.sampled_from(list(Point))
+POINTS = st.sampled_from(list(CadencePoint))
 
 
 class Nights(RuleBasedStateMachine):
@@ -100,7 +100,7 @@ class Nights(RuleBasedStateMachine):
         parameters=EDITS,
     )
     def disturbed_night(
-        self, outcomes: list[str], minutes: int, point: Point, passes: int, kind: str, which: int, parameters: dict[str, Any]
+        self, outcomes: list[str], minutes: int, point: CadencePoint, passes: int, kind: str, which: int, parameters: dict[str, Any]
     ) -> None:
         """The same, but something happens in the middle of the run."""
         if outcomes:

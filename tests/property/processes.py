@@ -16,10 +16,11 @@ from typing import Any
 from django.db import connection, connections
 
 from tests.conftest import NIGHT
-from tom_cadence import points
+from tom_cadence.engine.report import Report
+from tom_cadence.engine.run import run_cadences
 from tom_cadence.facilities import Calls
-from tom_cadence.points import Point
-from tom_cadence.runner import Report, run_cadences
+from tom_followup import failpoints
+from tom_followup.failpoints import CadencePoint
 
 PATIENCE = 60
 
@@ -32,7 +33,7 @@ class Killed(BaseException):
 class Process:
     """A running ``runcadencestrategies``; at ``point``, passed so many times before, ``happening`` happens to it."""
 
-    point: Point | None = None
+    point: CadencePoint | None = None
     passes: int = 0
     happening: Callable[[], None] = lambda: None
     deadly: bool = False
@@ -41,7 +42,7 @@ class Process:
     calls: int = 0
     lock: threading.Condition = field(default_factory=threading.Condition)
 
-    def reach(self, point: Point) -> None:
+    def reach(self, point: CadencePoint) -> None:
         """What it does at a point."""
         with self.lock:
             if self.dead:
@@ -80,7 +81,7 @@ class Process:
 _process: ContextVar[Process | None] = ContextVar('process', default=None)
 
 
-def _on_reach(point: Point) -> None:
+def _on_reach(point: CadencePoint) -> None:
     process = _process.get()
     if process is not None:
         process.reach(point)
@@ -123,9 +124,9 @@ def arrange(monkeypatch: Any) -> None:
         start(self, key, lane, function if process is None else lambda: process.call(function), timeout, **more)
 
     monkeypatch.setattr(Calls, 'start', counted)
-    monkeypatch.setattr('tom_cadence.runner.act.time', Time)
-    monkeypatch.setattr('tom_cadence.facilities.deadlines.time', Time)
-    monkeypatch.setattr(points, 'on_reach', _on_reach)
+    monkeypatch.setattr('tom_cadence.engine.send.time', Time)
+    monkeypatch.setattr('tom_cadence.facilities.transport.time', Time)
+    monkeypatch.setattr(failpoints, 'on_reach', _on_reach)
 
 
 def run(process: Process, workers: int) -> Report | None:

@@ -26,9 +26,9 @@ from tom_targets.models import Target
 
 from tests.conftest import CI, NIGHT, at
 from tests.support import site
+from tom_cadence.engine.report import Report
+from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.runner import run_cadences
-from tom_cadence.runner.report import Report
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UTC = timezone.utc

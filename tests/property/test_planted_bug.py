@@ -17,7 +17,7 @@ from tests.property.machine import Nights
 from tom_cadence import journal
 from tom_cadence.facilities import Gateway
 from tom_cadence.models import Submission
-from tom_cadence.points import Point
+from tom_followup.failpoints import CadencePoint
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 500
@@ -83,7 +83,7 @@ def reply_lost(nights: Nights) -> None:
 def killed_after_the_reply(nights: Nights) -> None:
     """The process dies with what the observatory said."""
     nights.disturbed_night(
-        outcomes=['WINDOW_EXPIRED'], minutes=600, point=Point.REPLIED, passes=0, kind='killed', which=0, parameters={}
+        outcomes=['WINDOW_EXPIRED'], minutes=600, point=CadencePoint.REPLIED, passes=0, kind='killed', which=0, parameters={}
     )
 
 

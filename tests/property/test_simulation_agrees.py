@@ -15,12 +15,13 @@ from tom_targets.models import Target
 
 from custom_code.observatory import PlainObservatoryFacility
 from tests.support.cadences import parameters
-from tom_cadence import journal, simulating
+from tom_cadence import journal
+from tom_cadence.core.windows import show
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.flows import simulate as flows_simulate
 from tom_cadence.models import Booking, ManagedCadence, Submission
-from tom_cadence.runner.run import run_cadences
 from tom_cadence.simulation import PERFECT, simulate
-from tom_cadence.simulation.timeline import Step
-from tom_cadence.windows import show
+from tom_cadence.simulation.results import Step
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -139,7 +140,7 @@ def test_for_200_random_histories_the_first_simulated_decision_is_the_engine_s_d
     lines = {line.cadence: (line.decision, line.reason) for line in run_cadences(now=NOW, dry_run=True).lines}
     simulated = {}
     for managed in ManagedCadence.objects.select_related('cadence__observation_group', 'owner'):
-        plan = simulating.of_cadence(managed, NOW)
+        plan = flows_simulate.of_cadence(managed, NOW)
         found = simulate(plan.strategy, plan.parameters, PERFECT, 0, 1, plan.beginning)
         simulated[managed.host.pk] = in_words(found.steps[0])
 

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tom_cadence.decisions import Submit
-from tom_cadence.history import Outcome
-from tom_cadence.imagined import with_end, with_request
-from tom_cadence.simulation import PERFECT, USUAL, Beginning, Sky, Timeline, simulate
+from tom_cadence.core.decisions import Submit
+from tom_cadence.core.history import Outcome, with_end, with_request
+from tom_cadence.core.windows import Window
+from tom_cadence.simulation import PERFECT, USUAL, SimulatedSky, SimulationStart, Timeline, simulate
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy, StagedStrategy
-from tom_cadence.windows import Window
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -25,9 +24,9 @@ FIRST = Window(start=NOON, end=NOON + 6 * HOUR)
 FOR_EVER = 10**6
 
 
-def run(strategy: Any, sky: Sky, nights: int, seed: int = 1, **parameters: Any) -> Timeline:
+def run(strategy: Any, sky: SimulatedSky, nights: int, seed: int = 1, **parameters: Any) -> Timeline:
     given = {'cadence_frequency': 24, 'max_consecutive_failures': FOR_EVER, **parameters}
-    return simulate(strategy, given, sky, seed, nights, Beginning.first(FIRST, {'exposure_time': 60.0}))
+    return simulate(strategy, given, sky, seed, nights, SimulationStart.first(FIRST, {'exposure_time': 60.0}))
 
 
 @pytest.mark.parametrize('chance', [0.1, 0.35, 0.7])
@@ -58,7 +57,7 @@ def test_staged_keeps_its_definition_to_the_second_in_perfect_weather() -> None:
 
 
 skies = st.builds(
-    Sky,
+    SimulatedSky,
     cloudy=st.floats(0, 0.9),
     persistence=st.floats(0, 0.9),
     failures=st.floats(0, 0.9),
@@ -77,7 +76,7 @@ skies = st.builds(
     strategy=st.sampled_from([ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy]),
     most=st.integers(1, 30),
 )
-def test_whatever_the_sky_no_future_breaks_the_rules(sky: Sky, seed: int, hours: float, strategy: Any, most: int) -> None:
+def test_whatever_the_sky_no_future_breaks_the_rules(sky: SimulatedSky, seed: int, hours: float, strategy: Any, most: int) -> None:
     found = run(strategy, sky, 20, seed, cadence_frequency=hours, max_observations=most)
     assert len(found.done) <= most
     times = [step.at for step in found.steps]
@@ -96,7 +95,7 @@ def test_whatever_the_sky_no_future_breaks_the_rules(sky: Sky, seed: int, hours:
 @given(data=st.data(), steps=st.integers(1, 12))
 def test_what_an_imagined_history_is_told_is_what_it_would_find_out(data: st.DataObject, steps: int) -> None:
     """The shortcut that makes long simulations fast changes nothing."""
-    history = Beginning.first(FIRST).history
+    history = SimulationStart.first(FIRST).history
     for step in range(steps):
         outcome = data.draw(st.sampled_from([Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED]))
         if history.waiting and data.draw(st.booleans()):

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as draw
 
-from tests.unit.samples import HOUR, attempt, cadence
+from tests.support.samples import HOUR, attempt, cadence
 from tom_cadence import registry
-from tom_cadence.deciding import Limits, ask, limited
-from tom_cadence.decisions import Decision, Stop, Submit, Wait
-from tom_cadence.history import Attempt, History, Look, Outcome
-from tom_cadence.parameters import clean
-from tom_cadence.photometry import Photometry, mjd
-from tom_cadence.relaxing import BOUNDS
-from tom_cadence.windows import Window
+from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
+from tom_cadence.core.history import Attempt, History, Look, Outcome
+from tom_cadence.core.parameters import clean
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.policy import Limits, ask, limited
+from tom_cadence.core.relaxation import BOUNDS
+from tom_cadence.core.windows import Window
+from tom_followup.units import mjd_of
 
 START = datetime(2026, 11, 1, tzinfo=timezone.utc)
 PARAMETERS: dict[str, list[Mapping[str, Any]]] = {
@@ -65,7 +66,7 @@ def pasts(each: Any) -> tuple[History, datetime]:
     now = START + (clock + each(draw.integers(0, 400))) * HOUR
     points = each(draw.lists(draw.tuples(hours, draw.sampled_from('gro'), draw.floats(10, 25), draw.booleans()), max_size=12))
     curve = Photometry.of(
-        [mjd(START + hour * HOUR) for hour, *_ in points],
+        [mjd_of(START + hour * HOUR) for hour, *_ in points],
         [band for _, band, *_ in points],
         [None if limit else value for *_, value, limit in points],
         0.1,

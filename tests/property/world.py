@@ -14,10 +14,11 @@ from tests.conftest import NIGHT
 from tests.property.processes import Process, Time, elsewhere, run
 from tests.support.cadences import PLAIN, SIMULATED, make
 from tom_cadence import journal
-from tom_cadence.journal import resolve
+from tom_cadence.engine.report import Report
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.journal import requests
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Notice, Submission
-from tom_cadence.points import Point
-from tom_cadence.runner import Report, run_cadences
+from tom_followup.failpoints import CadencePoint
 
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 TERMINAL = ('COMPLETED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'CANCELED', 'NOT_ATTEMPTED')
@@ -146,7 +147,7 @@ class World:
         if delta is LONG:
             elsewhere(journal.expire_claims)
 
-    def disturbed(self, point: Point, passes: int, kind: str, kept: Kept, parameters: dict[str, Any]) -> Report | None:
+    def disturbed(self, point: CadencePoint, passes: int, kind: str, kept: Kept, parameters: dict[str, Any]) -> Report | None:
         """A run to which something happens at a point."""
         if kind == 'killed':
             return self.run(Process(point, passes, deadly=True))
@@ -182,9 +183,9 @@ class World:
             ids = [str(entry['id']) for entry in self.bookings(kept) if str(entry['id']) not in known]
             kept.cap = None
             if ids:
-                resolve.say_booked(managed, ids, 'vera', Time.now)
+                requests.say_booked(managed, ids, 'vera', Time.now)
             else:
-                resolve.say_send_again(managed, 'vera', Time.now)
+                requests.say_send_again(managed, 'vera', Time.now)
 
 
 def people() -> tuple[Any, list[Any]]:

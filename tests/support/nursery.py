@@ -142,7 +142,7 @@ def _set_up() -> None:
     django.setup()
     import tom_common.urls  # noqa: F401  # with the pages and the API, which the checks would import
 
-    from tom_cadence import runner  # noqa: F401
+    from tom_cadence import engine  # noqa: F401
     from tom_forced_phot import queries  # noqa: F401
 
 

@@ -26,7 +26,7 @@ from tests.support.processes import MANAGE, OURS, ROOT, Finished, Process, start
 
 DATES = {'min_date': 61335.0, 'max_date': 61345.0}
 ASK = ('--ask', 'ATLAS', '--targets', 'all', '--from', str(DATES['min_date']), '--until', str(DATES['max_date']))
-QUICK = 'tests.forced.slow.quick.QuickAtlas'
+QUICK = 'tests.processes.photometry.quick.QuickAtlas'
 PLAIN = 'tom_forced_phot.services.atlas.AtlasForcedPhotometryService'
 OUR_ENVIRONMENT = (*OURS, 'ATLAS_', 'MAST_', 'ZTF_', 'RABBITMQ_')
 #: A process that died holds its queries for so long, at the default CLAIM_TIME.
@@ -226,8 +226,8 @@ def held() -> bool:
 
 def unfinished() -> int:
     """How many queries are open, or not yet tidied up at the service."""
+    from tom_forced_phot.core.states import QueryState
     from tom_forced_phot.models import PhotometryQuery
-    from tom_forced_phot.states import QueryState
 
     rows = PhotometryQuery.objects.all()
     return (rows.filter(state__in=QueryState.open_values()) | rows.filter(to_clean=True)).count()
@@ -236,8 +236,8 @@ def unfinished() -> int:
 def messages() -> dict[str, Any]:
     """What the queries say, and how many say it; and the first few that are not at rest, with what they wait for."""
     from tom_forced_phot import conf
+    from tom_forced_phot.core.states import QueryState
     from tom_forced_phot.models import PhotometryQuery
-    from tom_forced_phot.states import QueryState
 
     rows = PhotometryQuery.objects.all()
     restless = rows.filter(state__in=QueryState.open_values()) | rows.filter(to_clean=True) | rows.exclude(claim_until=None)

@@ -141,7 +141,7 @@ class Tom:
 
     def run_here(self, instant: datetime) -> Any:
         """A run in the test's own process, which starts no interpreter."""
-        from tom_cadence.runner import run_cadences
+        from tom_cadence.engine.run import run_cadences
 
         self.set_now(instant)
         return run_cadences(now=instant)

@@ -22,7 +22,7 @@ import requests
 from django.db import connections
 
 from tom_cadence.exceptions import Temporary
-from tom_cadence.facilities.deadlines import Overdue, deadline
+from tom_cadence.facilities.transport import Overdue, deadline
 
 GRACE = 2.0
 HANDFUL = 8

@@ -14,9 +14,9 @@ from typing import Any
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
 
+from tom_cadence.core.windows import UTC, Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention, Refused
 from tom_cadence.facilities import ocs
-from tom_cadence.windows import UTC, Window, read_instant, write_instant
 
 
 def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window: Window) -> dict[str, Any]:

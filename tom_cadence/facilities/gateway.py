@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ from django.utils import timezone
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
 
 from tom_cadence import conf
+from tom_cadence.core.history import Outcome
+from tom_cadence.core.visibility import Site
+from tom_cadence.core.windows import UTC, Window, read_instant, read_window
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
-from tom_cadence.facilities.classify import Stage, classify, readable
-from tom_cadence.facilities.deadlines import Traffic, deadline, watched
+from tom_cadence.facilities.errors import CallStage, classify, readable
+from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.facilities.words import outside
-from tom_cadence.history import Outcome
-from tom_cadence.windows import UTC, Window, read_instant, read_window
 
 CLOCK_SKEW = timedelta(days=30)
 """How far apart a facility's clock and ours may be; a token is unique, so asking for more than needed does no harm."""
@@ -60,10 +62,10 @@ class Gateway:
             if owner is not None:
                 self.facility.set_user(owner)
         except Exception as error:
-            raise classify(error, Stage.STATUS, name) from error
+            raise classify(error, CallStage.STATUS, name) from error
 
     @contextmanager
-    def call(self, stage: Stage) -> Iterator[Traffic]:
+    def call(self, stage: CallStage) -> Iterator[Traffic]:
         """One call to the facility's class: its whole-call deadline in whichever thread, and its errors as ours.
 
         A facility that asked to be left alone is not asked.
@@ -129,13 +131,13 @@ class Gateway:
 
     def status(self, observation_id: str) -> Status:
         """One state; touches no database. Raises Temporary or Credentials."""
-        with self.call(Stage.STATUS):
+        with self.call(CallStage.STATUS):
             return _status(copy.copy(self.facility).get_observation_status(observation_id))
 
     def statuses(self, ids: Sequence[str], created_after: datetime) -> dict[str, Status]:
         """The states of many in one call; those that the facility does not list are left out."""
         facility = copy.copy(self.facility)
-        with self.call(Stage.STATUS):
+        with self.call(CallStage.STATUS):
             if hasattr(facility, 'get_observation_statuses'):
                 return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
             found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
@@ -143,7 +145,7 @@ class Gateway:
 
     def update_itself(self, observation_id: str) -> None:
         """Let the facility save the state in its own way."""
-        with self.call(Stage.STATUS):
+        with self.call(CallStage.STATUS):
             self.facility.update_observation_status(observation_id)
 
     def prepare(
@@ -159,7 +161,7 @@ class Gateway:
         """
         kind = forms.observation_type(parameters)
         data = {**forms.with_window(copy.deepcopy(dict(parameters)), self.keywords, window), **changes}
-        with self.call(Stage.PREPARE), timezone.override(UTC):
+        with self.call(CallStage.PREPARE), timezone.override(UTC):
             try:
                 return self._fill_in(kind, self._hooked(hook, data), parameters)
             except BadWindow as error:
@@ -212,12 +214,12 @@ class Gateway:
 
     def submit(self, payload: Any) -> list[str]:
         """Send it, and return the ids of what was booked, each once. Uncertain unless what left proves otherwise."""
-        with self.call(Stage.SEND):
+        with self.call(CallStage.SEND):
             return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""
-        with self.call(Stage.LOOK_UP):
+        with self.call(CallStage.LOOK_UP):
             if hasattr(self.facility, 'find_observations'):
                 return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
             return ocs.find(self.facility, token)
@@ -229,7 +231,7 @@ class Gateway:
 
     def listing(self, created_after: datetime) -> list[dict[str, Any]]:
         """What the facility holds: id, name, state, created."""
-        with self.call(Stage.LOOK_UP):
+        with self.call(CallStage.LOOK_UP):
             if hasattr(self.facility, 'list_observations'):
                 return list(self.facility.list_observations(created_after - CLOCK_SKEW))
             return ocs.listing(self.facility, created_after - CLOCK_SKEW)
@@ -286,3 +288,54 @@ class Facilities:
             raise NeedsAttention(f'The facility {name!r} is not in TOM_FACILITY_CLASSES any more.') from None
         except ImportError as error:
             raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {error}') from error
+
+
+def cancel(gateway: Gateway, observation_id: str) -> str:
+    """Ask the facility to cancel one observation: an empty text where it did, else why not."""
+    try:
+        with gateway.call(CallStage.CANCEL):
+            done = gateway.facility.cancel_observation(observation_id)
+    except CadenceError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return f'{gateway.name} cannot cancel observations for this TOM.'
+        return str(error)
+    return '' if done else f'{gateway.name} did not cancel it.'
+
+
+def state_of(gateway: Gateway, observation_id: str) -> Status | None:
+    """What the facility says about it now, or None where it does not say."""
+    try:
+        return gateway.status(observation_id)
+    except CadenceError:
+        return None
+
+
+def is_booked(gateway: Gateway, state: str) -> bool:
+    """Whether an observation in this state may still be carried out."""
+    return gateway.outcome(state) is Outcome.WAITING
+
+
+def sites_of(facility: Any) -> tuple[Site, ...]:
+    """Every site with sensible coordinates (degrees, metres); none where the class says nothing of them.
+
+    The shape is that of ``BaseRoboticObservationFacility.get_observing_sites`` of tomtoolkit 3.1.0 (facility.py 467).
+    """
+    asked = getattr(facility, 'get_observing_sites', None)
+    try:
+        found = asked() if callable(asked) else {}
+    except Exception:  # the site's own code; a facility in space, for example, has none to tell
+        return ()
+    if not isinstance(found, Mapping):
+        return ()
+    sites = (_site(str(name), given) for name, given in found.items())
+    return tuple(site for site in sites if site is not None)
+
+
+def _site(name: str, given: Any) -> Site | None:
+    try:
+        latitude, longitude, elevation = (float(given.get(key, 0)) for key in ('latitude', 'longitude', 'elevation'))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if not (math.isfinite(latitude + longitude + elevation) and abs(latitude) <= 90 and abs(longitude) <= 360):
+        return None
+    return Site(name=name, latitude=latitude, longitude=longitude, elevation=elevation)

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
-from tom_cadence.facilities.classify import Stage, classify
+from tom_cadence.core.windows import UTC, Window, read_instant
+from tom_cadence.facilities.errors import CallStage, classify
 from tom_cadence.facilities.words import lines, outside
-from tom_cadence.windows import UTC, Window, read_instant
 
 NAME_LENGTH = 50
 PAGE = 200
@@ -77,7 +77,7 @@ class Polite:
             reply = facility.validate_observation(form.observation_payload())
         except Exception as error:  # the portal's refusals come as exceptions, too
             self.trouble = error
-            form.add_error(None, str(classify(error, Stage.PREPARE, facility)))
+            form.add_error(None, str(classify(error, CallStage.PREPARE, facility)))
             return
         found = list(lines(reply.get('errors') if isinstance(reply, Mapping) else reply))
         refused = bool(found) or not isinstance(reply, Mapping) or bool(reply.get('errors'))

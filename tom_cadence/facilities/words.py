@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from tom_cadence import bounds
+from tom_cadence.core import bounds
 
 LONGEST = 300
 MOST_READ = 4000

@@ -7,20 +7,26 @@ taking over the host's cadences; ``resolve`` a person's word.
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
-from tom_cadence.journal.intents import Intent, note_refused, open_request, open_requests
-from tom_cadence.journal.notes import Checked, note, note_checked
+from tom_cadence.journal.log import Checked, note, note_checked
 from tom_cadence.journal.requests import (
     Accepted,
+    Intent,
+    Reply,
     accept,
+    accept_together,
     adopt_records,
     discard,
     know,
     know_groups,
     mark_uncertain,
+    note_refused,
+    open_request,
+    open_requests,
     refuse,
     save_status,
+    say_booked,
+    say_send_again,
 )
-from tom_cadence.journal.resolve import say_booked, say_send_again
 from tom_cadence.journal.states import (
     pause,
     pause_for_credentials,
@@ -29,7 +35,6 @@ from tom_cadence.journal.states import (
     resume_after_credentials,
     stop,
 )
-from tom_cadence.journal.together import Reply, accept_together
 
 __all__ = [
     'Accepted',

@@ -10,9 +10,8 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 from tom_observations.models import DynamicCadence, ObservationRecord
 
-from tom_cadence import notices
-from tom_cadence.journal import states
-from tom_cadence.journal.notes import note
+from tom_cadence.journal import notices, states
+from tom_cadence.journal.log import note
 from tom_cadence.journal.requests import know_groups
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 

@@ -13,8 +13,8 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Now
 
 from tom_cadence import conf
-from tom_cadence.journal.persist import until_written
 from tom_cadence.models import ManagedCadence
+from tom_followup.retry import until_written
 
 FEW = 5
 HOLDER = f'{socket.gethostname()[:60]}:{os.getpid()}:'

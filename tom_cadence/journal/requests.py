@@ -9,16 +9,19 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from guardian.shortcuts import assign_perm, get_groups_with_perms
 from tom_observations.models import ObservationGroup, ObservationRecord
 
-from tom_cadence.journal.claims import FEW
-from tom_cadence.journal.notes import note
-from tom_cadence.journal.persist import until_written
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
-from tom_cadence.points import Point, reach
+from tom_cadence.core.windows import Window
+from tom_cadence.exceptions import CadenceError, LostClaim, NeedsAttention
+from tom_cadence.journal.claims import FEW, Claim, expiry
+from tom_cadence.journal.log import note
+from tom_cadence.journal.states import resume
+from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission, make_token
+from tom_followup.failpoints import CadencePoint, reach
+from tom_followup.retry import until_written
 
 logger = logging.getLogger(__name__)
 State = Submission.State
@@ -50,7 +53,7 @@ def accept(submission: Submission, ids: Sequence[str], known: frozenset[str], re
         taken = Booking.objects.filter(facility=submission.facility, observation_id__in=ids)
         known |= frozenset(taken.exclude(submission=submission).values_list('observation_id', flat=True))
         accepted = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=True))
-    reach(Point.ACCEPTED)
+    reach(CadencePoint.ACCEPTED)
     return accepted
 
 
@@ -58,12 +61,12 @@ def _accept(
     submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime, *, plainly: bool
 ) -> Accepted:
     with transaction.atomic():
-        reach(Point.ACCEPT_OPEN)
+        reach(CadencePoint.ACCEPT_OPEN)
         if not _mark_accepted(submission, ids, now):
             return Accepted()
         records = make_records(submission, [found for found in ids if found not in known], plainly=plainly)
         link([(submission, records)], plainly=plainly)
-        reach(Point.RECORDS_WRITTEN)
+        reach(CadencePoint.RECORDS_WRITTEN)
         note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
         _settle(submission, now)
     return Accepted(records=records, again=[found for found in ids if found in known])
@@ -224,7 +227,7 @@ def mark_uncertain(submission: Submission, message: str, now: datetime) -> None:
                 note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
 
     until_written(write)
-    reach(Point.MARKED_UNCERTAIN)
+    reach(CadencePoint.MARKED_UNCERTAIN)
 
 
 def discard(submission: Submission) -> None:
@@ -277,3 +280,218 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
             )
 
     until_written(write)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What is about to be sent, and what it follows."""
+
+    cause: str
+    facility: str
+    target: int | None
+    owner: Any
+    follows: tuple[int, ...]
+    like: int | None
+    parameters: dict[str, Any]
+    window: Window | None
+    kind: str = Submission.Kind.ENGINE
+    attempt: int = 1
+    token: str = field(default_factory=make_token)
+
+
+Asked = tuple[ManagedCadence, Claim, Intent]
+
+
+def open_request(managed: ManagedCadence, claimed: Claim, intent: Intent, now: datetime) -> Submission:
+    """Commit one intent before the facility is called; raises what ``open_requests`` says."""
+    [found] = open_requests([(managed, claimed, intent)], now)
+    if isinstance(found, CadenceError):
+        raise found
+    return found
+
+
+def open_requests(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceError]:
+    """Commit these intents together, before any facility is called; for each its request, or why nothing may be sent.
+
+    That is LostClaim where the cadence was edited, paused or taken since it was read, and NeedsAttention where another request
+    already answers the same record; nothing is written of those, and the others are not touched by it.
+    """
+    if not asked:
+        return []
+    try:
+        found = until_written(lambda: _open(asked, now), most=FEW)
+    except IntegrityError:
+        if len(asked) > 1:
+            return [each for one in asked for each in open_requests([one], now)]
+        return [NeedsAttention(
+            f'Another request already follows {_what(asked[0][2])}: the same observation is in two cadences, or two cadences '
+            'share one group.'
+        )]  # fmt: skip
+    reach(CadencePoint.INTENT_COMMITTED)
+    return found
+
+
+def _open(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceError]:
+    with transaction.atomic(durable=True):
+        held = _held(asked)
+        made = {managed.pk: _made(managed, intent, now) for managed, _, intent in asked if held.get(managed.pk) == managed.version}
+        Submission.objects.bulk_create(made.values())
+        if made:
+            reach(CadencePoint.INTENT_OPEN)
+    return [
+        made.get(managed.pk) or LostClaim(f'{managed} was edited, paused or taken by another process.') for managed, _, _ in asked
+    ]
+
+
+def _held(asked: Sequence[Asked]) -> dict[int, int]:
+    """The versions of those cadences that are still held and active, by primary key; their claims are prolonged.
+
+    Their rows are locked before the versions are read, so that what somebody committed a moment ago is seen.
+    """
+    holders = {claimed.holder for _, claimed, _ in asked}
+    rows = ManagedCadence.objects.filter(
+        pk__in=[managed.pk for managed, _, _ in asked], claim_holder__in=holders, cadence__active=True
+    )
+    return dict(rows.values_list('pk', 'version')) if rows.update(claim_expires=expiry()) else {}
+
+
+def note_refused(managed: ManagedCadence, intent: Intent, message: str, now: datetime) -> None:
+    """Write down a request that was refused before it was sent, so that the failure policy counts it."""
+    with transaction.atomic():
+        closed = {'state': Submission.State.REFUSED, 'message': message, 'closed': now, 'counts_as_failure': True}
+        submission = insert(managed, intent, now, **closed)
+        note(managed, CadenceRun.Decision.ERROR, message, now, submission)
+
+
+def insert(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
+    """Write a request inside the caller's transaction."""
+    submission = _made(managed, intent, now, **closed)
+    submission.save(force_insert=True)
+    return submission
+
+
+def _made(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
+    return Submission(
+        **closed,
+        token=intent.token,
+        managed=managed,
+        kind=intent.kind,
+        cause=intent.cause,
+        attempt=intent.attempt,
+        claim_number=managed.claim_number,
+        facility=intent.facility,
+        target_id=intent.target,
+        owner=intent.owner,
+        follows=list(intent.follows),
+        like=intent.like,
+        parameters=intent.parameters,
+        window_start=intent.window.start if intent.window else None,
+        window_end=intent.window.end if intent.window else None,
+        created=now,
+    )
+
+
+def _what(intent: Intent) -> str:
+    return f'observation record {intent.follows[0]}' if intent.follows else repr(intent.cause)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a facility booked for one request; ``known`` are the ids already recorded in the group, ``holder`` holds the cadence."""
+
+    submission: Submission
+    ids: Sequence[str]
+    known: frozenset[str]
+    reason: str
+    holder: str
+
+
+class Unusual(Exception):
+    """One of the replies has to be recorded alone."""
+
+
+def accept_together(replies: Sequence[Reply], now: datetime) -> list[Accepted] | None:
+    """Record what was booked for several cadences; None, and nothing written, where ``accept`` has to record each alone.
+
+    That is where a request is not open any more, a claim was lost, or a hook or signal of the site raised.
+    """
+    try:
+        accepted = until_written(lambda: _accept_in_batch(replies, now))
+    except Unusual:
+        return None
+    except Exception:
+        pks = [reply.submission.pk for reply in replies]
+        logger.exception('Recording replies one by one', extra={'event': 'accept_one_by_one', 'requests': pks})
+        return None
+    reach(CadencePoint.ACCEPTED)
+    return accepted
+
+
+def _accept_in_batch(replies: Sequence[Reply], now: datetime) -> list[Accepted]:
+    with transaction.atomic():
+        reach(CadencePoint.ACCEPT_OPEN)
+        if not close_accepted([(reply.submission, reply.ids) for reply in replies], now):
+            raise Unusual
+        made = []
+        for reply in replies:
+            new = [found for found in reply.ids if found not in reply.known]
+            made.append((reply.submission, make_records(reply.submission, new)))
+        link(made)
+        reach(CadencePoint.RECORDS_WRITTEN)
+        CadenceRun.objects.bulk_create(_run(reply, now) for reply in replies)
+        _let_go(replies, now)
+    return [
+        Accepted(records=records, again=[found for found in reply.ids if found in reply.known])
+        for reply, (_, records) in zip(replies, made, strict=True)
+    ]
+
+
+def _run(reply: Reply, now: datetime) -> CadenceRun:
+    return CadenceRun(
+        managed=reply.submission.managed,
+        decision=CadenceRun.Decision.SUBMIT,
+        reason=reply.reason,
+        first=now,
+        last=now,
+        submission=reply.submission,
+    )
+
+
+def _let_go(replies: Sequence[Reply], now: datetime) -> None:
+    """Note the successes with their cadences, and let these go; all of them must still be held."""
+    pks, holders = {reply.submission.managed_id for reply in replies}, {reply.holder for reply in replies}
+    held = ManagedCadence.objects.filter(pk__in=pks, claim_holder__in=holders)
+    if held.update(**done(now)) != len(replies):
+        raise Unusual
+
+
+def open_request_of(managed: ManagedCadence) -> Submission:
+    """The request that waits for a person; CadenceError where there is none."""
+    rows = Submission.objects.select_related('managed__cadence').filter(managed=managed, state__in=Submission.OPEN)
+    request = rows.order_by('pk').first()
+    if request is None:
+        raise CadenceError(f'{managed} has no request whose fate is unknown.')
+    return request
+
+
+def say_booked(managed: ManagedCadence, ids: Sequence[str], by: str, now: datetime) -> list[ObservationRecord]:
+    """ "It is there": record these observations, and let the cadence go on."""
+    request = open_request_of(managed)
+    group = managed.host.observation_group
+    if request.kind == Submission.Kind.STRATEGY:
+        records = list(group.observation_records.filter(observation_id__in=ids))
+        if len(records) < len(set(ids)):
+            raise CadenceError('The strategy sent it itself: add its record to the group first, then say its id here.')
+        adopt_records(request, records, managed.owner, now)
+    else:
+        known = frozenset(group.observation_records.values_list('observation_id', flat=True))
+        records = accept(request, list(dict.fromkeys(ids)), known, f'{by} found it at {request.facility}.', now).records
+    resume(managed, now, f'{by} said that it is booked: {", ".join(ids)}.')
+    return records
+
+
+def say_send_again(managed: ManagedCadence, by: str, now: datetime) -> None:
+    """ "It is not there": close the request, and let the cadence ask again."""
+    request = open_request_of(managed)
+    refuse(request, f'{by} said that {request.facility} does not have it.', now, counts=False)
+    resume(managed, now, f'{by} said that it may be sent again.')

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from tom_observations.models import DynamicCadence, ObservationRecord
 
-from tom_cadence import notices
-from tom_cadence.bounds import said
-from tom_cadence.journal.notes import MOST, note
+from tom_cadence.core.bounds import said
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.journal import notices
+from tom_cadence.journal.log import MOST, note
 from tom_cadence.models import CadenceRun, ManagedCadence
 
 logger = logging.getLogger(__name__)
@@ -114,3 +117,99 @@ def resume_after_credentials(facility: str, owner: Any, now: datetime) -> int:
     for managed in rows:
         resume(managed, now, f'Resumed after the credentials of {facility} were set right.')
     return len(rows)
+
+
+State = ManagedCadence.State
+CHUNK = 500
+
+
+def locked(managed: ManagedCadence) -> ManagedCadence:
+    """The row as it is now, held until the transaction ends; CadenceError where the cadence was deleted."""
+    row = ManagedCadence.objects.select_for_update(of=('self',)).select_related('cadence').filter(pk=managed.pk).first()
+    if row is None or row.cadence is None:
+        raise CadenceError(f'{managed} was deleted.')
+    return row
+
+
+def switch_off(managed: ManagedCadence, state: str, reason: str, now: datetime, *, only: Sequence[str]) -> None:
+    """Pause or end a cadence on a person's word; CadenceError where it is in none of the states ``only``."""
+    with transaction.atomic():
+        row = locked(managed)
+        if row.state not in only:
+            word = 'needs attention' if row.state == State.ATTENTION else f'is {row.state}'
+            raise CadenceError(f'{row} {word}: it is not sending anything.')
+        stop(row, state, reason, now, reason_class='person')
+    managed.state, managed.reason = state, reason
+
+
+def switch_on(managed: ManagedCadence, reason: str, now: datetime) -> None:
+    """Resume a cadence on a person's word; CadenceError where it is active."""
+    with transaction.atomic():
+        row = locked(managed)
+        if row.state == State.ACTIVE:
+            raise CadenceError(f'{row} is active already.')
+        resume(row, now, reason)
+    managed.state, managed.reason = State.ACTIVE, ''
+
+
+def set_owner(managed: ManagedCadence, owner: Any, reason: str, now: datetime) -> None:
+    """Hand a cadence to somebody else."""
+    with transaction.atomic():
+        row = locked(managed)
+        ManagedCadence.objects.filter(pk=row.pk).update(owner=owner, owner_name=owner.get_username(), version=F('version') + 1)
+        note(row, CadenceRun.Decision.NOTE, reason, now)
+    managed.owner, managed.owner_name = owner, owner.get_username()
+
+
+def set_parameters(managed: ManagedCadence, change: Callable[[Any], tuple[dict[str, Any], str]], now: datetime) -> None:
+    """Write new parameters: ``change`` makes them, and the line about them, from those that are stored now."""
+    with transaction.atomic():
+        row = locked(managed)
+        parameters, reason = change(row.host.cadence_parameters)
+        if not reason:
+            return
+        DynamicCadence.objects.filter(pk=row.cadence_id).update(cadence_parameters=parameters, modified=now)
+        raise_version(pk=row.pk)
+        note(row, CadenceRun.Decision.NOTE, reason, now)
+    if managed.cadence is not None:
+        managed.cadence.cadence_parameters = parameters
+
+
+def pause_many(pks: Sequence[int], reason: str, now: datetime) -> list[int]:
+    """Pause those of them that are active, with a few statements for any number; which they were."""
+    values = {'state': State.PAUSED, 'reason': reason, 'reason_class': 'person', 'claim_holder': '', 'claim_expires': None}
+    return _switch_many(pks, [State.ACTIVE], False, values, CadenceRun.Decision.NOTE, reason, now)
+
+
+def resume_many(pks: Sequence[int], reason: str, now: datetime) -> list[int]:
+    """Resume those of them that are paused or need attention, with a few statements for any number; which they were."""
+    newest = ObservationRecord.objects.filter(observationgroup__dynamiccadence=OuterRef('cadence')).order_by('-pk')
+    values = {
+        'state': State.ACTIVE,
+        'reason': '',
+        'reason_class': '',
+        'forgiven': Coalesce(Subquery(newest.values('pk')[:1]), 0),
+        'resumed': now,
+        'unreachable_since': None,
+        'consecutive_failures': 0,
+    }
+    return _switch_many(pks, [State.PAUSED, State.ATTENTION], True, values, CadenceRun.Decision.NOTE, reason, now)
+
+
+def _switch_many(
+    pks: Sequence[int], states_before: Sequence[str], active: bool, values: dict[str, Any], kind: str, reason: str, now: datetime
+) -> list[int]:
+    done: list[int] = []
+    for first in range(0, len(pks), CHUNK):
+        with transaction.atomic():
+            rows = ManagedCadence.objects.select_for_update(of=('self',)).filter(
+                pk__in=pks[first : first + CHUNK], state__in=states_before, cadence__isnull=False
+            )
+            found = dict(rows.order_by('pk').values_list('pk', 'cadence_id'))
+            ManagedCadence.objects.filter(pk__in=found).update(**values, last_check=now, last_run=None, version=F('version') + 1)
+            DynamicCadence.objects.filter(pk__in=found.values()).update(active=active, modified=now)
+            CadenceRun.objects.bulk_create(
+                CadenceRun(managed_id=pk, decision=kind, reason=reason, first=now, last=now) for pk in found
+            )
+        done.extend(found)
+    return done

@@ -5,8 +5,20 @@
 history through again, ``figure`` draws.
 """
 
-from tom_cadence.simulation.clock import Beginning, simulate
-from tom_cadence.simulation.sky import PERFECT, USUAL, BadSky, Site, Sky, Survey
-from tom_cadence.simulation.timeline import Summary, Timeline, summary
+from tom_cadence.simulation.clock import SimulationStart, simulate
+from tom_cadence.simulation.results import SimulationSummary, Timeline, summary
+from tom_cadence.simulation.sky import PERFECT, USUAL, BadSky, SimulatedSky, Site, Survey
 
-__all__ = ['PERFECT', 'USUAL', 'BadSky', 'Beginning', 'Site', 'Sky', 'Summary', 'Survey', 'Timeline', 'simulate', 'summary']
+__all__ = [
+    'PERFECT',
+    'USUAL',
+    'BadSky',
+    'SimulatedSky',
+    'SimulationStart',
+    'SimulationSummary',
+    'Site',
+    'Survey',
+    'Timeline',
+    'simulate',
+    'summary',
+]

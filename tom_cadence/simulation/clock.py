@@ -9,19 +9,17 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-from tom_cadence.deciding import Exposure, Limits, judge
-from tom_cadence.decisions import Decision, Stop, Submit, Wait
-from tom_cadence.facilities.exposure import exposure_seconds
-from tom_cadence.history import Attempt, History, Outcome
-from tom_cadence.imagined import end_of_wait, with_end, with_photometry, with_request
-from tom_cadence.parameters import clean
-from tom_cadence.photometry import Photometry
-from tom_cadence.simulation.observatory import Fate, Observatory
-from tom_cadence.simulation.points import joined
-from tom_cadence.simulation.sky import BadSky, Sky
-from tom_cadence.simulation.timeline import Observation, Step, Timeline
-from tom_cadence.visibility import Sky as Place
-from tom_cadence.windows import Window
+from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
+from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.history import Attempt, History, Outcome, end_of_wait, with_end, with_photometry, with_request
+from tom_cadence.core.parameters import clean
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.policy import Exposure, Limits, judge
+from tom_cadence.core.visibility import Sky as Place
+from tom_cadence.core.windows import Window
+from tom_cadence.simulation.observatory import Fate, Observatory, joined
+from tom_cadence.simulation.results import SimulatedObservation, Step, Timeline
+from tom_cadence.simulation.sky import BadSky, SimulatedSky
 
 MOST_AT_ONCE = 20
 """Requests at one instant: the engine sends no more for a cadence in one run."""
@@ -49,7 +47,7 @@ class World(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
+class SimulationStart:
     """Where a simulation begins: what was observed so far, the present, and the TOM's own rules.
 
     ``patience``: how long after its window an observation may stay unfinished (``OVERDUE_TIME``). ``constraints``: the sites and
@@ -65,7 +63,7 @@ class Beginning:
     constraints: Place | None = None
 
     @classmethod
-    def first(cls, window: Window, parameters: Mapping[str, Any] | None = None, **given: Any) -> Beginning:
+    def first(cls, window: Window, parameters: Mapping[str, Any] | None = None, **given: Any) -> SimulationStart:
         """A cadence begins with one first observation, asked for at the start of its window."""
         attempt = Attempt(
             record=1,
@@ -86,7 +84,13 @@ def make(strategy: Any, parameters: Mapping[str, Any]) -> Any:
 
 
 def simulate(
-    strategy: Any, parameters: Mapping[str, Any], sky: Sky, seed: int, nights: int, beginning: Beginning, world: World | None = None
+    strategy: Any,
+    parameters: Mapping[str, Any],
+    sky: SimulatedSky,
+    seed: int,
+    nights: int,
+    beginning: SimulationStart,
+    world: World | None = None,
 ) -> Timeline:
     """One imagined future of so many nights; the same arguments give the same future.
 
@@ -111,14 +115,21 @@ class _Run:
     """One run: the only thing here that changes."""
 
     def __init__(
-        self, strategy: Any, limits: Limits, sky: Sky, seed: int, nights: int, beginning: Beginning, world: World | None
+        self,
+        strategy: Any,
+        limits: Limits,
+        sky: SimulatedSky,
+        seed: int,
+        nights: int,
+        beginning: SimulationStart,
+        world: World | None,
     ) -> None:
         self.strategy, self.limits, self.looks, self.beginning = strategy, limits, sky.looks, beginning
         self.now, self.history = beginning.now, beginning.history
         self.until = beginning.now + timedelta(days=nights)
         self.world: World = Observatory(sky, seed, beginning.now) if world is None else world
         self.steps: list[Step] = []
-        self.observations: dict[int, Observation] = {}
+        self.observations: dict[int, SimulatedObservation] = {}
         self.events: list[tuple[datetime, int, Callable[[], None]]] = []
         self.count, self.at_once, self.stop = 0, 0, Stop(reason=' ')
         self.looks_at_points = bool(getattr(strategy, 'needs_photometry', False))
@@ -178,7 +189,7 @@ class _Run:
         seconds = self.beginning.exposure(attempt.parameters) or 0.0
         fate = self.world.fate(self.count, attempt.window, self.now, seconds)
         known = max(fate.known, earliest)
-        self.observations[attempt.record] = Observation(
+        self.observations[attempt.record] = SimulatedObservation(
             number=self.count,
             asked=attempt.created,
             window=attempt.window,
@@ -229,7 +240,7 @@ class _Run:
         every = timedelta(minutes=self.looks)
         return self.beginning.now + -((self.beginning.now - instant) // every) * every
 
-    def _known(self, observation: Observation) -> Observation:
+    def _known(self, observation: SimulatedObservation) -> SimulatedObservation:
         """What is to come after the end of the simulation is not told."""
         if observation.known is not None and observation.known <= self.until:
             return observation

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tom_cadence.photometry import POGSON, Floats, Photometry
+from tom_cadence.core.photometry import Floats, Photometry
+from tom_followup.units import POGSON
 
 NOISE_FLOOR = 0.01
 """Magnitudes: what calibration leaves over, however bright the target is."""

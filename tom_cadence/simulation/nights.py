@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tom_cadence.visibility import Site, earth_as_it_is
+from tom_cadence.core.visibility import Site, earth_as_it_is
 
 DAY = timedelta(days=1)
 SIDEREAL_DAY = timedelta(seconds=86164.0905)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 
-from tom_cadence.history import Outcome
-from tom_cadence.photometry import Photometry
+from tom_cadence.core.history import Outcome
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.windows import Window
 from tom_cadence.simulation import nights
+from tom_cadence.simulation.light import measure
 from tom_cadence.simulation.nights import DAY, Span
-from tom_cadence.simulation.points import measured, survey_points
-from tom_cadence.simulation.sky import Site, Sky
-from tom_cadence.simulation.weather import Weather
-from tom_cadence.windows import Window
+from tom_cadence.simulation.sky import SimulatedSky, Site, Survey
+from tom_followup.units import instant_of, mjd_of
 
 TAKEN, BROKE, EXPIRED = 'imagined: observed', 'imagined: technical failure', 'imagined: window ended'
 ANYWHERE = Site(name='', latitude=0, longitude=0)
@@ -36,7 +38,7 @@ class Fate:
 class Observatory:
     """One observatory in one run; the same seed gives the same weather and the same luck for the n-th request."""
 
-    def __init__(self, sky: Sky, seed: int, begun: datetime) -> None:
+    def __init__(self, sky: SimulatedSky, seed: int, begun: datetime) -> None:
         """``begun``: its weather is drawn from there on."""
         self.sky, self.seed = sky, seed
         places = sky.sites or (ANYWHERE,)
@@ -110,3 +112,83 @@ class Observatory:
         if span is None or self.sky.target is None:
             return [span] if span else []
         return nights.up(site, self.sky.target, self.sky.altitude, span)
+
+
+CHUNK = 512
+
+
+class Weather:
+    """Which nights are lost.
+
+    Two states; the share ``cloudy`` of nights is lost in the long run, and a night is like the one before with correlation
+    ``persistence``: P(lost | lost) = f + r (1 - f), P(lost | clear) = f (1 - r). The same seed and place give the same nights,
+    whoever asks, and in whatever order.
+    """
+
+    def __init__(self, seed: int, place: str, cloudy: float, persistence: float, first: int) -> None:
+        """``first`` is the first night that can be asked for."""
+        self.key, self.first = (seed, zlib.crc32(place.encode())), first
+        self.cloudy, self.persistence = cloudy, persistence
+        self._lost: list[bool] = []
+
+    def is_lost(self, night: int) -> bool:
+        """Whether nothing can be observed; nights before the first are clear."""
+        place = night - self.first
+        if place < 0 or not self.cloudy:
+            return False
+        while len(self._lost) <= place:
+            self._extend()
+        return self._lost[place]
+
+    def _extend(self) -> None:
+        draws = _draws(*self.key, len(self._lost) // CHUNK)
+        for draw in draws:
+            chance = self.cloudy
+            if self._lost:
+                chance *= 1 - self.persistence
+                chance += self.persistence if self._lost[-1] else 0.0
+            self._lost.append(bool(draw < chance))
+
+
+@lru_cache(maxsize=256)
+def _draws(seed: int, place: int, chunk: int) -> tuple[float, ...]:
+    return tuple(np.random.default_rng([seed, place, chunk]).random(CHUNK).tolist())
+
+
+OWN = 'imagined'
+BEFORE = 30.0
+"""Days for which the surveys have looked already when a simulation begins."""
+
+
+def survey_points(sky: SimulatedSky, seed: int, begun: datetime, until: datetime) -> Iterator[tuple[datetime, Photometry]]:
+    """(when it is known, the point) of every survey; those from before the beginning are known at once."""
+    for survey in sky.surveys:
+        points = _survey(sky, survey, seed, begun, until)
+        for place, day in enumerate(points.time):
+            yield instant_of(day) + timedelta(hours=survey.latency), points.only(slice(place, place + 1))
+
+
+def _survey(sky: SimulatedSky, survey: Survey, seed: int, begun: datetime, until: datetime) -> Photometry:
+    if sky.light is None:
+        return Photometry()
+    rng = np.random.default_rng([seed, zlib.crc32(f'{survey.name} {survey.band}'.encode())])
+    days = np.arange(mjd_of(begun) - BEFORE, mjd_of(until), survey.every)
+    days = days + rng.uniform(0, min(survey.every, 0.3), len(days))
+    return measure(sky.light, days[rng.random(len(days)) >= survey.lost], survey.band, survey.depth, survey.name, rng)
+
+
+def measured(sky: SimulatedSky, seed: int, number: int, middle: datetime) -> Photometry:
+    """The point of the cadence's own ``number``-th observation."""
+    if sky.light is None:
+        return Photometry()
+    rng = np.random.default_rng([seed, number, 1])
+    return measure(sky.light, np.array([mjd_of(middle)]), sky.band, sky.depth, OWN, rng)
+
+
+def joined(before: Photometry, more: Photometry) -> Photometry:
+    """All of both, oldest first."""
+    columns = (
+        np.concatenate([getattr(before, name), getattr(more, name)])
+        for name in ('time', 'band', 'magnitude', 'error', 'limit', 'flux', 'source')
+    )
+    return Photometry.of(*columns)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tom_cadence.deciding import Exposure
-from tom_cadence.facilities.exposure import exposure_seconds
-from tom_cadence.history import Attempt, History, Outcome
-from tom_cadence.photometry import Photometry, instant
-from tom_cadence.simulation.clock import MOST_NIGHTS, Beginning, simulate
+from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.history import Attempt, History, Outcome
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.policy import Exposure
+from tom_cadence.core.windows import Window
+from tom_cadence.simulation.clock import MOST_NIGHTS, SimulationStart, simulate
 from tom_cadence.simulation.observatory import Fate
+from tom_cadence.simulation.results import SimulatedObservation, Timeline
 from tom_cadence.simulation.sky import PERFECT, BadSky
-from tom_cadence.simulation.timeline import Observation, Timeline
-from tom_cadence.windows import Window
+from tom_followup.units import instant_of
 
 THEN, ASSUMED = 'as observation {}', 'assumed, as observation {} at another time'
 DAY = timedelta(days=1)
@@ -44,7 +45,7 @@ def replay(
     begun = min(first.created, now)
     waiting = replace(first, outcome=Outcome.WAITING, status='waiting', scheduled_start=None, scheduled_end=None)
     points = history.photometry.until(begun)
-    beginning = Beginning(
+    beginning = SimulationStart(
         history=replace(History(), attempts=(waiting,), resubmit_cancelled=history.resubmit_cancelled, photometry=points),
         now=begun,
         exposure=exposure,
@@ -59,7 +60,7 @@ def replay(
 def lived(history: History, begun: datetime, now: datetime, exposure: Exposure = exposure_seconds) -> Timeline:
     """A real history as the timeline it was."""
     observations = tuple(
-        Observation(
+        SimulatedObservation(
             number=number,
             asked=attempt.created,
             window=attempt.window,
@@ -109,7 +110,7 @@ class Past:
         """The real points, each at its time: when it was published nobody noted."""
         later = self.history.photometry.since(begun).until(until)
         for place, day in enumerate(later.time):
-            yield instant(day), later.only(slice(place, place + 1))
+            yield instant_of(day), later.only(slice(place, place + 1))
 
     def measured(self, number: int, middle: datetime) -> Photometry:
         """Nothing: the points that real observations brought are among the others."""

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from tom_cadence.core.visibility import Site
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.simulation.light import Light
-from tom_cadence.visibility import Site
 
-__all__ = ['PERFECT', 'USUAL', 'BadSky', 'Site', 'Sky', 'Survey', 'changed']
+__all__ = ['PERFECT', 'USUAL', 'BadSky', 'SimulatedSky', 'Site', 'Survey', 'changed']
 
 
 class BadSky(CadenceError):
@@ -34,7 +34,7 @@ class Survey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sky:
+class SimulatedSky:
     """An imagined observatory; as it is made it is perfect: every observation begins when its window opens, and is known at once.
 
     ``cloudy``: share of nights without observations (0 to 1); ``persistence``: how alike a night is to the one before (0 to
@@ -93,14 +93,14 @@ class Sky:
 
 
 MOST = 24 * 60.0
-PERFECT = Sky()
-USUAL = Sky(cloudy=0.3, persistence=0.4, failures=0.05, delay=1.0, report=0.25, late=0.05, late_by=12.0, looks=5.0)
+PERFECT = SimulatedSky()
+USUAL = SimulatedSky(cloudy=0.3, persistence=0.4, failures=0.05, delay=1.0, report=0.25, late=0.05, late_by=12.0, looks=5.0)
 """Round numbers of a good site, for a first look; replace them by what your observatory reports."""
-NUMBERS = tuple(each.name for each in fields(Sky) if each.type == 'float')
+NUMBERS = tuple(each.name for each in fields(SimulatedSky) if each.type == 'float')
 """The names of what is a plain number."""
 
 
-def changed(sky: Sky, numbers: Mapping[str, float]) -> Sky:
+def changed(sky: SimulatedSky, numbers: Mapping[str, float]) -> SimulatedSky:
     """This sky with other numbers; BadSky for a name that does not exist or a value that cannot be."""
     for name in numbers:
         if name not in NUMBERS:

@@ -1,14 +1,13 @@
 """Cadence strategies, one a file: each decides from what was observed, and does nothing else."""
 
-from tom_cadence.decisions import Decision, FreshLook, Stop, Submit, Wait
-from tom_cadence.history import Attempt, History, Look, Outcome, Unit
-from tom_cadence.photometry import Photometry
-from tom_cadence.strategies.base import CadenceStrategy
+from tom_cadence.core.decisions import Decision, FreshLook, Stop, Submit, Wait
+from tom_cadence.core.history import Attempt, History, Look, Outcome, Unit
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.strategies.base import CadenceStrategy, OneAtATime
 from tom_cadence.strategies.brightness import BrightnessForm, BrightnessStrategy
 from tom_cadence.strategies.decline import DeclineFollowingForm, DeclineFollowingStrategy
 from tom_cadence.strategies.forms import CadenceParametersForm
 from tom_cadence.strategies.gaps import FillGapsForm, FillGapsStrategy
-from tom_cadence.strategies.oneatatime import OneAtATime
 from tom_cadence.strategies.phase import PhaseCoverageForm, PhaseCoverageStrategy
 from tom_cadence.strategies.resume import ResumeCadenceAfterFailureForm, ResumeCadenceAfterFailureStrategy
 from tom_cadence.strategies.retry import RetryFailedObservationsForm, RetryFailedObservationsStrategy

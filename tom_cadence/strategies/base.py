@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tom_observations.cadence import CadenceStrategy as ToolkitStrategy
 
-from tom_cadence.decisions import Decision
-from tom_cadence.history import History
-from tom_cadence.parameters import Parameters, clean
+from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
+from tom_cadence.core.history import Attempt, History, Outcome, Unit
+from tom_cadence.core.parameters import Parameters, clean
+from tom_cadence.core.windows import Window, read_window, show, write_instant
+from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 if TYPE_CHECKING:
     from tom_observations.models import DynamicCadence, ObservationRecord
+
+
+#: What ``run`` of a strategy that only decides does; set by the engine when the app is ready.
+carry_out: Callable[[CadenceStrategy], list[ObservationRecord] | None] | None = None
 
 
 class CadenceStrategy(ToolkitStrategy):
@@ -90,6 +97,141 @@ class CadenceStrategy(ToolkitStrategy):
 
         Raises the CadenceError that stopped it (refused, needs attention, ...), as the toolkit's strategies raise.
         """
-        from tom_cadence.runner import run_one
+        if carry_out is None:
+            raise CadenceError('The app tom_cadence is not ready: put it into INSTALLED_APPS.')
+        return carry_out(self)
 
-        return run_one(self)
+
+class AdvancesWindow(CadenceStrategy):
+    """A strategy whose next window is the last one, moved by the cadence frequency."""
+
+    needs_parameters = False
+    _now: datetime | None = None
+
+    def advance_window(
+        self, observation_payload: dict[str, Any], start_keyword: str = 'start', end_keyword: str = 'end'
+    ) -> dict[str, Any]:
+        """Move the window in form parameters on by ``cadence_frequency`` hours, never into the past; override to do otherwise."""
+        start, end = observation_payload.get(start_keyword), observation_payload.get(end_keyword)
+        window = self._moved(read_window(start, end))
+        observation_payload[start_keyword] = write_instant(window.start, start)
+        observation_payload[end_keyword] = write_instant(window.end, end)
+        return observation_payload
+
+    def _moved(self, window: Window) -> Window:
+        moved = window.later_by(self.parameters.frequency)
+        return moved if self._now is None else moved.not_before(self._now)
+
+    def _next(self, attempt: Attempt, now: datetime, reason: str, unit: Unit) -> Submit:
+        """The next observation after ``attempt``, through ``advance_window`` where a subclass has its own."""
+        self._now = now
+        changes: Mapping[str, Any] = {}
+        if type(self).advance_window is AdvancesWindow.advance_window:
+            window = self._moved(self._base(attempt))
+        else:
+            window, changes = self._by_hook(attempt)
+        return Submit(reason=reason, window=window, like=attempt.record, follows=unit.records, changes=changes)
+
+    def _base(self, attempt: Attempt) -> Window:
+        """The window the next one counts from."""
+        window = known_window(attempt)
+        observed = attempt.scheduled_start if self.parameters.count_from == 'observed' else None
+        return window.starting(observed) if observed else window
+
+    def _by_hook(self, attempt: Attempt) -> tuple[Window, Mapping[str, Any]]:
+        start, end = attempt.keywords
+        before = copy.deepcopy(dict(attempt.parameters))
+        after = self.advance_window(copy.deepcopy(before), start_keyword=start, end_keyword=end)
+        if not isinstance(after, Mapping):
+            raise NeedsAttention(f'advance_window of {type(self).__name__} returned {after!r} in place of the parameters.')
+        changes = {key: value for key, value in after.items() if key not in (start, end) and before.get(key) != value}
+        return read_window(after.get(start), after.get(end)), changes
+
+
+def known_window(attempt: Attempt) -> Window:
+    """The attempt's window; NeedsAttention where it cannot be read."""
+    if attempt.window is None:
+        raise NeedsAttention(f'Observation {attempt.observation_id}: {attempt.trouble or "its window cannot be read."}')
+    return attempt.window
+
+
+def cancelled(unit: Unit) -> Stop:
+    """What a cancellation means where it is not asked for again."""
+    return Stop(reason=f'{unit.in_words()}, so it is not asked for again. Resume the cadence to go on.')
+
+
+AHEAD = timedelta(hours=1)
+"""How long before it is due an observation is asked for where the decision depends on data: any sooner, and newer data may come."""
+
+
+class OneAtATime(CadenceStrategy):
+    """Waits for what is unfinished, asks again for what failed, and leaves to ``after`` what follows a success.
+
+    Override ``after``; and ``first`` for what is looked at before anything else, whatever became of the last observation.
+    """
+
+    waits_for_unfinished = True
+
+    def decide(self, history: History, now: datetime) -> Decision:
+        """Wait while anything is unfinished; then follow the newest submission."""
+        newest = history.newest
+        if newest is None:
+            return Wait(reason='This cadence has no observation yet.')
+        if history.waiting:
+            pending = history.waiting[-1]
+            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+        if newest.outcome is Outcome.CANCELLED and not history.asks_again(newest):
+            return cancelled(newest)
+        early = self.first(history, newest, now)
+        if early is not None:
+            return early
+        return self.after(history, newest, now) if newest.outcome is Outcome.SUCCEEDED else self.again(history, newest, now)
+
+    def first(self, history: History, newest: Unit, now: datetime) -> Decision | None:
+        """What is decided before anything is asked for, or None to go on."""
+        return None
+
+    def after(self, history: History, newest: Unit, now: datetime) -> Decision:
+        """What follows a success."""
+        raise NotImplementedError(f'{type(self).__name__} must override after(history, newest, now), or decide().')
+
+    def again(self, history: History, newest: Unit, now: datetime) -> Decision:
+        """What follows a failure: the same again, after the pause that was chosen."""
+        start = now + timedelta(hours=self.parameters.retry_backoff)
+        return self.ask(newest, known_window(newest.newest).starting(start), f'{fate(newest)}: asked for again.')
+
+    def ask(
+        self,
+        unit: Unit,
+        window: Window,
+        reason: str,
+        changes: Mapping[str, Any] | None = None,
+        alternatives: tuple[Window, ...] = (),
+    ) -> Submit:
+        """Ask for another observation like the one that was done, or tried, last."""
+        like = done(unit).record
+        return Submit(
+            reason=reason, window=window, like=like, follows=unit.records, changes=changes or {}, alternatives=alternatives
+        )
+
+    def counted(self, attempt: Attempt) -> Window:
+        """The window that the next one counts from: as requested, or from the real observation, with the same length."""
+        window = known_window(attempt)
+        observed = attempt.scheduled_start if self.parameters.count_from == 'observed' else None
+        return window.starting(observed) if observed else window
+
+    def when_due(self, unit: Unit, due: datetime, now: datetime, reason: str, changes: Mapping[str, Any] | None = None) -> Decision:
+        """Ask for it shortly before it is due, and wait until then."""
+        if now < due - AHEAD:
+            return Wait(reason=f'{reason} The next observation is due at {show(due)}.')
+        return self.ask(unit, known_window(done(unit)).starting(max(due, now)), reason, changes)
+
+
+def done(unit: Unit) -> Attempt:
+    """The attempt that succeeded, or the newest where none did."""
+    return next((a for a in reversed(unit.attempts) if a.outcome is Outcome.SUCCEEDED), unit.newest)
+
+
+def fate(unit: Unit) -> str:
+    """For example ``Observation 12 failed (WINDOW_EXPIRED)``."""
+    return unit.in_words()

@@ -2,25 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from django import forms
 
-from tom_cadence.decisions import Decision, Stop, Wait
+from tom_cadence.core.decisions import Decision, Stop, Wait
+from tom_cadence.core.history import History, Unit
+from tom_cadence.core.parameters import choice, names, number, written
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.relaxation import exposures
+from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.history import History, Unit
-from tom_cadence.parameters import choice, names, number
-from tom_cadence.photometry import Photometry, instant
-from tom_cadence.relaxing import exposures
-from tom_cadence.strategies.advance import known_window
-from tom_cadence.strategies.brightness_table import EXAMPLE, Row, read_table, row_for
+from tom_cadence.strategies.base import OneAtATime, done, fate, known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
-from tom_cadence.strategies.oneatatime import OneAtATime, done, fate
-from tom_cadence.windows import show
+from tom_followup.units import instant_of
+
+EXAMPLE = 'up to 16: every 6 h, 30 s; up to 18: every 24 h, 120 s; fainter: every 2 days, 300 s'
+_ROW = re.compile(
+    r'(?:(?:up\s+)?to\s+(?P<to>-?\d+(?:\.\d+)?)(?:\s*mag)?|(?P<rest>fainter))\s*:\s*'
+    r'every\s+(?P<every>\d+(?:\.\d+)?)\s*(?P<unit>min|h|hours?|d|days?)'
+    r'(?:\s*,\s*(?P<seconds>\d+(?:\.\d+)?)\s*s)?\Z',
+    re.IGNORECASE,
+)
+MOST_ROWS = 100
+_HOURS = {'m': 1 / 60, 'h': 1.0, 'd': 24.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrightnessRow:
+    """Down to this magnitude (inf for any): hours between observations, and seconds of exposure where they are to follow."""
+
+    to: float
+    every: float
+    seconds: float | None = None
+
+
+def read_table(text: Any) -> tuple[BrightnessRow, ...]:
+    """The rows, brightest first; NeedsAttention names the one that cannot be read, and shows how to write it."""
+    lines = [line.strip() for line in re.split(r'[;\n]', written('bright_table', text)) if line.strip()]
+    if len(lines) > MOST_ROWS:
+        raise NeedsAttention(f'bright_table: {len(lines)} rows; at most {MOST_ROWS} are possible.')
+    rows = [_read(count, line) for count, line in enumerate(lines, 1)]
+    for count, (brighter, fainter) in enumerate(pairwise(rows), 2):
+        if fainter.to <= brighter.to:
+            raise NeedsAttention(f'bright_table: row {count}, {lines[count - 1]!r}, is not fainter than the one before it.')
+    return tuple(rows)
+
+
+def _read(count: int, line: str) -> BrightnessRow:
+    found = _ROW.match(line)
+    if found is None:
+        raise NeedsAttention(f'bright_table: row {count}, {line!r}, cannot be read. Write it like: {EXAMPLE}')
+    every = float(found['every']) * _HOURS[found['unit'][0].lower()]
+    seconds = float(found['seconds']) if found['seconds'] else None
+    if not 0.01 <= every <= 24 * 3660:
+        raise NeedsAttention(f'bright_table: row {count}, {line!r}: an interval of 0.01 h to ten years is expected.')
+    if seconds is not None and not 0.01 <= seconds <= 86400:
+        raise NeedsAttention(f'bright_table: row {count}, {line!r}: an exposure of 0.01 s to a day is expected.')
+    return BrightnessRow(to=math.inf if found['rest'] else float(found['to']), every=every, seconds=seconds)
+
+
+def row_for(rows: Sequence[BrightnessRow], magnitude: float) -> BrightnessRow | None:
+    """The row that a magnitude falls into, or None where it is fainter than all."""
+    return next((row for row in rows if magnitude <= row.to), None)
+
 
 FOLLOW = {'brighter': 'brighter than', 'fainter': 'fainter than'}
 LONGEST = 87600.0
@@ -38,18 +90,18 @@ class Brightness:
     bands: tuple[str, ...] = ()
     age: float = 72.0
     snr: float = 5.0
-    table: tuple[Row, ...] = ()
+    table: tuple[BrightnessRow, ...] = ()
     every: float | None = None
     without: str = 'wait'
 
-    def row(self, magnitude: float | None) -> Row:
+    def row(self, magnitude: float | None) -> BrightnessRow:
         """Interval and exposure for a magnitude, or for none that is known."""
         found = None if magnitude is None else row_for(self.table, magnitude)
         if found is not None:
             return found
         if self.every is None:
             raise NeedsAttention(f'bright_table has no row for {_magnitude(magnitude)}, and cadence_frequency is empty.')
-        return Row(to=np.inf, every=self.every)
+        return BrightnessRow(to=np.inf, every=self.every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,13 +239,13 @@ class BrightnessStrategy(OneAtATime):
         window = known_window(newest.newest).starting(start)
         return self.ask(newest, window, f'{fate(newest)}: asked for again. {words}.', self._changes(newest, row))
 
-    def _row(self, history: History, now: datetime) -> tuple[Row, str]:
+    def _row(self, history: History, now: datetime) -> tuple[BrightnessRow, str]:
         own = read(self.given)
         point = present(own, history.photometry, now)
         return own.row(None if point is None else point.magnitude), point.words if point else 'No point is young enough'
 
     @staticmethod
-    def _changes(unit: Unit, row: Row) -> dict[str, Any]:
+    def _changes(unit: Unit, row: BrightnessRow) -> dict[str, Any]:
         if row.seconds is None:
             return {}
         like = done(unit).parameters
@@ -212,7 +264,7 @@ def present(own: Brightness, photometry: Photometry, now: datetime) -> Point | N
     magnitude = float(newest.limit[-1] if limit else newest.magnitude[-1])
     error = '' if limit or np.isnan(newest.error[-1]) else f' ± {newest.error[-1]:.2f}'
     source = f' ({newest.source[-1]})' if newest.source[-1] else ''
-    words = f'{newest.band[-1]} {">" if limit else "="} {magnitude:.2f}{error} at {show(instant(newest.time[-1]))}{source}'
+    words = f'{newest.band[-1]} {">" if limit else "="} {magnitude:.2f}{error} at {show(instant_of(newest.time[-1]))}{source}'
     return Point(magnitude=magnitude, limit=limit, words=words)
 
 

@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 from django import forms
 
-from tom_cadence.decisions import Decision
+from tom_cadence.core.decisions import Decision
+from tom_cadence.core.history import History, Unit
+from tom_cadence.core.parameters import names, number, whole
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.history import History, Unit
-from tom_cadence.parameters import names, number, whole
-from tom_cadence.photometry import Photometry, instant
+from tom_cadence.strategies.base import OneAtATime, done
 from tom_cadence.strategies.forms import CadenceParametersForm
-from tom_cadence.strategies.oneatatime import OneAtATime, done
-from tom_cadence.windows import show
+from tom_followup.units import instant_of
 
 LEAST_POINTS, MOST_POINTS = 3, 200
 """A slope over all pairs of the most takes 20,000 of them."""
@@ -60,7 +61,7 @@ class Slope:
             if self.rate == 0
             else f'{"fades" if self.rate > 0 else "brightens"} by {abs(self.rate):.3g} mag a day'
         )
-        last = show(instant(self.points.time[-1]))
+        last = show(instant_of(self.points.time[-1]))
         return f'It {how} (the last {len(self.points)} points, {bands}, to {last})'
 
 

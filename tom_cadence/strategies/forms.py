@@ -10,10 +10,10 @@ from crispy_forms.layout import HTML, Column, Div, Layout, Row
 from django import forms
 from tom_observations.cadence import CadenceForm
 
-from tom_cadence.bounds import LONGEST_HOURS
+from tom_cadence.core.bounds import LONGEST_HOURS
+from tom_cadence.core.parameters import SKY_FIELDS, clean
+from tom_cadence.core.relaxation import EXAMPLE
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.parameters import SKY_FIELDS, clean
-from tom_cadence.relaxing import EXAMPLE
 
 LIMITS = (
     'end_date',

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 from django import forms
 
-from tom_cadence.decisions import Decision, FreshLook, Wait
+from tom_cadence.core.decisions import Decision, FreshLook, Wait
+from tom_cadence.core.history import History, Look, Outcome, Unit
+from tom_cadence.core.parameters import names, number, written
+from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.history import History, Look, Outcome, Unit
-from tom_cadence.parameters import names, number, written
-from tom_cadence.photometry import Photometry, instant
-from tom_cadence.strategies.advance import known_window
+from tom_cadence.strategies.base import OneAtATime, done, known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
-from tom_cadence.strategies.oneatatime import OneAtATime, done
-from tom_cadence.windows import show
+from tom_followup.units import instant_of
 
 BACK = timedelta(days=7)
 """How far before the gap a service is asked from, at least: late nights and re-reductions."""
@@ -115,7 +115,7 @@ class FillGapsStrategy(OneAtATime):
         own = self._own()
         gap, points = timedelta(hours=own.gap), counted(own, history.photometry, now)
         ours = self._own_last(history)
-        seen = instant(points.time[-1]) if len(points) else None
+        seen = instant_of(points.time[-1]) if len(points) else None
         last = max((moment for moment in (ours, seen) if moment is not None), default=None)
         if last is not None and now < last + gap:
             words = _point(points) if last == seen else f'An observation of this cadence at {show(last)}'
@@ -166,7 +166,7 @@ def counted(own: Gaps, photometry: Photometry, now: datetime) -> Photometry:
 
 def _point(points: Photometry) -> str:
     source = f' ({points.source[-1]})' if points.source[-1] else ''
-    return f'A point in {points.band[-1]} at {show(instant(points.time[-1]))}{source}'
+    return f'A point in {points.band[-1]} at {show(instant_of(points.time[-1]))}{source}'
 
 
 def _day(moment: datetime) -> datetime:

@@ -12,14 +12,14 @@ import numpy as np
 from django import forms
 from numpy.typing import NDArray
 
-from tom_cadence.decisions import Decision, Stop
+from tom_cadence.core.decisions import Decision, Stop
+from tom_cadence.core.history import Attempt, History, Outcome, Unit
+from tom_cadence.core.parameters import choice, names, number, whole
+from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.history import Attempt, History, Outcome, Unit
-from tom_cadence.parameters import choice, names, number, whole
-from tom_cadence.photometry import instant, mjd
+from tom_cadence.strategies.base import OneAtATime, done, fate
 from tom_cadence.strategies.forms import CadenceParametersForm
-from tom_cadence.strategies.oneatatime import OneAtATime, done, fate
-from tom_cadence.windows import Window
+from tom_followup.units import instant_of, mjd_of
 
 COUNTED = {'own': 'observations of this cadence', 'photometry': 'points in the TOM, from any source'}
 HORIZON, NEAR = 10.0, 3.0
@@ -129,7 +129,7 @@ class PhaseCoverageStrategy(OneAtATime):
             return Stop(reason=f'All {own.bins} phase bins have their {points}.')
         earliest = now if newest.outcome is Outcome.SUCCEEDED else now + timedelta(hours=self.parameters.retry_backoff)
         windows = candidates(own, missing, counts, phases, earliest)
-        wanted = own.phase(np.array([mjd(windows[0].end)]))[0] - 0.5 / own.bins
+        wanted = own.phase(np.array([mjd_of(windows[0].end)]))[0] - 0.5 / own.bins
         reason = f'{fate(newest)}. {len(missing)} of {own.bins} phase bins are missing; next is phase {wanted % 1:.2f}.'
         return self.ask(newest, windows[0], reason, alternatives=tuple(windows[1:]))
 
@@ -137,7 +137,7 @@ class PhaseCoverageStrategy(OneAtATime):
 def _days(own: Ephemeris, history: History, now: datetime) -> NDArray[np.float64]:
     """When the target was observed, MJD: own observations, or points and the own observations since the newest of them."""
     ours = [_middle(done(unit)) for unit in history.units if unit.outcome is Outcome.SUCCEEDED]
-    days = np.array([mjd(moment) for moment in ours if moment is not None], dtype=np.float64)
+    days = np.array([mjd_of(moment) for moment in ours if moment is not None], dtype=np.float64)
     if own.counted == 'own':
         return days
     points = history.photometry.until(now).in_bands(own.bands).detections()
@@ -180,10 +180,10 @@ def _passages(own: Ephemeris, index: int, now: datetime) -> Iterator[Window]:
 
     A window keeps off the edges of its bin, so that seconds that a facility rounds off do not move it into the next.
     """
-    cycle = math.floor((mjd(now) - own.epoch) / own.period - index / own.bins)
+    cycle = math.floor((mjd_of(now) - own.epoch) / own.period - index / own.bins)
     length, last = timedelta(days=own.width), now + timedelta(days=max(HORIZON, 1.1 * own.period))
     while True:
-        start = instant(own.epoch + (cycle + index / own.bins) * own.period) + EDGE * length
+        start = instant_of(own.epoch + (cycle + index / own.bins) * own.period) + EDGE * length
         end = start + (1 - 2 * EDGE) * length
         cycle += 1
         if start > last:

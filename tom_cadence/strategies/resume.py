@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from tom_cadence.decisions import Decision, Submit, Wait
-from tom_cadence.history import History, Outcome, Unit
-from tom_cadence.strategies.advance import AdvancesWindow, cancelled, known_window
+from tom_cadence.core.decisions import Decision, Submit, Wait
+from tom_cadence.core.history import History, Outcome, Unit
+from tom_cadence.strategies.base import AdvancesWindow, cancelled, known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from tom_cadence.decisions import Decision, Stop, Wait
-from tom_cadence.history import Attempt, History, Outcome, Unit
-from tom_cadence.strategies.advance import AdvancesWindow, cancelled
+from tom_cadence.core.decisions import Decision, Stop, Wait
+from tom_cadence.core.history import Attempt, History, Outcome, Unit
+from tom_cadence.strategies.base import AdvancesWindow, cancelled
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 NAMED = 5

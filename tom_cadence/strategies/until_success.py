@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from tom_cadence.decisions import Decision, Stop
+from tom_cadence.core.decisions import Decision, Stop
+from tom_cadence.core.history import History, Unit
+from tom_cadence.core.parameters import choice, number
+from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.history import History, Unit
-from tom_cadence.parameters import choice, number
-from tom_cadence.strategies.advance import known_window
+from tom_cadence.strategies.base import OneAtATime, fate, known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
-from tom_cadence.strategies.oneatatime import OneAtATime, fate
-from tom_cadence.windows import show
 
 MODES = {'success': 'until it succeeds', 'period': 'until it succeeds or a period ends'}
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tom_forced_phot.cleaning.clip import clip
-from tom_forced_phot.cleaning.cuts import CUTS, PANSTARRS_GOOD, ZTF_RECOMMENDED, Cut, Rule, Verdict, quality
-from tom_forced_phot.cleaning.stack import plain, weighted
-from tom_forced_phot.cleaning.thresholds import judge
+from tom_forced_phot.cleaning.cuts import CUTS, PANSTARRS_GOOD, ZTF_RECOMMENDED, Cut, Rule, Verdict, judge, quality
+from tom_forced_phot.cleaning.stack import clip, plain, weighted
 from tom_forced_phot.cleaning.ztf import BASELINE_COLUMNS as ZTF_BASELINE_COLUMNS
 from tom_forced_phot.cleaning.ztf import absolute, quiet_epochs, recipe, rescale, subtract_baseline
 

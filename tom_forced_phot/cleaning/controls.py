@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tom_followup.units import Floats
 from tom_forced_phot.cleaning.cuts import ATLAS_STATIC, CONTROLS_BAD, quality
 from tom_forced_phot.cleaning.stack import agreeing, sort
-from tom_forced_phot.photometry import Floats, Measurements
+from tom_forced_phot.core.photometry import Measurements
 
 NUMBER, RADIUS = 8, 17.0  # arcsec
 #: ATClean's bounds of an epoch (config.ini, controls_cut) and their flags.

@@ -1,19 +1,20 @@
 """Which points published quality cuts keep. Nothing is changed: a cut says what passes, and what each other point failed.
 
-A cut is a set of rules, each on one of the service's own columns, which :class:`~tom_forced_phot.photometry.Measurements` carries:
-those of a file, or of stored points.
+A cut is a set of rules, each on one of the service's own columns, which
+:class:`~tom_forced_phot.core.photometry.Measurements` carries: those of a file, or of stored points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.photometry import Floats, Measurements
+from tom_followup.units import Floats, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_forced_phot.core.photometry import Measurements
 
 
 @dataclass(frozen=True)
@@ -187,3 +188,21 @@ CUTS: Mapping[str, Cut] = {
     'ztf_strict': ZTF_STRICT,
     'panstarrs': PANSTARRS_GOOD,
 }
+
+
+def judge(measured: Measurements, detection: float, limit: float) -> Measurements:
+    """A magnitude where flux over error exceeds ``detection``, else the magnitude of ``limit`` times the error as limit (AB).
+
+    Neither where flux or error is no finite number, or the error not positive: such a point cannot be judged.
+    """
+    judgeable = np.isfinite(measured.flux) & np.isfinite(measured.flux_error) & (measured.flux_error > 0)
+    flux, error = np.where(judgeable, measured.flux, np.nan), np.where(judgeable, measured.flux_error, np.nan)
+    # A flux of nearly nothing overflows in formulas whose value is not used then.
+    with np.errstate(over='ignore'):
+        detected = is_detection(flux, error, detection)
+        return replace(
+            measured,
+            magnitude=np.where(detected, magnitude_of(flux), np.nan),
+            magnitude_error=np.where(detected, magnitude_error_of(flux, error), np.nan),
+            limit=np.where(detected, np.nan, limit_of(error, limit)),
+        )

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.cleaning.cuts import ZTF_RECOMMENDED, Cut, quality
-from tom_forced_phot.cleaning.thresholds import judge
-from tom_forced_phot.photometry import Floats, Measurements, microjansky_of
+from tom_followup.units import Floats, microjansky_of
+from tom_forced_phot.cleaning.cuts import ZTF_RECOMMENDED, Cut, judge, quality
+from tom_forced_phot.core.photometry import Measurements
 
 #: The guide's thresholds (section 6.4): a magnitude above SNT, else a limit at SNU times the error.
 SNT, SNU = 3.0, 5.0

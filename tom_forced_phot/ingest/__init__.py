@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from tom_forced_phot.ingest.files import process
-from tom_forced_phot.ingest.followers import follow_permission
+from tom_forced_phot.ingest.files import follow_permission, process
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.products import make_product, remove_leftover
 from tom_forced_phot.ingest.removal import before_deletion
-from tom_forced_phot.ingest.store import Counts, ingest
+from tom_forced_phot.ingest.store import Counts, ingest, make_product, remove_leftover
 
 __all__ = [
     'Counts',

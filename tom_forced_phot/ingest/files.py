@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from tom_dataproducts.exceptions import InvalidFileFormatException
-from tom_dataproducts.models import DataProduct
+from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
+from tom_followup.retry import until_written
 from tom_forced_phot import conf, readers, registry
+from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile, Refused
-from tom_forced_phot.ingest import bulk, compare
-from tom_forced_phot.ingest.busy import until_written
+from tom_forced_phot.ingest import match, permissions, sql
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.rows import kinds, microseconds
+from tom_forced_phot.ingest.point_rows import kinds, microseconds
 from tom_forced_phot.ingest.store import Counts, ingest, take_turn
 from tom_forced_phot.models import IngestedFile, PhotometryQuery
-from tom_forced_phot.photometry import Measurements
 
 logger = logging.getLogger(__name__)
 Read = Callable[[bytes], Measurements]
@@ -52,7 +53,7 @@ def process(product: DataProduct, service: str) -> Counts:
                 product, table, service=service, reduction=reduction, now=conf.utc_now(), watchers=_askers(query), note=note
             )
 
-    return until_written(write)
+    return until_written(write, most=8)
 
 
 def read(product: DataProduct, service: str) -> Measurements:
@@ -96,8 +97,8 @@ def points_of(file: IngestedFile) -> list[int]:
     if table is None or not len(table):
         return []
     times, versions = microseconds(table.mjd), kinds(table, file.reduction)
-    stored = bulk.Curve.of(file.light_curve.target_id, file.light_curve.service).around(times, versions)
-    known = compare.identities(stored)
+    stored = sql.StoredCurve.of(file.light_curve.target_id, file.light_curve.service).around(times, versions)
+    known = match.identities(stored)
     return [int(stored.ids[known[key]]) for key in identities(table, file.reduction) if key in known]
 
 
@@ -132,7 +133,7 @@ def _only_kind(service: str) -> str:
 
 def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
     """ATLAS files do not say on which images they were measured."""
-    curve = bulk.Curve.of(product.target_id, ATLAS)
+    curve = sql.StoredCurve.of(product.target_id, ATLAS)
     shares = {kind: _agreeing(table, curve, kind) for kind in (DIFFERENCE, REDUCED)}
     likely = max(shares, key=lambda kind: shares[kind] or 0)
     if (shares[likely] or 0) > 0.5:
@@ -147,7 +148,7 @@ def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
     return DIFFERENCE, f'taken as {DIFFERENCE} photometry'
 
 
-def _agreeing(table: Measurements, curve: bulk.Curve, reduction: str) -> float | None:
+def _agreeing(table: Measurements, curve: sql.StoredCurve, reduction: str) -> float | None:
     """The share of the table's exposures whose stored point of that kind agrees; None where none can be compared.
 
     A few hundred exposures tell: the table is gone through in windows of time, taken from all over it, until so many were judged.
@@ -163,9 +164,25 @@ def _agreeing(table: Measurements, curve: bulk.Curve, reduction: str) -> float |
     return agreeing / judged if judged else None
 
 
-def _votes(table: Measurements, curve: bulk.Curve, reduction: str) -> tuple[int, int]:
+def _votes(table: Measurements, curve: sql.StoredCurve, reduction: str) -> tuple[int, int]:
     stored = curve.around(microseconds(table.mjd), [reduction])
-    known = compare.identities(stored)
+    known = match.identities(stored)
     pairs = [(row, known[key]) for row, key in enumerate(identities(table, reduction)) if key in known]
     rows, at = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
-    return compare.agreement(table, rows, stored, at)
+    return match.agreement(table, rows, stored, at)
+
+
+def follow_permission(given: Any) -> None:
+    """``given`` is guardian's row that lets a user or a group see a data product; nothing is done for products not ours."""
+    if not permissions.needed() or not str(given.object_pk).isdecimal():
+        return
+    files = IngestedFile.objects.filter(data_product_id=int(given.object_pk)).select_related('light_curve', 'data_product')
+    file = files.first()
+    if file is None:
+        return
+    own = PhotometryReducedDatum.objects.filter(data_product_id=file.data_product_id).values_list('pk', flat=True)
+    ids = set(own)
+    if len(ids) < file.rows - file.rejected:
+        ids.update(points_of(file))
+    name = 'user_id' if hasattr(given, 'user_id') else 'group_id'
+    permissions.assign(type(given), {name: getattr(given, name)}, PhotometryReducedDatum, sorted(ids))

@@ -14,7 +14,7 @@ from guardian.shortcuts import get_groups_with_perms
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
-from tom_forced_phot.ingest.rows import Integers
+from tom_forced_phot.ingest.point_rows import Integers
 
 BATCH = 2000
 

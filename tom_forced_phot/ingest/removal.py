@@ -16,8 +16,8 @@ from django.db.models.fields.json import KeyTextTransform
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 from tom_targets.base_models import BaseTarget
 
-from tom_forced_phot.ingest import bulk
-from tom_forced_phot.ingest.busy import until_written
+from tom_followup.retry import until_written
+from tom_forced_phot.ingest import sql
 from tom_forced_phot.ingest.files import identities, read_again
 from tom_forced_phot.ingest.store import count_again, fill, take_turn
 from tom_forced_phot.models import IngestedFile, LightCurve
@@ -39,7 +39,7 @@ def before_deletion(product: DataProduct, origin: Any) -> None:
         if left and other.data_product_id not in going:
             table = read_again(other)
             named = identities(table, other.reduction) if table is not None else []
-            bulk.move([left.pop(key) for key in named if key in left], other.data_product_id)
+            sql.move([left.pop(key) for key in named if key in left], other.data_product_id)
     # what is to be true once they are gone; if it is not, more was deleted than we saw
     LightCurve.objects.filter(pk=curve.pk).update(points=F('points') - min(len(left), curve.points))
     settle = Settle(curve.pk)
@@ -55,7 +55,7 @@ class Settle:
 
     def __call__(self) -> None:
         """Store what is missing, and count."""
-        until_written(self._settle)
+        until_written(self._settle, most=8)
 
     def _settle(self) -> None:
         with transaction.atomic():

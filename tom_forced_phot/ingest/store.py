@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.db.models import Count, F, Max, QuerySet
 from numpy.typing import NDArray
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
+from tom_targets.models import PersistentShare
+from tom_targets.sharing import continuous_share_data
 
-from tom_forced_phot.ingest import bulk, compare, legacy, permissions, share
-from tom_forced_phot.ingest.legacy import Legacy
+from tom_followup.failpoints import PhotometryPoint, reach
+from tom_forced_phot.core.photometry import Measurements, Rejections
+from tom_forced_phot.ingest import match, permissions, sql
+from tom_forced_phot.ingest.match import Legacy
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.rows import FIELDS, Integers, Points, kinds, points
-from tom_forced_phot.ingest.stored import Stored
+from tom_forced_phot.ingest.point_rows import FIELDS, Integers, PointRows, kinds, points
+from tom_forced_phot.ingest.sql import Stored, slices
 from tom_forced_phot.models import IngestedFile, LightCurve
-from tom_forced_phot.photometry import Measurements, Rejections
-from tom_forced_phot.points import Point, reach
 
 #: Rows handled at a time, so that memory stays bounded.
 CHUNK = 10_000
@@ -79,22 +83,22 @@ def ingest(
     curve = take_turn(product.target_id, service)
     table = sound(table, reduction)
     newest = _newest_point()
-    stored = bulk.Curve.of(product.target_id, service)
-    found = legacy.find(table, stored, reduction)
+    stored = sql.StoredCurve.of(product.target_id, service)
+    found = match.find(table, stored, reduction)
     tally = _write(product, table, stored, reduction, found)
-    reach(Point.POINTS_WRITTEN)
+    reach(PhotometryPoint.POINTS_WRITTEN)
     permissions.grant(product, _made(product, newest), tally.seen, watchers)
     counts = _counts(table, tally, '; '.join(filter(None, (note, found.note))))
     _keep_account(curve, product, reduction, counts, now)
     if tally.new:
-        share.after_commit(product, newest)
+        after_commit(product, newest)
     return counts
 
 
 def fill(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
     """Store those points of the table that are missing, and leave the others as they are. In the caller's turn."""
     newest = _newest_point()
-    _write(product, sound(table, reduction), bulk.Curve.of(product.target_id, service), reduction, None)
+    _write(product, sound(table, reduction), sql.StoredCurve.of(product.target_id, service), reduction, None)
     permissions.grant(product, _made(product, newest), (), Watchers())
 
 
@@ -122,12 +126,12 @@ def sound(table: Measurements, reduction: str) -> Measurements:
 def count_again(curve: LightCurve) -> dict[str, Any]:
     """What is true of the light curve: how many points, and the newest."""
     mine = PhotometryReducedDatum.objects.filter(target_id=curve.target_id, source_name=curve.service)
-    if curve.service == legacy.SERVICE:
+    if curve.service == match.SERVICE:
         mine = mine.exclude(reduction_version='')  # the toolkit's own
     return mine.aggregate(points=Count('pk'), last_point=Max('timestamp'))
 
 
-def _write(product: DataProduct, table: Measurements, curve: bulk.Curve, reduction: str, found: Legacy | None) -> Tally:
+def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, reduction: str, found: Legacy | None) -> Tally:
     """``found``: the toolkit's points; None where stored points are not to be changed at all."""
     tally = Tally()
     order = np.argsort(table.mjd, kind='stable')
@@ -140,44 +144,44 @@ def _write(product: DataProduct, table: Measurements, curve: bulk.Curve, reducti
 
 def _write_some(
     product: DataProduct,
-    some: Points,
-    curve: bulk.Curve,
+    some: PointRows,
+    curve: sql.StoredCurve,
     old: dict[int, list[int]],
     tally: Tally,
     replacing: bool,
 ) -> None:
     times = np.asarray(some.columns['timestamp'])
     stored = curve.around(times, [str(name) for name in some.columns['reduction_version']])
-    at = compare.match(some, stored)
-    there = np.flatnonzero(at != compare.NOWHERE)
+    at = match.match(some, stored)
+    there = np.flatnonzero(at != match.NOWHERE)
     if replacing:
         tally.seen.append(stored.ids[at[there]])
         _update(some, there, stored, at[there], tally)
         _upgrade(some, old, set(there.tolist()), tally)
-    absent = np.array([row for row in np.flatnonzero(at == compare.NOWHERE).tolist() if row not in old], dtype=np.int64)
-    inserted = bulk.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
+    absent = np.array([row for row in np.flatnonzero(at == match.NOWHERE).tolist() if row not in old], dtype=np.int64)
+    inserted = sql.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
     tally.new += inserted
     tally.held += len(absent) - inserted
 
 
-def _update(some: Points, rows: Integers, stored: Stored, at: Integers, tally: Tally) -> None:
+def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally) -> None:
     """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
-    differs = compare.changes(some, rows, stored, at)
+    differs = match.changes(some, rows, stored, at)
     changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))
     fields = tuple(name for name, where in differs.items() if where.any())
-    updated = bulk.update(stored.ids[at[changed]], some.chosen(rows[changed], fields))
+    updated = sql.update(stored.ids[at[changed]], some.chosen(rows[changed], fields))
     tally.updated += updated
     tally.held += int(changed.sum()) - updated
     tally.unchanged += int((~changed).sum())
 
 
-def _upgrade(some: Points, old: dict[int, list[int]], there: set[int], tally: Tally) -> None:
+def _upgrade(some: PointRows, old: dict[int, list[int]], there: set[int], tally: Tally) -> None:
     """Let the toolkit's point of an exposure become ours; remove those that are one too many."""
     rows = [row for row in old if row not in there]
     ids = np.array([old[row][0] for row in rows], dtype=np.int64)
     gone = [pk for row, pks in old.items() for pk in (pks if row in there else pks[1:])]
-    tally.merged += bulk.delete(gone)
-    updated = bulk.update(ids, some.chosen(np.array(rows, dtype=np.int64), FIELDS))
+    tally.merged += sql.delete(gone)
+    updated = sql.update(ids, some.chosen(np.array(rows, dtype=np.int64), FIELDS))
     tally.updated += updated
     tally.held += len(ids) - updated
     tally.seen.append(ids)
@@ -227,3 +231,44 @@ def _keep_account(curve: LightCurve, product: DataProduct, reduction: str, count
     )
     if counts.changed:
         LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))
+
+
+def make_product(target: Any, data_product_type: str, content: bytes, file_name: str, product_id: str, text: str) -> DataProduct:
+    """A data product with its file, inside the caller's transaction.
+
+    ``file_name`` is made by us and the same at each try: a file that a killed try left is removed before.
+    """
+    product = DataProduct(target=target, data_product_type=data_product_type, product_id=product_id, extra_data=text)
+    remove_leftover(product, file_name)
+    product.data.save(file_name, ContentFile(content), save=False)
+    reach(PhotometryPoint.FILE_WRITTEN)
+    product.save()
+    return product
+
+
+def remove_leftover(product: DataProduct, file_name: str) -> None:
+    """Remove the file that ``product`` would get, if it exists and no data product has it."""
+    data = DataProduct._meta.get_field('data')
+    path = data.generate_filename(product, file_name)
+    storage = product.data.storage
+    if not DataProduct.objects.filter(data=path).exists() and storage.exists(path):
+        storage.delete(path)
+
+
+logger = logging.getLogger(__name__)
+
+
+def after_commit(product: DataProduct, newest: int) -> None:
+    """Share the product's points with ids above ``newest`` once they are committed; a failure is logged and harms nothing."""
+    if PersistentShare.objects.filter(target_id=product.target_id).exists():
+        transaction.on_commit(lambda: _share(product, newest), robust=True)
+
+
+def _share(product: DataProduct, newest: int) -> None:
+    mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk, pk__gt=newest)
+    for ids in slices(list(mine.order_by('pk').values_list('pk', flat=True))):
+        try:
+            continuous_share_data(product.target, list(PhotometryReducedDatum.objects.filter(pk__in=ids)))
+        except Exception as error:  # other people's servers and settings: whatever it is, the points are stored
+            logger.warning('Points of data product %s could not be shared: %r', product.pk, error)
+            return

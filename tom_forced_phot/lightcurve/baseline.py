@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from tom_followup.units import Floats, flux_of
 from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, ZTF_RECOMMENDED, quality, quiet_epochs, rescale, subtract_baseline
 from tom_forced_phot.cleaning.ztf import LEAST, groups
+from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve.columns import Columns
 from tom_forced_phot.lightcurve.options import Baseline
-from tom_forced_phot.lightcurve.values import numeric
-from tom_forced_phot.photometry import Measurements
+from tom_forced_phot.lightcurve.reading import numeric
 
 Mask = NDArray[np.bool_]
 DIFFERENCE = 'difference'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ReferenceGroup:
     """One field, CCD, quadrant, filter and reference image: its baseline in DN (nan: too few epochs), of how many epochs."""
 
     words: str
@@ -45,7 +45,7 @@ class Corrected:
     epochs: NDArray[np.int64]
     wanting: Mask
     unjudged: Mask
-    groups: Sequence[Group]
+    groups: Sequence[ReferenceGroup]
 
 
 def corrected(stored: Columns, services: frozenset[str], keep: Mask, flux: Floats, error: Floats, baseline: Baseline) -> Corrected:
@@ -115,7 +115,7 @@ def quiet_between(found: Measurements, baseline: Baseline) -> Mask:
     return ZTF_RECOMMENDED(found).keep & (found.mjd >= first) & (found.mjd <= last)
 
 
-def described_groups(made: Measurements) -> list[Group]:
+def described_groups(made: Measurements) -> list[ReferenceGroup]:
     """What was made of each group, for people."""
     number, found = groups(made), []
     starts, ends = (quality(made, name) for name in ('refjdstart', 'refjdend'))
@@ -125,7 +125,7 @@ def described_groups(made: Measurements) -> list[Group]:
         level = float(made.columns['baseline'][first])
         scales = flux_of(quality(made, 'zpdiff')[rows])
         found.append(
-            Group(
+            ReferenceGroup(
                 words=f'{made.instrument[first]} {made.band[first]}, reference of JD {starts[first]:.1f} to {ends[first]:.1f}',
                 level=level,
                 microjansky=level * float(np.median(scales)),

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_followup.units import Floats, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
-from tom_forced_phot.cleaning import Cut, clip, plain, weighted
-from tom_forced_phot.cleaning.stack import BAD_DAY
+from tom_followup.units import DETECTION, Floats, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_forced_phot.cleaning import Cut, plain, weighted
+from tom_forced_phot.cleaning.stack import BAD_DAY, clip
 from tom_forced_phot.cleaning.ztf import SNT, SNU
+from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve import baseline as baselines
-from tom_forced_phot.lightcurve.baseline import Corrected, Group
+from tom_forced_phot.lightcurve.baseline import Corrected, ReferenceGroup
 from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, series_of
 from tom_forced_phot.lightcurve.options import Options
-from tom_forced_phot.lightcurve.values import numeric
-from tom_forced_phot.photometry import DETECTION, Measurements
+from tom_forced_phot.lightcurve.reading import numeric
 
 Mask = NDArray[np.bool_]
 #: What a point is: a mean of a day flagged as bad, and a frame without photometric solution, are neither detection nor limit.
@@ -95,7 +95,7 @@ class Curve:
     notes: Sequence[str] = ()
     stored: int = 0
     quality: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    groups: Sequence[Group] = ()
+    groups: Sequence[ReferenceGroup] = ()
 
     @property
     def shown(self) -> Points:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tom_followup.units import instant_of
-from tom_forced_phot.lightcurve.baseline import Group
+from tom_forced_phot.lightcurve.baseline import ReferenceGroup
 from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, UNSOLVED, Curve, Points
 
 NAMES = {
@@ -67,7 +67,7 @@ def said(curve: Curve) -> Iterator[str]:
         yield f'{group.words}: {baseline_words(group)}'
 
 
-def baseline_words(group: Group) -> str:
+def baseline_words(group: ReferenceGroup) -> str:
     """The baseline of a group, and of how many epochs it was taken."""
     if not np.isfinite(group.level):
         return f'no baseline: {group.epochs} quiet epochs are too few; {group.points} points'

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import tom_common.encryption
-import tom_forced_phot.states
+import tom_forced_phot.core.states
 from django.conf import settings
 from django.db import migrations, models
 
@@ -107,7 +107,7 @@ class Migration(migrations.Migration):
                 ('credential', models.CharField(default='site', help_text="Whose account it is: 'site', or 'user:' and the id.", max_length=50)),
                 ('positions', models.JSONField(default=list, help_text='What was asked, in order: the index names the query.')),
                 ('parameters', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('submitting', 'Being sent'), ('uncertain', 'Reply lost'), ('open', 'At the service'), ('closed', 'Closed')], default=tom_forced_phot.states.JobState['SUBMITTING'], max_length=12)),
+                ('state', models.CharField(choices=[('submitting', 'Being sent'), ('uncertain', 'Reply lost'), ('open', 'At the service'), ('closed', 'Closed')], default=tom_forced_phot.core.states.JobState['SUBMITTING'], max_length=12)),
                 ('remote', models.JSONField(blank=True, default=dict, help_text='What the service said about it.')),
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')),
                 ('sent', models.PositiveSmallIntegerField(default=0, help_text='How often the request went out.')),
@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
                 ('parameters', models.JSONField(default=dict)),
                 ('question', models.CharField(help_text='Equal for equal questions.', max_length=64)),
                 ('group_key', models.CharField(default='', help_text='Equal for questions that can go out in one request.', max_length=64)),
-                ('state', models.CharField(choices=[('queued', 'Queued here'), ('submitted', 'Waiting at the service'), ('running', 'Running at the service'), ('result', 'Result waiting'), ('done', 'Done'), ('no_data', 'No data'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('expired', 'Result expired')], default=tom_forced_phot.states.QueryState['QUEUED'], max_length=12)),
+                ('state', models.CharField(choices=[('queued', 'Queued here'), ('submitted', 'Waiting at the service'), ('running', 'Running at the service'), ('result', 'Result waiting'), ('done', 'Done'), ('no_data', 'No data'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('expired', 'Result expired')], default=tom_forced_phot.core.states.QueryState['QUEUED'], max_length=12)),
                 ('index', models.PositiveIntegerField(default=0)),
                 ('remote', models.JSONField(blank=True, default=dict, help_text='What the service said about this position.')),
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')),

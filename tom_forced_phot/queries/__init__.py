@@ -1,12 +1,10 @@
 """Questions to services, from asking to points; the only writer of queries and jobs."""
 
 from tom_forced_phot.queries.advance import Next, advance
-from tom_forced_phot.queries.announcing import announce, mark_read, prefer, preference_of, wish_of
-from tom_forced_phot.queries.asking import Asked, Declined, ask, ask_many
-from tom_forced_phot.queries.background import enqueue, has_workers, start
-from tom_forced_phot.queries.cancelling import cancel, retry
+from tom_forced_phot.queries.ask import Asked, Declined, ask, ask_many
+from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
-from tom_forced_phot.queries.looking import look_now
+from tom_forced_phot.queries.notices import announce, mark_read, prefer, preference_of, wish_of
 
 __all__ = [
     'Asked',

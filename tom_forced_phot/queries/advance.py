@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tom_forced_phot import conf, http, registry
+from tom_forced_phot.core.states import JobState, QueryState, Step, next_step, pause
 from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused, Throttled
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, ending, fetching, own, rows, sending, watching
+from tom_forced_phot.queries import accounts, fetch, own_query, poll, rows, submit
 from tom_forced_phot.queries.accounts import NoAccount
+from tom_forced_phot.queries.fetch import LAST_TRIES
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.states import JobState, QueryState, Step, next_step, pause
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -59,7 +60,7 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
     except (LostClaim, _Busy):
         return Next(state, clock() + BUSY, worked=False)
     except NoAccount as error:
-        again = ending.without_account(query, error, clock())
+        again = without_account(query, error, clock())
     except ForcedPhotometryError as error:
         again = _unforeseen(query, error, clock())
     except Exception as error:
@@ -90,20 +91,20 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
     if not QueryState(query.state).is_open:
         if query.job is not None and query.job.state in (JobState.SUBMITTING, JobState.UNCERTAIN):
             return _with_job(query, query.job, Step.LOOK_UP, service, clock)  # closed while its reply was on the way
-        return _released(_claimed(query, now), fetching.clean(query, service, now))
+        return _released(_claimed(query, now), fetch.clean(query, service, now))
     job = query.job
     step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, _deadline(query))
     if service.does_all_itself():
-        return own.run(query, _claimed(query, now), service, clock)
+        return own_query.run(query, _claimed(query, now), service, clock)
     if step is Step.GIVE_UP:
-        ending.give_up(query, service, now)
+        give_up(query, service, now)
         return None
     if step is Step.FETCH:
-        return fetching.fetch(query, _claimed(query, now), service, clock)
+        return fetch.fetch(query, _claimed(query, now), service, clock)
     if step is Step.SUBMIT:
         if job is not None:  # its job was closed under it
             PhotometryQuery.objects.filter(pk=query.pk, job=job, state=query.state).update(job=None, state=QueryState.QUEUED)
-        return sending.submit(query, service, clock)
+        return submit.submit(query, service, clock)
     return now if job is None else _with_job(query, job, step, service, clock)
 
 
@@ -136,9 +137,9 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
         raise _Busy
     try:
         if step is Step.LOOK_UP:
-            return sending.look_up(job, claim, service, clock)
-        again = watching.poll(job, claim, service, clock)
-        ending.give_up_late(job, service, clock())
+            return submit.look_up(job, claim, service, clock)
+        again = poll.poll(job, claim, service, clock)
+        give_up_late(job, service, clock())
         return again
     except LostClaim:
         raise
@@ -187,3 +188,46 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
     until = now + pause(query.attempts + 1)
     rows.wait(mine, until, text, failed=True)
     return until
+
+
+def give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> None:
+    """Fail a query whose time is up, and have it stopped at the service."""
+    waited = now - query.created
+    text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
+    if query.message and query.state == QueryState.QUEUED:
+        text += f' Last: {query.message}'
+    rows.end(PhotometryQuery.objects.filter(pk=query.pk), QueryState.FAILED, now, text, 'Deadline')
+    rows.tidy_later(query.pk, now)
+
+
+def give_up_late(job: RemoteJob, service: ForcedPhotometryService, now: datetime) -> None:
+    """After a look at a job: fail all of its queries whose time is up, for only one of them led to this look.
+
+    Not before a look after the deadline, answered or not: the TOM may have been off until now.
+    """
+    job = RemoteJob.objects.get(pk=job.pk)
+    if job.state != JobState.OPEN or not (job.attempts or job.heard):
+        return
+    late = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.SUBMITTED, QueryState.RUNNING], deadline__lte=now)
+    for query in late if job.attempts else late.filter(deadline__lte=job.heard):
+        give_up(query, service, now)
+    rows.close_if_done(job, now)
+
+
+def without_account(query: PhotometryQuery, error: NoAccount, now: datetime) -> datetime | None:
+    """Wait, and say for whom, until the deadline; tidying up at the service is a courtesy, and left out."""
+    mine = PhotometryQuery.objects.filter(pk=query.pk)
+    if not QueryState(query.state).is_open:
+        mine.update(to_clean=False, next_step=None)
+        return None
+    claim = rows.claim_query(query, now)
+    if claim is None:  # somebody who still had the account is at work on it
+        return None
+    longer = LAST_TRIES if query.state == QueryState.RESULT else timedelta(0)
+    if error.final or (query.deadline is not None and now >= query.deadline + longer):
+        rows.end(mine, QueryState.FAILED, now, str(error), 'Credentials')
+        if query.job is not None:
+            rows.close_if_done(query.job, now)
+        return None
+    rows.wait(mine, now + accounts.WAIT, str(error))
+    return now + accounts.WAIT

@@ -8,13 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Q
 
 from tom_forced_phot import conf
-from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.queries.announcing import announce
+from tom_forced_phot.core.states import JobState, QueryState
+from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceBudget
+from tom_forced_phot.queries import rows
+from tom_forced_phot.queries.advance import Next, advance
+from tom_forced_phot.queries.ask import Asked, ask_again
 from tom_forced_phot.queries.drive import drive
-from tom_forced_phot.states import QueryState
+from tom_forced_phot.queries.notices import announce
+
+__all__ = ['Next', 'cancel', 'retry']
+
 
 logger = logging.getLogger(__name__)
 CARRIES_ON = 'It is carried on by manage.py runforcedphotometry.'
@@ -59,3 +66,58 @@ def start(pks: list[int], clock: Callable[[], datetime] = conf.utc_now, wait: An
 
 def _quietly(pks: list[int]) -> None:
     enqueue(pks)
+
+
+STEPS = 4
+WANTS_REST = '{} wants to be left alone until {:%H:%M} UTC. It is looked at then.'
+
+
+def look_now(pk: int, now: datetime) -> str:
+    """Do what is next of an open query at once, within the service's budget; what a person should know of it."""
+    query = PhotometryQuery.objects.filter(pk=pk, state__in=QueryState.open_values()).first()
+    if query is None:
+        return 'It has ended already.'
+    rest = ServiceBudget.objects.filter(service__startswith=f'{query.service}: ', quiet_until__gt=now).first()
+    if rest is not None:
+        return WANTS_REST.format(query.service, rest.quiet_until)
+    if not _bring_forward(query, now):
+        return 'Somebody is at work on it at this moment.'
+    if has_workers():
+        return enqueue([pk]) or 'It is looked at now.'
+    if connection.in_atomic_block:  # a request to a service must not wait for the end of a transaction
+        return f'It is looked at next. {CARRIES_ON}'
+    for _ in range(STEPS):  # what was found is fetched as well
+        done = advance(pk)
+        if not done.worked or done.again is None or not done.state.is_open or done.again > conf.utc_now():
+            break
+    announce(now, mail=False)
+    query.refresh_from_db()
+    return f'{QueryState(query.state).words}: {query.message}'
+
+
+def _bring_forward(query: PhotometryQuery, now: datetime) -> bool:
+    """Make it due now, and its job as well; whether nobody holds them. What is being sent is left alone: it may have arrived."""
+    free = Q(claim_until=None) | Q(claim_until__lte=now)
+    if query.job_id is not None and query.state != QueryState.RESULT:
+        jobs = RemoteJob.objects.filter(free, pk=query.job_id, state__in=[JobState.OPEN, JobState.UNCERTAIN])
+        if not jobs.update(next_step=now):
+            return False
+    mine = PhotometryQuery.objects.filter(free, pk=query.pk, state__in=QueryState.open_values())
+    return bool(mine.update(next_step=now))
+
+
+def cancel(pk: int, user: Any, now: datetime) -> bool:
+    """Stop a query here at once, and its job at the service where it can be stopped; whether there was anything to stop."""
+    who = f'by {user}' if user is not None else 'here'
+    mine = PhotometryQuery.objects.filter(pk=pk)
+    if not rows.end(mine, QueryState.CANCELLED, now, f'Cancelled {who}.'):
+        return False
+    rows.tidy_later(pk, now)
+    # what is done at the service cannot be rolled back
+    transaction.on_commit(lambda: advance(pk, now))
+    return True
+
+
+def retry(pk: int, user: Any, now: datetime) -> Asked:
+    """Ask the same again, as a new query; of an open one, or one that is asked again already, that one is given back."""
+    return ask_again(PhotometryQuery.objects.select_related('target').get(pk=pk), user, now)

@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from tom_forced_phot import conf
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery, WorkerSign
 from tom_forced_phot.queries.advance import Next, advance
-from tom_forced_phot.queries.announcing import announce
-from tom_forced_phot.states import QueryState
+from tom_forced_phot.queries.notices import announce
 
 ROUNDS = 200
 #: So long after its time, a message will not come any more.

@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from tom_forced_phot import conf
+from tom_forced_phot.core.states import ENDS, OPEN, QUERY_MOVES, JobState, QueryState, check_job
 from tom_forced_phot.exceptions import LostClaim
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.services.protocol import Answer, Progress
-from tom_forced_phot.states import ENDS, OPEN, QUERY_MOVES, JobState, QueryState, check_job
 
 logger = logging.getLogger(__name__)
 LONGEST_PROBLEM = 100

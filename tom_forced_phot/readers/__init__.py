@@ -1,4 +1,4 @@
-"""What the services' files say: bytes in, :class:`~tom_forced_phot.photometry.Measurements` out, and nothing else."""
+"""What the services' files say: bytes in, :class:`~tom_forced_phot.core.photometry.Measurements` out, and nothing else."""
 
 from __future__ import annotations
 

@@ -12,15 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.photometry import (
-    DETECTION,
-    Floats,
-    Measurements,
-    is_detection,
-    limit_of,
-    magnitude_error_of,
-    magnitude_of,
-)
+from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.readers.columns import (
     SECONDS_PER_DAY,
     Columns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tom_forced_phot.photometry import Measurements
+from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.readers.atlas import read_atlas
 
 MOST = 99

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_forced_phot.photometry import Measurements, Rejections
+from tom_forced_phot.core.photometry import Measurements, Rejections
 from tom_forced_phot.readers.text import LONGEST_FIELD, LONGEST_LINE, SHOWN, SPACES, Rows, Splitter
 
 NUMBER = re.compile(r'[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)', re.ASCII | re.IGNORECASE)

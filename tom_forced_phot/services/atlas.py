@@ -17,16 +17,26 @@ from django import forms
 from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.cleaning.controls import COLUMNS as CONTROL_COLUMNS
 from tom_forced_phot.cleaning.controls import with_controls
+from tom_forced_phot.core.photometry import Measurements, separation
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
-from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_atlas
 from tom_forced_phot.readers.atlas_controls import read_controls
-from tom_forced_phot.services.angles import separation
-from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.forms import DatesForm
-from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, Split
-from tom_forced_phot.services.replies import check, json_of, sentence
-from tom_forced_phot.states import QueryState
+from tom_forced_phot.services.base import DatesForm, ForcedPhotometryService
+from tom_forced_phot.services.protocol import (
+    Answer,
+    Job,
+    Part,
+    Position,
+    Progress,
+    Reply,
+    Request,
+    Secrets,
+    Split,
+    check,
+    json_of,
+    sentence,
+)
 
 NO_DATA = 'No data returned'
 #: Degrees; the server gives back what it was given, so this is rounding only.

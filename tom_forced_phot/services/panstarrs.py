@@ -18,15 +18,12 @@ from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
 from tom_forced_phot.cleaning import CUTS
+from tom_forced_phot.core.photometry import Measurements, separation
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import UnexpectedReply
-from tom_forced_phot.photometry import Measurements
 from tom_forced_phot.readers import read_panstarrs
-from tom_forced_phot.services.angles import separation
-from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.forms import BaseForcedPhotometryQueryForm
-from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets
-from tom_forced_phot.services.replies import beginning, check
-from tom_forced_phot.states import QueryState
+from tom_forced_phot.services.base import BaseForcedPhotometryQueryForm, ForcedPhotometryService
+from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, beginning, check
 
 RADIUS, LEAST_RADIUS, MOST_RADIUS = 2.0, 0.1, 30.0
 #: Objects of a search, rows of an object: a reply with so many may have been cut.

@@ -14,8 +14,8 @@ from tom_observations.models import ObservationRecord
 from custom_code.demo.stage import Control
 from tom_cadence.models import Submission
 from tom_forced_phot import registry
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.states import QueryState
 
 JD_OF_MJD_0 = 2400000.5
 POINTS, NOTHING = QueryState.DONE, QueryState.NO_DATA

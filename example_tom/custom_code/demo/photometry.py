@@ -19,13 +19,13 @@ from tom_targets.models import Target
 from custom_code import clock
 from custom_code.demo.balance import ServiceLog, read_log
 from custom_code.demo.stage import Control, Row, manage
+from tom_followup.units import mjd_of
 from tom_forced_phot import registry
-from tom_forced_phot.dates import mjd_of
+from tom_forced_phot.core.states import JobState, QueryState
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
 from tom_forced_phot.services.panstarrs import PanstarrsForcedPhotometryService
 from tom_forced_phot.services.ztf import ZtfForcedPhotometryService
-from tom_forced_phot.states import JobState, QueryState
 
 ATLAS, ZTF, PS1 = (
     service.name for service in (AtlasForcedPhotometryService, ZtfForcedPhotometryService, PanstarrsForcedPhotometryService)

@@ -12,13 +12,13 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from tom_cadence import apply, conf
-from tom_cadence.bounds import failure
+from tom_cadence import conf
+from tom_cadence.core.bounds import failure
+from tom_cadence.engine.health import audit, health
+from tom_cadence.engine.report import Report
+from tom_cadence.engine.run import count_cadences, run_cadences
+from tom_cadence.flows import apply_template
 from tom_cadence.models import ManagedCadence
-from tom_cadence.runner.audit import audit
-from tom_cadence.runner.health import health
-from tom_cadence.runner.report import Report
-from tom_cadence.runner.run import count_cadences, run_cadences
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Command(BaseCommand):
     def _settle_templates(self, report: Report) -> None:
         """What is open of applied templates; where that fails, the run's report is printed all the same."""
         try:
-            apply.settle_everything(conf.utc_now())
+            apply_template.settle_everything(conf.utc_now())
         except Exception as error:  # forms and facilities of the site
             logger.exception('Templates were not settled', extra={'event': 'run_error'})
             report.problems.append(f'Applied templates were not looked after: {failure(error)}')

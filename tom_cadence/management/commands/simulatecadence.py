@@ -14,18 +14,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from tom_cadence import conf, simulating
+from tom_cadence import conf
+from tom_cadence.core.windows import Window, read_instant, show
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.flows import simulate
+from tom_cadence.flows.simulate import SimulationPlan
 from tom_cadence.models import ManagedCadence
-from tom_cadence.simulating import Plan
-from tom_cadence.simulation import PERFECT, USUAL, Sky, Timeline, summary
-from tom_cadence.simulation import report as words
-from tom_cadence.simulation.drawing import drawn
-from tom_cadence.simulation.figure import Fan
+from tom_cadence.simulation import PERFECT, USUAL, SimulatedSky, Timeline, summary
+from tom_cadence.simulation import results as words
+from tom_cadence.simulation.figure import Fan, drawn
 from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
 from tom_cadence.simulation.replay import Replay
 from tom_cadence.simulation.sky import NUMBERS, changed
-from tom_cadence.windows import Window, read_instant, show
 
 LIGHTS = {
     'constant': (Constant, ('level',)),
@@ -77,20 +77,20 @@ class Command(BaseCommand):
     def _simulate(self, now: datetime) -> None:
         plan = self._plan(now)
         if self.options['replay']:
-            self._tell_replay(simulating.replayed(plan))
+            self._tell_replay(simulate.replayed(plan))
             return
         sky = self._sky(plan)
         shown = sys.stderr.isatty() and not self.options['json']
         with tqdm(total=self.options['runs'], unit='run', disable=not shown) as bar:
-            timelines = simulating.fan(
+            timelines = simulate.fan(
                 plan, sky, self.options['seed'], self.options['nights'], self.options['runs'], progress=bar.update
             )
         self._write(plan, timelines)
         self._tell(plan, sky, timelines)
 
-    def _plan(self, now: datetime) -> Plan:
+    def _plan(self, now: datetime) -> SimulationPlan:
         given = _pairs(self.options['param'], '--param')
-        name = simulating.named(self.options['strategy']) if self.options['strategy'] else ''
+        name = simulate.named(self.options['strategy']) if self.options['strategy'] else ''
         if self.options['cadence'] is not None:
             return self._plan_of_cadence(now, name, given)
         if self.options['replay'] or self.options['at_night']:
@@ -102,32 +102,32 @@ class Command(BaseCommand):
         start = read_instant(self.options['first']) if self.options['first'] else now
         window = Window(start=start, end=start + timedelta(hours=self.options['window']))
         asked = {'exposure_time': self.options['exposure'], 'facility': self.options['facility'] or ''}
-        return simulating.of_new(name, simulating.checked_parameters(name, given), window, asked)
+        return simulate.of_new(name, simulate.checked_parameters(name, given), window, asked)
 
-    def _plan_of_cadence(self, now: datetime, name: str, given: dict[str, str]) -> Plan:
+    def _plan_of_cadence(self, now: datetime, name: str, given: dict[str, str]) -> SimulationPlan:
         managed = ManagedCadence.objects.filter(cadence=self.options['cadence']).select_related('cadence', 'owner').first()
         if managed is None:
             raise CommandError(f'There is no cadence {self.options["cadence"]}.')
-        return simulating.of_cadence(managed, now, name, simulating.merged(managed, name, given))
+        return simulate.of_cadence(managed, now, name, simulate.merged(managed, name, given))
 
-    def _sky(self, plan: Plan) -> Sky:
+    def _sky(self, plan: SimulationPlan) -> SimulatedSky:
         numbers = {name: _number(name, text) for name, text in _pairs(self.options['sky'], '--sky').items()}
         if self.options['weather'] is not None:
             numbers['cloudy'] = self.options['weather']
         sky = changed(PERFECT if self.options['perfect'] else USUAL, numbers)
         if self.options['at_night'] or self.options['facility']:
-            sky = simulating.with_place(sky, plan, self.options['facility'] or '')
+            sky = simulate.with_place(sky, plan, self.options['facility'] or '')
         light = self._light(plan)
         if light is None and getattr(plan.strategy, 'needs_photometry', False):
             raise CommandError(f'{plan.name} looks at photometry: give it a light curve with --light.')
         return replace(sky, light=light)
 
-    def _light(self, plan: Plan) -> Light | None:
+    def _light(self, plan: SimulationPlan) -> Light | None:
         kind, _, rest = (self.options['light'] or '').partition(':')
         if not kind:
             return None
         if kind == 'real':
-            return simulating.real_light(plan)
+            return simulate.real_light(plan)
         if kind not in LIGHTS:
             raise CommandError(f'--light {kind} is not known; there are {", ".join(LIGHTS)} and real.')
         made, names = LIGHTS[kind]
@@ -141,7 +141,7 @@ class Command(BaseCommand):
             missing = str(error).partition('argument')[2].strip(' s:')
             raise CommandError(f'--light {kind} needs {missing} (dates are MJD).') from error
 
-    def _write(self, plan: Plan, timelines: Sequence[Timeline]) -> None:
+    def _write(self, plan: SimulationPlan, timelines: Sequence[Timeline]) -> None:
         if self.options['csv']:
             Path(self.options['csv']).write_text(words.as_csv(timelines), encoding='utf-8')
         if self.options['plot']:
@@ -151,7 +151,7 @@ class Command(BaseCommand):
         path = Path(self.options['plot'])
         path.write_bytes(drawn(fans, path.suffix.lower()))
 
-    def _tell(self, plan: Plan, sky: Sky, timelines: Sequence[Timeline]) -> None:
+    def _tell(self, plan: SimulationPlan, sky: SimulatedSky, timelines: Sequence[Timeline]) -> None:
         found = summary(timelines)
         if self.options['json']:
             rows = list(words.rows(timelines))

@@ -8,8 +8,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from tom_cadence import conf, journal, steering
+from tom_cadence import conf, journal
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.flows import steer
 from tom_cadence.models import ManagedCadence
 
 BY = 'Somebody at a terminal'
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         elif action == 'resume':
             journal.resume(managed, now, f'{BY} resumed it.')
         elif action == 'send-again':
-            return f'{managed}: {steering.say_send_again(managed, BY, now)}'
+            return f'{managed}: {steer.say_send_again(managed, BY, now)}'
         else:
             records = journal.say_booked(managed, options['observation'], BY, now)
             return f'{managed}: {len(records)} observations recorded, and active again.'

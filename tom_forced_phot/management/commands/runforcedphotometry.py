@@ -15,9 +15,9 @@ from tom_targets.models import Target, TargetList
 from tqdm import tqdm
 
 from tom_forced_phot import conf, queries, registry, subscriptions
+from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
-from tom_forced_phot.states import QueryState
 
 #: Option -> the field of the form that it fills.
 DATES = {'--from': 'min_date', '--until': 'max_date'}

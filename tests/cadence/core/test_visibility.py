@@ -1,0 +1,208 @@
+"""When a target is up: against the almanac; and what becomes of a window in which it is down."""
+
+from __future__ import annotations
+
+import math
+import socket
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tom_cadence.core.decisions import Stop, Submit, Wait
+from tom_cadence.core.visibility import Constraints, Site, Sky, first_day, observable, stretches
+from tom_cadence.core.windows import Window
+
+UTC = timezone.utc
+LA_PALMA = Site(name='La Palma', latitude=28.76, longitude=-17.88, elevation=2396)
+SIDING = Site(name='Siding Spring', latitude=-31.27, longitude=149.07, elevation=1116)
+M101 = (210.8, 54.35)
+SMC = (13.2, -72.8)
+NIGHT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def sky(*sites: Site, place: tuple[float, float] = M101, **asked: Any) -> Sky:
+    return Sky(sites=sites or (LA_PALMA,), ra=place[0], dec=place[1], constraints=Constraints(**asked))
+
+
+def asked(start: float, hours: float = 4, **more: Any) -> Submit:
+    begin = NIGHT + start * HOUR
+    return Submit(reason='Again.', window=Window(start=begin, end=begin + hours * HOUR), like=1, follows=(1,), **more)
+
+
+def span(window: Window) -> tuple[float, float]:
+    return (window.start - NIGHT) / HOUR, (window.end - NIGHT) / HOUR
+
+
+def test_the_night_is_that_of_the_sun_s_hour_angle() -> None:
+    """cos H = (sin h - sin phi sin delta) / (cos phi cos delta), with the Sun's declination and the equation of time of 1 May."""
+    height, latitude, declination, equation = math.radians(-18), math.radians(28.76), math.radians(15.1), timedelta(minutes=3)
+    cosine = (math.sin(height) - math.sin(latitude) * math.sin(declination)) / (math.cos(latitude) * math.cos(declination))
+    half = timedelta(hours=math.degrees(math.acos(cosine)) / 15)
+    midnight = datetime(2026, 5, 2, tzinfo=UTC) + timedelta(hours=17.88 / 15) - equation
+    found = stretches(LA_PALMA, *M101, Constraints(darkness='astronomical'), NIGHT, NIGHT + 24 * HOUR)
+    assert len(found) == 1
+    dusk, dawn = midnight - 12 * HOUR + half, midnight + 12 * HOUR - half
+    assert timedelta(minutes=-5) <= found[0].start - dusk <= timedelta(minutes=15)
+    assert timedelta(minutes=-5) <= dawn - found[0].end <= timedelta(minutes=15)
+
+
+def test_a_target_culminates_at_its_height_and_sets() -> None:
+    """M101 culminates at 90 - (54.35 - 28.76) = 64.4 degrees: never above 65, and above 64 only around its transit."""
+    assert stretches(LA_PALMA, *M101, Constraints(min_altitude=65), NIGHT, NIGHT + 24 * HOUR) == ()
+    high = stretches(LA_PALMA, *M101, Constraints(min_altitude=63), NIGHT, NIGHT + 24 * HOUR)
+    assert sum((s.end - s.start for s in high), timedelta(0)) < 3 * HOUR
+    assert stretches(LA_PALMA, *SMC, Constraints(), NIGHT, NIGHT + 24 * HOUR) == ()
+
+
+def test_an_airmass_of_two_is_thirty_degrees() -> None:
+    by_airmass = stretches(LA_PALMA, *M101, Constraints(max_airmass=2), NIGHT, NIGHT + 24 * HOUR)
+    by_altitude = stretches(LA_PALMA, *M101, Constraints(min_altitude=30), NIGHT, NIGHT + 24 * HOUR)
+    assert [abs(a.start - b.start) <= timedelta(minutes=10) for a, b in zip(by_airmass, by_altitude, strict=True)] == [True] * len(
+        by_airmass
+    )
+
+
+def test_the_moon_is_kept_away_from() -> None:
+    """The full Moon of 2026-05-01 stood near right ascension 14.6 h, declination -14: a place beside it is not observed."""
+    moon = (219.0, -15.0)
+    near = stretches(LA_PALMA, *moon, Constraints(min_moon_distance=30), NIGHT, NIGHT + 24 * HOUR)
+    assert near == ()
+    assert stretches(LA_PALMA, *moon, Constraints(), NIGHT, NIGHT + 24 * HOUR)
+
+
+@pytest.mark.parametrize('year', [1975, 2010, 2035, 2090])
+def test_nothing_is_fetched_however_far_away_the_year_is(year: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError('a connection was tried')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    start = datetime(year, 3, 1, tzinfo=UTC)
+    assert stretches(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='nautical'), start, start + 24 * HOUR)
+
+
+def test_stretches_do_not_break_at_midnight() -> None:
+    found = stretches(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='astronomical'), NIGHT, NIGHT + 48 * HOUR)
+    assert len(found) == 2
+    assert all(stretch.end - stretch.start > 7 * HOUR for stretch in found)
+
+
+def test_a_window_in_which_it_is_up_long_enough_stays() -> None:
+    decision = asked(10)  # 22:00
+    assert observable(decision, sky(darkness='astronomical'), NIGHT) is decision
+    assert observable(decision, None, NIGHT) is decision
+    stop = Stop(reason='Done.')
+    assert observable(stop, sky(), NIGHT) is stop
+
+
+def test_a_window_by_day_is_moved_to_the_next_night_as_a_whole_and_says_so() -> None:
+    moved = observable(asked(0, 2), sky(darkness='astronomical', min_altitude=30), NIGHT)
+    assert isinstance(moved, Submit)
+    assert span(moved.window) == pytest.approx((9.25, 11.25), abs=0.3)
+    assert 'The target is not above 30°, after astronomical twilight long enough at La Palma from 2026-05-01 12:00' in moved.reason
+    assert moved.reason.endswith('moved to La Palma.')
+
+
+def test_it_is_moved_to_whichever_site_is_next() -> None:
+    moved = observable(asked(1, 2), sky(LA_PALMA, SIDING, place=(200, -10), darkness='nautical', min_altitude=20), NIGHT + HOUR)
+    assert isinstance(moved, Submit)
+    assert (moved.window.start - NIGHT) / HOUR < 4  # it is night in Australia
+
+
+def test_a_window_in_the_past_counts_from_now() -> None:
+    moved = observable(asked(-48, 2), sky(darkness='astronomical'), NIGHT)
+    assert isinstance(moved, Submit)
+    assert moved.window.start >= NIGHT + 8 * HOUR
+
+
+@pytest.mark.parametrize(
+    ('hours', 'seconds', 'stays'),
+    [(12, 3600, True), (12, 9 * 3600, False), (12, None, True), (9.5, None, True), (9.2, 3600, False)],
+)
+def test_long_enough_is_as_long_as_the_exposures_take(hours: float, seconds: float | None, stays: bool) -> None:
+    decision = asked(0, hours)  # open from noon; it is dark from about 9.3 h on
+    moved = observable(decision, sky(darkness='astronomical'), NIGHT, seconds)
+    assert (moved is decision) is stays or (isinstance(moved, Wait) and not stays)
+
+
+def test_a_target_that_never_rises_is_waited_for_with_the_same_words_every_day() -> None:
+    waits = [observable(asked(day * 24), sky(place=SMC, min_altitude=30), NIGHT + day * 24 * HOUR) for day in (0, 1)]
+    assert all(isinstance(wait, Wait) for wait in waits)
+    assert waits[0] == waits[1]
+    assert waits[0].reason == 'The target is not above 30° long enough at La Palma in the next 30 days.'
+
+
+def test_a_season_is_bridged() -> None:
+    place = (60.0, 20.0)  # behind the Sun in May and June, in the morning sky of July
+    start = datetime(2026, 6, 20, 12, tzinfo=UTC)
+    decision = Submit(reason='Again.', window=Window(start=start, end=start + 4 * HOUR), like=1, follows=(1,))
+    moved = observable(decision, sky(place=place, min_altitude=10, darkness='astronomical'), start)
+    assert isinstance(moved, Submit)
+    assert timedelta(days=2) < moved.window.start - start < timedelta(days=30)
+
+
+def test_an_alternative_in_which_it_is_up_is_taken_and_none_is_moved() -> None:
+    day, night = asked(2, 1), asked(11, 1)
+    decision = asked(0, 1, alternatives=(day.window, night.window))
+    taken = observable(decision, sky(darkness='astronomical'), NIGHT)
+    assert isinstance(taken, Submit)
+    assert (taken.window, taken.alternatives, taken.reason) == (night.window, (), 'Again.')
+    waits = observable(asked(0, 1, alternatives=(day.window,)), sky(darkness='astronomical'), NIGHT)
+    assert isinstance(waits, Wait)
+    assert 'in any of the 2 windows that would do' in waits.reason
+
+
+def test_windows_never_start_before_now() -> None:
+    assert observable(asked(10), sky(darkness='any'), NIGHT + 11 * HOUR).window.start >= NIGHT + 11 * HOUR
+
+
+@pytest.fixture
+def five_years_on(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """astropy as a TOM has it that set nothing, in five years, without a network."""
+    from astropy.time import Time
+    from astropy.utils import iers
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError('a connection was tried')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    later = datetime.now(UTC) + timedelta(days=5 * 365.25)
+    monkeypatch.setattr(Time, 'now', classmethod(lambda cls: Time(later)))
+    with iers.conf.set_temp('auto_max_age', 30.0), iers.conf.set_temp('auto_download', True):
+        iers.IERS_Auto.close()
+        yield later.replace(hour=12, minute=0, second=0, microsecond=0)
+    iers.IERS_Auto.close()
+
+
+def test_the_sky_is_known_when_the_installed_earth_orientation_is_five_years_old(five_years_on: datetime) -> None:
+    from astropy.utils import iers
+
+    from tom_cadence.simulation import nights
+
+    asked_of = Constraints(min_altitude=30, max_airmass=2, darkness='nautical', min_moon_distance=10)
+    far = first_day(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, 30)
+    found = stretches(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, five_years_on + 72 * HOUR)
+    for kept in (nights._block, nights._transit, nights._observer):
+        kept.cache_clear()
+    number = nights.night_number(five_years_on, LA_PALMA.longitude)
+    dark = nights.dark(LA_PALMA, number, -18.0)
+    assert found
+    assert far is not None
+    assert dark is not None
+    assert nights.up(LA_PALMA, (83.6, 22.0), 20, dark)
+    assert (iers.conf.auto_max_age, iers.conf.auto_download) == (30.0, True), 'the settings of the process stay as they were'
+
+
+def test_threads_that_look_at_the_sky_together_leave_the_settings_of_the_process_alone(five_years_on: datetime) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from astropy.utils import iers
+
+    def look(number: int) -> bool:
+        start = five_years_on + number * 24 * HOUR
+        return bool(stretches(LA_PALMA, *M101, Constraints(min_altitude=20 + number / 7), start, start + 24 * HOUR))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, range(12)))
+    assert (iers.conf.auto_max_age, iers.conf.auto_download) == (30.0, True)

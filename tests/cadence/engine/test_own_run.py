@@ -1,0 +1,187 @@
+"""Strategies with a run() of their own, as the toolkit shows: they work, and where they die or raise a person is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from guardian.shortcuts import get_perms
+
+from tests.conftest import at
+from tests.support import oddities
+from tests.support.cadences import bookings, records, settle
+from tests.support.oddities import OurTutorial, Tutorial
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+from tom_followup import failpoints
+from tom_followup.failpoints import CadencePoint
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Killed(BaseException):
+    """The process dies here: nobody catches it."""
+
+
+def dies() -> None:
+    raise Killed
+
+
+def breaks() -> None:
+    raise RuntimeError('no photometry')
+
+
+def nobody_listens() -> None:
+    requests.get('http://127.0.0.1:9/', timeout=5)
+
+
+@pytest.fixture(params=[Tutorial, OurTutorial], ids=["the toolkit's base", 'our base'])
+def tutorial(request: Any, settings: Any, monkeypatch: Any) -> Any:
+    """The tutorial's class, from either base."""
+    settings.TOM_CADENCE_STRATEGIES = oddities.paths(Tutorial, OurTutorial)
+    monkeypatch.setattr(request.param, 'runs', 0)
+    return request.param
+
+
+@pytest.fixture
+def due(observatory: Any, make_cadence: Any, tutorial: Any) -> Any:
+    """Its cadence; the observation has failed. The tutorial repeats the window as it was, so it lies in the future."""
+    cadence = make_cadence(book=observatory, strategy=tutorial.__name__, start=at(20))
+    settle(observatory, records(cadence)[0], 'WINDOW_EXPIRED')
+    return cadence
+
+
+def managed() -> ManagedCadence:
+    return ManagedCadence.objects.get()
+
+
+def test_it_runs_unchanged_and_its_records_become_the_owners(observatory: Any, due: Any, astronomer: Any) -> None:
+    lines = run_cadences(now=at(5)).lines
+    new = records(due)[1]
+    assert [line.decision for line in lines] == ['submit']
+    assert [line.observation_ids for line in lines] == [[new.observation_id]]
+    assert new.user == astronomer
+    assert len(bookings(observatory)) == 2
+    request = Submission.objects.get()
+    assert (request.kind, request.state, request.observation_ids) == ('strategy', 'accepted', [new.observation_id])
+    assert new.booking.submission == request
+    assert managed().state == 'active'
+    assert managed().claim_holder == ''
+
+
+def test_it_is_asked_at_each_run_and_leaves_nothing_where_it_does_nothing(
+    observatory: Any, make_cadence: Any, tutorial: Any
+) -> None:
+    make_cadence(book=observatory, strategy=tutorial.__name__)
+    for _ in range(3):
+        assert [line.decision for line in run_cadences(now=at(1)).lines] == ['wait']
+    assert tutorial.runs == 3
+    assert not Submission.objects.exists()
+    assert managed().last_check == at(1)
+    assert CadenceRun.objects.filter(decision='wait').count() == 1
+
+
+def test_a_dry_run_does_not_call_it(observatory: Any, due: Any, tutorial: Any) -> None:
+    run_cadences(now=at(5), dry_run=True)
+    assert tutorial.runs == 0
+    assert len(bookings(observatory)) == 1
+
+
+@pytest.mark.parametrize(('where', 'booked'), [('before', 1), ('after', 2)])
+def test_where_it_dies_in_between_a_person_is_asked_and_nothing_is_sent_again(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, settings: Any, where: str, booked: int
+) -> None:
+    monkeypatch.setattr(tutorial, where, staticmethod(dies))
+    with pytest.raises(Killed):
+        run_cadences(now=at(5))
+    assert Submission.objects.get().state == 'sending'
+    ManagedCadence.objects.update(claim_expires=None, claim_holder='')
+    for hours in (6, 7):
+        run_cadences(now=at(hours))
+    assert tutorial.runs == 1
+    assert len(bookings(observatory)) == booked
+    assert managed().state == 'attention'
+    assert 'interrupted' in managed().reason
+
+
+@pytest.mark.parametrize(('where', 'booked'), [('before', 1), ('after', 2)])
+def test_where_it_raises_a_person_is_asked(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, make_cadence: Any, where: str, booked: int
+) -> None:
+    good = make_cadence(book=observatory)
+    settle(observatory, records(good)[0], 'WINDOW_EXPIRED')
+    monkeypatch.setattr(tutorial, where, staticmethod(breaks))
+    report = run_cadences(now=at(5))
+    assert report.failed
+    state = ManagedCadence.objects.get(cadence=due)
+    assert state.state == 'attention'
+    assert 'no photometry' in state.reason
+    assert len(bookings(observatory)) == booked + 2
+    assert len(records(good)) == 2
+    run_cadences(now=at(6))
+    assert tutorial.runs == 1
+
+
+def test_where_the_facility_cannot_be_reached_before_anything_was_sent_it_is_tried_again(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tutorial, 'before', staticmethod(nobody_listens))
+    assert run_cadences(now=at(5)).failed
+    assert managed().state == 'active'
+    monkeypatch.setattr(tutorial, 'before', None)
+    run_cadences(now=at(6))
+    assert len(bookings(observatory)) == 2
+
+
+def test_where_another_service_cannot_be_reached_after_it_was_sent_a_person_is_asked(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tutorial, 'after', staticmethod(nobody_listens))
+    for hours in (5, 6, 7):
+        run_cadences(now=at(hours))
+    assert len(bookings(observatory)) == 2
+    assert managed().state == 'attention'
+
+
+def test_a_record_that_it_returns_but_does_not_group_is_taken_over_too(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, astronomer: Any
+) -> None:
+    monkeypatch.setattr(tutorial, 'into_group', False)
+    for hours in (5, 6):
+        run_cadences(now=at(hours))
+    assert len(bookings(observatory)) == 2
+    assert [record.observation_id for record in records(due)] == [str(each['id']) for each in bookings(observatory)]
+    assert records(due)[1].user == astronomer
+
+
+def test_its_records_are_the_owners_to_see(observatory: Any, due: Any, settings: Any, astronomer: Any) -> None:
+    settings.TARGET_PERMISSIONS_ONLY = False
+    run_cadences(now=at(5))
+    assert 'view_observationrecord' in get_perms(astronomer, records(due)[1])
+
+
+@pytest.mark.parametrize('limits', [{'end_date': '2026-11-21T00:00'}, {'max_observations': 1}])
+def test_the_limits_hold_for_it_too(observatory: Any, due: Any, tutorial: Any, limits: dict[str, Any]) -> None:
+    settle(observatory, records(due)[0], 'COMPLETED')
+    due.cadence_parameters = {'cadence_frequency': 24, **limits}
+    due.save()
+    run_cadences(now=at(25))
+    assert tutorial.runs == 0
+    assert len(bookings(observatory)) == 1
+    assert managed().state == 'finished'
+
+
+def test_two_crons_at_once_run_it_once(observatory: Any, due: Any, tutorial: Any, monkeypatch: Any) -> None:
+    met = []
+
+    def second_cron(reached: CadencePoint) -> None:
+        if reached is CadencePoint.INTENT_COMMITTED and not met:
+            met.append(reached)
+            run_cadences(now=at(5))
+
+    monkeypatch.setattr(failpoints, 'on_reach', second_cron)
+    run_cadences(now=at(5))
+    assert met
+    assert tutorial.runs == 1
+    assert len(bookings(observatory)) == 2

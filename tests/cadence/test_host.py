@@ -1,0 +1,146 @@
+"""What this app answers in the host's place: only what the host checks too late; everything else is still the host's."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tom_observations.api_views
+import tom_observations.views
+from django.urls import resolve, reverse
+from tom_observations.models import DynamicCadence, ObservationRecord
+
+from tests.conftest import NIGHT
+from tests.support.cadences import SIMULATED, bookings, parameters
+from tom_cadence import host as tom_cadence_host
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CHECKED = {
+    tom_observations.views.ObservationCreateView.form_valid: 'bb6af1cb3489010b',
+    tom_observations.api_views.ObservationRecordViewSet.create: '1bc0b7131b3e8a69',
+}
+
+
+TEMPLATES = {
+    'tom_observations/observationgroup_list.html': 'dd1cb60232a486d2',
+    'tom_observations/observationrecord_detail.html': '390642437f9b453d',
+    'tom_observations/partials/observationtemplate_from_record.html': '13c722037a52cb69',
+}
+
+
+def fingerprint(function: Any) -> str:
+    return fingerprint_of(inspect.getsource(function))
+
+
+def fingerprint_of(text: str) -> str:
+    return hashlib.sha256(re.sub(r'\s+', ' ', text).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize('function', CHECKED, ids=lambda function: function.__qualname__)
+def test_the_hosts_code_is_still_what_was_checked(function: Any) -> None:
+    """If this fails, read the host's change, adapt tom_cadence/host.py and what it names, then note the new fingerprint."""
+    assert fingerprint(function) == CHECKED[function]
+
+
+@pytest.mark.parametrize('name', tom_cadence_host.SHADOWED)
+def test_the_hosts_template_is_still_what_was_checked(name: str) -> None:
+    """If this fails, read the host's change, adapt our template of the same name, then note the new fingerprint."""
+    host = Path(tom_observations.views.__file__).parent / 'templates' / name
+    assert fingerprint_of(host.read_text()) == TEMPLATES[name]
+
+
+def test_every_template_of_the_hosts_names_is_listed() -> None:
+    ours = Path(tom_cadence_host.__file__).parent / 'templates'
+    names = {str(path.relative_to(ours)) for path in ours.rglob('*.html')} - {
+        str(path.relative_to(ours)) for path in (ours / 'tom_cadence').rglob('*.html')
+    }
+    assert names == set(tom_cadence_host.SHADOWED) == set(TEMPLATES)
+
+
+@pytest.mark.parametrize('name', [name for name, words in tom_cadence_host.SHADOWED.items() if words.startswith('extended')])
+def test_a_page_of_the_host_is_extended_and_not_copied(name: str) -> None:
+    ours = Path(tom_cadence_host.__file__).parent / 'templates' / name
+    assert f"{{% extends '{name}' %}}" in ours.read_text()
+    assert '{{ block.super }}' in ours.read_text()
+
+
+def test_the_hosts_names_lead_to_the_checked_views() -> None:
+    create = resolve(reverse('tom_observations:create', kwargs={'facility': SIMULATED}))
+    assert create.func.view_class.__module__ == 'tom_cadence.host'
+    assert resolve('/api/observations/').func.cls.__module__ == 'tom_cadence.host'
+    assert resolve('/api/observations/7/').func.cls.__module__ == 'tom_observations.api_views'
+    assert tom_cadence_host.HOST_VERSION == '3.1.0'
+
+
+def asked(target: Any, **more: Any) -> dict[str, Any]:
+    fields = parameters(target, NIGHT)
+    return {
+        'facility': SIMULATED,
+        'observation_type': 'IMAGING',
+        'target_id': target.pk,
+        'name': 'by REST',
+        'observing_parameters': {key: fields[key] for key in ('start', 'end', 'filter', 'exposure_time', 'exposure_count')},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    'cadence',
+    [
+        {'cadence_strategy': 'ResumeCadenceAfterFailureStrategy'},
+        {'cadence_strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence_frequency': -4},
+        {'cadence_strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence_frequency': 'often'},
+        {'cadence_strategy': 'NoSuchStrategy', 'cadence_frequency': 24},
+        {'cadence_frequency': 24},
+        'daily',
+    ],
+)
+def test_rest_refuses_a_bad_cadence_before_anything_is_booked(
+    client: Any, observatory: Any, astronomer: Any, target: Any, cadence: Any
+) -> None:
+    client.force_login(astronomer)
+    response = client.post('/api/observations/', asked(target, cadence=cadence), content_type='application/json')
+    assert response.status_code == 400
+    assert 'cadence' in response.json()
+    assert bookings(observatory) == []
+    assert not ObservationRecord.objects.exists()
+
+
+def test_rest_starts_a_cadence_that_the_engine_adopts(client: Any, observatory: Any, astronomer: Any, target: Any) -> None:
+    client.force_login(astronomer)
+    cadence = {'cadence_strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence_frequency': '24'}
+    response = client.post('/api/observations/', asked(target, cadence=cadence), content_type='application/json')
+    assert response.status_code == 201, response.content
+    assert len(bookings(observatory)) == 1
+    made = DynamicCadence.objects.get()
+    assert made.managed.state == 'active'
+
+
+def test_rest_books_nothing_for_strangers_or_for_targets_they_may_not_see(
+    client: Any, observatory: Any, astronomer: Any, target: Any
+) -> None:
+    target.permissions = 'PRIVATE'
+    target.save()
+    assert client.post('/api/observations/', asked(target), content_type='application/json').status_code in (401, 403)
+    client.force_login(astronomer)
+    assert client.post('/api/observations/', asked(target), content_type='application/json').status_code == 400
+    assert bookings(observatory) == []
+
+
+def test_a_form_without_a_name_starts_no_cadence_and_books_nothing(
+    client: Any, observatory: Any, astronomer: Any, target: Any, settings: Any
+) -> None:
+    settings.TOM_FACILITY_CLASSES = ['tests.support.nameless.NamelessObservatory']
+    settings.FACILITIES['Nameless observatory'] = settings.FACILITIES[SIMULATED]
+    client.force_login(astronomer)
+    fields = {**parameters(target, NIGHT, facility='Nameless observatory'), 'cadence_frequency': 24}
+    fields['cadence_strategy'] = 'ResumeCadenceAfterFailureStrategy'
+    url = f'/observations/Nameless observatory/create/?target_id={target.pk}&cadence_strategy=ResumeCadenceAfterFailureStrategy'
+    response = client.post(url, fields)
+    assert response.status_code == 200
+    assert b'Nothing was sent' in response.content
+    assert bookings(observatory) == []

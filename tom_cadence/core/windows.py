@@ -1,0 +1,145 @@
+"""Observing windows: aware, with a length that is kept, never in the past.
+
+A window is written the way the facility's stored parameters wrote theirs (naive stays naive, a date stays a date). A text
+without an offset is UTC: that is how observation portals read it, whatever the TOM's TIME_ZONE.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from dateutil import parser as date_parser
+
+from tom_cadence.core.bounds import OutOfBounds, shown, utc, within_years
+from tom_cadence.exceptions import BadWindow
+
+UTC = timezone.utc
+LONGEST_TEXT = 100
+_DATE_ONLY = re.compile(r'\d{4}-\d{2}-\d{2}\Z')
+_CLOCK = re.compile(r'[T ]\d{2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?')
+_OFFSET = re.compile(r'(Z|[+-]\d{2}:?\d{2})\Z')
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Window:
+    """A span in which an observation may be taken; both ends are aware UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse windows that are naive, reversed, or outside the years of observations: BadWindow. Both ends become UTC."""
+        for name in ('start', 'end'):
+            moment = getattr(self, name)
+            if getattr(moment, 'tzinfo', None) is None:
+                raise BadWindow('The observing window has no time zone.')
+            if moment.tzinfo is not UTC or not within_years(moment):
+                try:
+                    object.__setattr__(self, name, utc(moment))
+                except OutOfBounds as error:
+                    raise BadWindow(f'The {name} of the observing window is {shown(moment)}: {error}.') from error
+        if self.end <= self.start:
+            raise BadWindow(f'The observing window ends ({show(self.end)}) before it starts ({show(self.start)}).')
+
+    @property
+    def length(self) -> timedelta:
+        """How long the window is open."""
+        return self.end - self.start
+
+    def starting(self, start: datetime) -> Window:
+        """The same length from another start."""
+        return Window(start=start, end=start + self.length)
+
+    def starting_for(self, length: timedelta) -> Window:
+        """The same start, open for so long."""
+        return Window(start=self.start, end=self.start + length)
+
+    def not_before(self, earliest: datetime) -> Window:
+        """This window, moved as a whole to ``earliest`` if it would start before it."""
+        return self if self.start >= earliest else self.starting(earliest)
+
+    def later_by(self, hours: float) -> Window:
+        """The same length, ``hours`` later."""
+        return self.starting(self.start + timedelta(hours=hours))
+
+
+def show(instant: datetime) -> str:
+    """An instant as people read it: ``2026-11-21 03:41 UTC``."""
+    return instant.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')
+
+
+def read_instant(value: Any) -> datetime:
+    """An aware UTC instant from what a form stored: ISO text, or a date and a time in a list; naive means UTC.
+
+    Raises BadWindow when there is nothing, nothing readable, or a year in which nothing is observed.
+    """
+    if isinstance(value, (list, tuple)) and len(value) <= 2 and all(part is None or isinstance(part, str) for part in value):
+        value = ' '.join(part for part in value if part)
+    if not isinstance(value, (str, date)) or not str(value).strip():
+        raise BadWindow('The observing window is missing.')
+    try:
+        return utc(_read_text(value.strip()) if isinstance(value, str) else value)
+    except OutOfBounds as error:
+        raise BadWindow(f'{shown(value)} is outside the years that can be observed: {error}.') from error
+
+
+def _read_text(text: str) -> datetime:
+    if len(text) > LONGEST_TEXT:
+        raise BadWindow(f'{shown(text)} is not a date and time.')
+    try:
+        return datetime.fromisoformat(text[:-1] + '+00:00' if text.endswith('Z') else text)
+    except ValueError:
+        pass  # Python 3.10 reads fewer shapes than portals write; dateutil reads the rest
+    try:
+        return date_parser.parse(text, default=datetime(1, 1, 1), tzinfos=_offset)
+    except BadWindow:
+        raise
+    except Exception as error:  # odd texts make dateutil raise more than it documents
+        raise BadWindow(f'{shown(text)} is not a date and time.') from error
+
+
+def _offset(name: str | None, seconds: int | None) -> timezone | None:
+    """Abbreviations of time zones are not unique (IST, CST), so they are refused; dateutil would take them for UTC."""
+    if name is None and seconds is None:
+        return None
+    if seconds is None:
+        raise BadWindow(f'The time zone {shown(name)} is not known: write UTC, or an offset as in +02:00.')
+    return timezone(timedelta(seconds=seconds))
+
+
+def read_window(start: Any, end: Any) -> Window:
+    """The window between two stored texts; BadWindow says which of them cannot be used and why."""
+    ends = []
+    for name, value in (('start', start), ('end', end)):
+        try:
+            ends.append(read_instant(value))
+        except BadWindow as error:
+            raise BadWindow(f'The {name} of the observing window cannot be read: {error}') from error
+    return Window(start=ends[0], end=ends[1])
+
+
+def write_instant(instant: datetime, like: Any) -> str:
+    """``instant`` as text in the shape of ``like``, never earlier than ``instant`` (rounded up to what the shape can say).
+
+    Without a usable sample the text is ISO with an offset.
+    """
+    sample = like.strip() if isinstance(like, str) else ''
+    if _DATE_ONLY.match(sample):
+        return _ceil(instant.astimezone(UTC), timedelta(days=1)).date().isoformat()
+    clock = _CLOCK.search(sample)
+    step = timedelta(minutes=1) if clock and not clock['seconds'] else timedelta(seconds=1)
+    rounded = _ceil(instant.astimezone(UTC), step)
+    separator = ' ' if clock and clock[0][0] == ' ' else 'T'
+    text = rounded.isoformat(separator, 'minutes' if step.seconds == 60 else 'seconds')
+    if sample and not _OFFSET.search(sample):
+        return text.removesuffix('+00:00')
+    return text.replace('+00:00', 'Z') if sample.endswith('Z') else text
+
+
+def _ceil(instant: datetime, step: timedelta) -> datetime:
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return datetime(1970, 1, 1, tzinfo=UTC) + math.ceil(since / step) * step

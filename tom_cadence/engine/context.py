@@ -1,0 +1,276 @@
+"""What is around cadences: light curves, fresh looks and the sky, each read for many at once, and only where it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from django.apps import apps
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.fields.json import KT
+from django.utils.module_loading import import_string
+from guardian.shortcuts import get_objects_for_user
+from tom_dataproducts.models import PhotometryReducedDatum
+from tom_targets.models import Target
+
+from tom_cadence import conf
+from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.decisions import FreshLook, Wait
+from tom_cadence.core.history import Attempt, Look
+from tom_cadence.core.parameters import Parameters
+from tom_cadence.core.photometry import EMPTY, Photometry
+from tom_cadence.core.visibility import Constraints, Site, Sky
+from tom_cadence.engine.snapshot import Around, Looked, RecordRow, build_history
+from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.facilities import Facilities
+from tom_cadence.facilities.gateway import sites_of
+from tom_cadence.models import ManagedCadence
+from tom_followup.units import EPOCH, flux_factor, magnitude_error_of, magnitude_of
+
+NOTHING = Around()
+
+
+def read_around(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+    """Fill in what these cadences look at besides their observations; no statement where none looks at anything."""
+    curves, looks, skies = read_photometry(looked, now), read_looks(looked), read_sky(looked, facilities)
+    for item in looked:
+        key = id(item)
+        sky = skies.get(key)
+        known, trouble = (None, sky) if isinstance(sky, str) else (sky, '')
+        found = Around(photometry=curves.get(key, EMPTY), looks=looks.get(key, ()), sky=known, trouble=trouble)
+        item.around = found if key in curves or key in looks or sky is not None else NOTHING
+
+
+def read_history(item: Looked, facilities: Facilities) -> None:
+    """One cadence's history, and what is around it where that was not read for many at once."""
+    if item.around is None:
+        read_around([item], facilities, conf.utc_now())
+    build_history(item, facilities)
+
+
+def around_new(strategy: Any, parameters: Parameters, owner: Any, first: Attempt, target: int, now: datetime) -> Around:
+    """What is around a cadence that does not exist yet, whose first observation would be ``first``."""
+    row = RecordRow(
+        pk=first.record,
+        observation_id=first.observation_id,
+        facility=first.facility,
+        status=first.status,
+        created=first.created,
+        scheduled_start=None,
+        scheduled_end=None,
+        start=None,
+        end=None,
+        submission=None,
+        target=target,
+    )
+    managed = ManagedCadence(owner=owner, facility=first.facility)
+    item = Looked(managed=managed, strategy=strategy, parameters=parameters, rows=[row])
+    read_around([item], Facilities(), now)
+    return item.around or NOTHING
+
+
+COLUMNS = ('target', 'timestamp', 'bandpass', 'brightness', 'brightness_error', 'limit', 'unit', 'source_name', 'telescope')
+DAY = timedelta(days=1)
+
+
+def read_photometry(looked: Iterable[Looked], now: datetime) -> dict[int, Photometry]:
+    """The light curves of the cadences whose strategy needs one, by the id() of each."""
+    needing = [item for item in looked if not item.trouble and getattr(item.strategy, 'needs_photometry', False) and item.rows]
+    spans = {id(item): _span(item) for item in needing}
+    found: dict[int, Photometry] = {}
+    for readers in _who_may_see_the_same([item for item in needing if spans[id(item)] != timedelta(0)]):
+        curves = _read(readers, spans, now)
+        found.update((id(item), _since(curves.get(_target(item)), spans[id(item)], now)) for item in readers)
+    return found
+
+
+def _span(item: Looked) -> timedelta | None:
+    try:
+        return item.strategy.photometry_span()
+    except Exception:  # a parameter that cannot be used: decide says which, and a person is asked
+        return timedelta(0)
+
+
+def _target(item: Looked) -> int:
+    return item.rows[-1].target
+
+
+def _who_may_see_the_same(items: Sequence[Looked]) -> list[list[Looked]]:
+    """All together; where each point has permissions of its own, by owner, so that no reason tells what its reader may not see."""
+    if settings.TARGET_PERMISSIONS_ONLY:
+        return [list(items)] if items else []
+    by_owner: dict[Any, list[Looked]] = defaultdict(list)
+    for item in items:
+        by_owner[item.managed.owner_id].append(item)
+    return list(by_owner.values())
+
+
+def _read(items: Sequence[Looked], spans: dict[int, timedelta | None], now: datetime) -> dict[int, Photometry]:
+    wanted: dict[timedelta | None, set[int]] = defaultdict(set)
+    for item in items:
+        wanted[spans[id(item)]].add(_target(item))
+    which = Q()
+    for span, targets in wanted.items():
+        which |= Q(target__in=targets) if span is None else Q(target__in=targets, timestamp__gte=now - span)
+    points = PhotometryReducedDatum.objects.filter(which, timestamp__lte=now)
+    if not settings.TARGET_PERMISSIONS_ONLY:
+        points = get_objects_for_user(items[0].managed.owner, 'tom_dataproducts.view_photometryreduceddatum', klass=points)
+    rows: dict[int, list[Any]] = defaultdict(list)
+    for target, *row in points.order_by().values_list(*COLUMNS, KT('value__flux')):
+        rows[target].append(row)
+    return {target: columns(found) for target, found in rows.items()}
+
+
+def columns(rows: Sequence[Sequence[Any]]) -> Photometry:
+    """Rows (timestamp, band, brightness, error, limit, unit, source, telescope, flux in microjansky) as columns.
+
+    A brightness in janskys becomes an AB magnitude (Oke & Gunn 1983, ApJ 266, 713); one in any other unit is taken for what
+    the TOM's own pages take it for, a magnitude.
+    """
+    when, band, value, error, limit, unit, source, telescope, flux = zip(*rows, strict=True)
+    magnitude, errors, limits = (np.asarray(column, dtype=np.float64) for column in (value, error, limit))
+    fluxes = np.array([_number(text) for text in flux])
+    factor = np.array([flux_factor(text) for text in unit])
+    is_flux = np.isfinite(factor)
+    as_magnitude = [magnitude_of(column * factor) for column in (magnitude, limits)]
+    relative = magnitude_error_of(magnitude, errors)
+    return Photometry.of(
+        time=[(moment - EPOCH) / DAY for moment in when],
+        band=band,
+        magnitude=_finite(np.where(is_flux, as_magnitude[0], magnitude)),
+        error=_finite(np.where(is_flux, relative, errors)),
+        limit=_finite(np.where(is_flux, as_magnitude[1], limits)),
+        flux=np.where(is_flux & np.isnan(fluxes), magnitude * factor, fluxes),
+        source=[name or other for name, other in zip(source, telescope, strict=True)],
+    )
+
+
+def _finite(column: Any) -> Any:
+    return np.where(np.isfinite(column), column, np.nan)
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _since(curve: Photometry | None, span: timedelta | None, now: datetime) -> Photometry:
+    if curve is None:
+        return Photometry()
+    return curve if span is None else curve.since(now - span)
+
+
+NO_SITES = '{} says nothing of its sites, so nobody knows when a target is up there: leave out what is asked of the sky.'
+NO_PLACE = '{} has no fixed coordinates, so it is not known when it is up: leave out what is asked of the sky.'
+
+
+class Place(NamedTuple):
+    """A target's name, type and coordinates (ICRS, degrees)."""
+
+    name: str
+    kind: str
+    ra: float | None
+    dec: float | None
+
+
+def read_sky(looked: Iterable[Looked], facilities: Facilities) -> dict[int, Sky | str]:
+    """The sky of the cadences that ask anything of it, or why it is not known, by the id() of each; one statement for all."""
+    asking = [item for item in looked if not item.trouble and item.parameters.constraints is not None and item.rows]
+    places = read_places(item.rows[-1].target for item in asking)
+    return {id(item): _sky_of(item, places.get(item.rows[-1].target), facilities) for item in asking}
+
+
+def _sky_of(item: Looked, place: Place | None, facilities: Facilities) -> Sky | str:
+    facility = item.rows[-1].facility
+    try:
+        sites = sites_of(facilities.gateway(facility, item.managed.owner).facility)
+        return sky_for(item.parameters.constraints, facility, place, sites)
+    except NeedsAttention as error:
+        return str(error)
+    except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
+        return failure(error)
+
+
+def read_places(targets: Iterable[int]) -> dict[int, Place]:
+    """Where these targets are; no statement for none."""
+    wanted = set(targets)
+    rows = Target.objects.filter(pk__in=wanted).values_list('pk', 'name', 'type', 'ra', 'dec') if wanted else ()
+    return {pk: Place(*rest) for pk, *rest in rows}
+
+
+def sky_for(constraints: Constraints | None, facility: str, place: Place | None, sites: tuple[Site, ...]) -> Sky:
+    """The sky over these sites; NeedsAttention says why it is not known when the target is up."""
+    if not sites or constraints is None:
+        raise NeedsAttention(NO_SITES.format(facility))
+    name, kind, ra, dec = place or Place('The target', '', None, None)
+    if kind != Target.SIDEREAL or ra is None or dec is None or not math.isfinite(ra + dec) or abs(dec) > 90:
+        raise NeedsAttention(NO_PLACE.format(name))
+    return Sky(sites=sites, ra=float(ra) % 360, dec=float(dec), constraints=constraints)
+
+
+FORCED = 'tom_cadence.integrations.forced_phot.ForcedLooks'
+
+
+class Port(Protocol):
+    """Whom wishes are told to."""
+
+    def looks(self, wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[Look, ...]]:
+        """What became of earlier questions about these targets (primary keys) to these services, oldest first."""
+        ...
+
+    def ask(self, target: int, wish: FreshLook, owner: Any, now: datetime) -> None:
+        """Ask about a target; what it raises says why that is impossible."""
+        ...
+
+
+def port() -> Port | None:
+    """Whom this TOM asks, or None."""
+    path = conf.get('FRESH_LOOKS') or (FORCED if apps.is_installed('tom_forced_phot') else '')
+    found: Port | None = import_string(path)() if path else None
+    return found
+
+
+def read_looks(looked: Iterable[Looked]) -> dict[int, tuple[Look, ...]]:
+    """What became of earlier wishes, by the id() of each cadence that may have any: one statement for all."""
+    wanted = {id(item): (item.rows[-1].target, service) for item in looked if item.rows and (service := _service(item))}
+    asked = port() if wanted else None
+    found = asked.looks(set(wanted.values())) if asked is not None else {}
+    return {key: found.get(pair, ()) for key, pair in wanted.items()}
+
+
+def _service(item: Looked) -> str:
+    asks = getattr(item.strategy, 'asks_service', None)
+    try:
+        return str(asks()) if callable(asks) and not item.trouble else ''
+    except Exception:  # a parameter that cannot be used: decide says which, and a person is asked
+        return ''
+
+
+def wishing(looked: Iterable[Looked]) -> list[Looked]:
+    """The cadences that wait for a fresh look that was not asked for yet."""
+    return [item for item in looked if isinstance(item.decision, Wait) and item.decision.wish is not None]
+
+
+def grant(items: Sequence[Looked], now: datetime) -> list[Looked]:
+    """Ask for what these cadences wish; those for which that is impossible, with the reason in their history."""
+    refused = []
+    for item in items:
+        try:
+            asked = port()
+            if asked is None:
+                raise LookupError('this TOM asks no photometry services')
+            asked.ask(item.rows[-1].target, item.decision.wish, item.managed.owner, now)
+        except Exception as error:  # one service, one target: the others go on
+            look = Look(service=item.decision.wish.service, asked=now, ended=now, problem=said(error) or type(error).__name__)
+            around = item.around or Around()
+            item.around = replace(around, looks=(*around.looks, look))
+            refused.append(item)
+    return refused

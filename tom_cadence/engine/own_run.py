@@ -1,0 +1,99 @@
+"""Strategies that call the facility themselves, in a ``run()`` of their own, as the toolkit's tutorial shows.
+
+They run under the claim, with a mark before and after. Nobody can promise that such a run() books once: where it dies or
+raises in between, a person is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from tom_observations.models import ObservationRecord
+
+from tom_cadence import conf, journal
+from tom_cadence.core.decisions import Decision, Stop, Wait
+from tom_cadence.core.policy import over
+from tom_cadence.engine.context import read_history
+from tom_cadence.engine.decide import decide
+from tom_cadence.engine.snapshot import Looked
+from tom_cadence.exceptions import NeedsAttention, Temporary
+from tom_cadence.facilities import Facilities
+from tom_cadence.facilities.errors import never_arrived, readable
+from tom_cadence.facilities.transport import Traffic, deadline, watched
+from tom_cadence.journal import Claim, Intent
+from tom_cadence.models import Submission
+
+
+def run(
+    item: Looked, claimed: Claim, facilities: Facilities, clock: Callable[[], datetime]
+) -> tuple[Decision, list[ObservationRecord]]:
+    """Run it, and take over the records it made."""
+    stop = _stop(item, facilities, clock())
+    if stop is not None:
+        return stop, []
+    before = {row.pk for row in item.rows}
+    mark = journal.open_request(item.managed, claimed, _intent(item), clock())
+    error: Exception | None = None
+    returned: Any = None
+    with watched() as traffic:
+        try:
+            with deadline(conf.get('FACILITY_TIMEOUT')):
+                returned = item.strategy.run()
+        except Exception as problem:  # the site's own code
+            error = problem
+    made = _made(item, before, returned)
+    if made:
+        journal.adopt_records(mark, made, item.managed.owner, clock())
+    if error is not None:
+        _explain(mark, error, bool(made), traffic, clock())
+    if not made:
+        journal.discard(mark)
+        return Wait(reason='The strategy asked for nothing.'), []
+    return Wait(reason='The strategy asked for observations in its own run().'), made
+
+
+def _intent(item: Looked) -> Intent:
+    return Intent(
+        cause=f'cadence:{item.managed.host_cadence_id}:run:{item.managed.claim_number}',
+        facility=item.managed.facility,
+        target=None,
+        owner=item.managed.owner,
+        follows=(),
+        like=None,
+        parameters={},
+        window=None,
+        kind=Submission.Kind.STRATEGY,
+    )
+
+
+def _stop(item: Looked, facilities: Facilities, now: datetime) -> Decision | None:
+    """What ends a cadence before its strategy is asked: trouble, an owner that is missing, its limits."""
+    read_history(item, facilities)
+    if item.credentials is not None:
+        raise item.credentials
+    early = decide(item, now)
+    return early if isinstance(early, Stop) else over(item.parameters, item.history, now)
+
+
+def _made(item: Looked, before: set[int], returned: Any) -> list[ObservationRecord]:
+    """New records of the group, and those that run() returned without putting them there."""
+    group = item.managed.host.observation_group
+    rows = group.observation_records.exclude(pk__in=before)
+    given = returned if isinstance(returned, (list, tuple, set)) else []
+    stray = [record for record in given if isinstance(record, ObservationRecord) and record.pk and record.pk not in before]
+    missing = {record.pk for record in stray} - set(rows.values_list('pk', flat=True))
+    group.observation_records.add(*missing)
+    return list(rows.order_by('pk'))
+
+
+def _explain(mark: Submission, error: Exception, made: bool, traffic: Traffic, now: datetime) -> None:
+    text = f'The strategy failed in its own run(): {type(error).__name__}: {readable(error)}'
+    if never_arrived(error, traffic) and not made:
+        journal.refuse(mark, text, now, counts=False)
+        raise Temporary(text) from error
+    if made:
+        raise NeedsAttention(f'{text} It had asked for observations before; look whether any is missing here.') from error
+    journal.refuse(mark, text, now, counts=True)
+    raise NeedsAttention(f'{text} Look at the facility whether it asked for anything, then resume the cadence.') from error

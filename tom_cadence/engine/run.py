@@ -1,0 +1,222 @@
+"""One run: batches of cadences are looked at; what is due is acted on, with many calls on their way at once."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+from tom_observations.models import ObservationRecord
+
+from tom_cadence import conf, journal
+from tom_cadence.engine import look, send
+from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.pipeline import Pipeline
+from tom_cadence.engine.report import Report
+from tom_cadence.engine.snapshot import Looked
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Calls, Facilities
+from tom_cadence.journal import Checked
+from tom_cadence.models import ManagedCadence, Submission
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[int], object]
+
+
+def run_cadences(
+    pks: Sequence[int] | None = None,
+    facilities: Sequence[str] | None = None,
+    now: datetime | None = None,
+    workers: int | None = None,
+    *,
+    dry_run: bool = False,
+    validate: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Look at every active cadence (or those of ``pks``, ids of the host's rows, and ``facilities``), and act.
+
+    ``now`` fixes the present; without it the clock is read for every decision. ``dry_run`` asks for states, but writes
+    no row and sends nothing; ``validate`` also lets the facilities check what would be sent.
+    """
+    run = Run(clock=(lambda: now) if now else conf.utc_now, workers=workers, dry_run=dry_run, validate=validate)
+    if not dry_run:
+        run.beside('cadences were taken over', lambda: journal.adopt_missing(run.clock()))
+        run.beside('switched cadences were looked for', lambda: journal.reconcile(run.clock()))
+        run.beside('requests of ended cadences were looked up', run.settle_leftovers)
+    with collected_rarely():
+        for done in run.batches(_batches(pks, facilities)):
+            if progress is not None:
+                progress(done)
+    return run.report
+
+
+def run_one(strategy: Any) -> list[ObservationRecord] | None:
+    """Carry out one strategy's decision for its cadence; raises what stopped it."""
+    run = Run(clock=conf.utc_now, workers=1)
+    journal.adopt_missing(run.clock())
+    managed = list(_rows().filter(cadence=strategy.dynamic_cadence.pk))
+    if not managed:
+        raise CadenceError(f'{strategy.dynamic_cadence} is not active.')
+    run.finish(run.begin(managed, strategy))
+    if run.pipeline.problems:
+        raise run.pipeline.problems[0]
+    return run.pipeline.records or None
+
+
+def count_cadences(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> int:
+    """How many cadences a run would look at."""
+    return _selected(pks, facilities).count()
+
+
+def _rows() -> Any:
+    """Active cadences; most have the same few owners, each of whom is read once a batch, and hardly any has an open request."""
+    opened = Submission.objects.filter(managed=OuterRef('pk'), state__in=Submission.OPEN)
+    rows = ManagedCadence.objects.filter(cadence__active=True).annotate(has_open_request=Exists(opened))
+    return rows.select_related('cadence').prefetch_related('owner').order_by('pk')
+
+
+def _selected(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Any:
+    rows = _rows()
+    if pks is not None:
+        rows = rows.filter(cadence__in=pks)
+    return rows.filter(facility__in=facilities) if facilities else rows
+
+
+def _batches(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Iterator[list[ManagedCadence]]:
+    size, last = conf.get('BATCH_SIZE'), 0
+    rows = _selected(pks, facilities)
+    while batch := list(rows.filter(pk__gt=last)[:size]):
+        yield batch
+        last = batch[-1].pk
+
+
+def _checked(item: Looked, now: datetime) -> Checked:
+    problem = look.unreachable(item)
+    return Checked(
+        managed=item.managed,
+        reason=item.decision.reason,
+        unreachable_since=(item.managed.unreachable_since or now) if problem else None,
+        late_check=item.late_check,
+        consecutive_failures=item.consecutive_failures,
+    )
+
+
+class Run:
+    """The state of one run."""
+
+    def __init__(
+        self, clock: Callable[[], datetime], workers: int | None = None, dry_run: bool = False, validate: bool = False
+    ) -> None:
+        """``workers`` calls at a time go to one facility."""
+        self.clock, self.dry_run, self.validate = clock, dry_run, validate
+        self.workers = workers or conf.get('FACILITY_CALLS')
+        self.facilities = Facilities()
+        self.report = Report(dry_run=dry_run)
+        breaker, crew = self.facilities.breaker, self.facilities.crew
+        self.calls = Calls(at_once=4 * self.workers, per_lane=self.workers, breaker=breaker, crew=crew)
+        self.pipeline = Pipeline(self.facilities, clock, self.report, self.calls, most=2 * self.workers)
+
+    def settle_leftovers(self) -> None:
+        """Look up what cadences that are switched off have left open."""
+        for item in send.settle_leftovers(self.facilities, self.clock):
+            self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
+
+    def beside(self, doing: str, do: Callable[[], object]) -> None:
+        """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""
+        try:
+            do()
+        except Exception as error:
+            if is_lost(error):
+                raise
+            logger.exception('While %s', doing, extra={'event': 'run_error'})
+            self.report.problems.append(words(error, doing))
+
+    def batches(self, batches: Iterable[Sequence[ManagedCadence]]) -> Iterator[int]:
+        """Go through these batches; how many cadences each had, when it is done.
+
+        While one is acted on, the states that the next one depends on are asked for.
+        """
+        ahead: look.BatchBegun | None = None
+        for batch in batches:
+            begun = self.begin(batch)
+            if ahead is not None:
+                yield self.finish(ahead)
+            ahead = begun
+        if ahead is not None:
+            yield self.finish(ahead)
+
+    def begin(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> look.BatchBegun:
+        """Read these cadences and ask for states."""
+        if not self.dry_run:
+            self.beside('owners of cadences were looked for', lambda: journal.complete(managed))
+        now, may_write = self.clock(), not self.dry_run
+        return look.begin(managed, self.facilities, self.calls, now, may_write=may_write, strategy=strategy)
+
+    def finish(self, begun: look.BatchBegun) -> int:
+        """Note those that wait, act on the others; how many there were."""
+        for looked in look.finish(begun, self.facilities, self.clock, self.pipeline.take, may_write=not self.dry_run):
+            if self.dry_run:
+                self._tell(looked)
+            else:
+                self._act(looked, self.clock())
+        return len(begun.looked)
+
+    def _act(self, looked: Sequence[Looked], now: datetime) -> None:
+        locked_out = self._pause_for_credentials(looked, now)
+        remaining = [item for item in looked if id(item) not in locked_out]
+        self._note([item for item in remaining if look.is_idle(item)], now)
+        self.pipeline.run(deque(item for item in remaining if not look.is_idle(item)))
+
+    def _note(self, idle: Sequence[Looked], now: datetime) -> None:
+        each_alone(idle, lambda items: journal.note_checked([_checked(item, now) for item in items], now), 'its wait was noted')
+        for item in idle:
+            if item.trouble:
+                self.pipeline.give_up(item, item.trouble)
+            else:
+                self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(look.unreachable(item)))
+
+    def _pause_for_credentials(self, looked: Sequence[Looked], now: datetime) -> set[int]:
+        """Cadences whose facility refused their owner; all of that facility and owner are paused together."""
+        locked_out: set[int] = set()
+        for item in looked:
+            problem = look.credentials_problem(item)
+            if problem is not None:
+                locked_out.add(id(item))
+                self.pipeline.contain(item, partial(self.pipeline.pause_for_credentials, item, problem, now))
+        return locked_out
+
+    def _tell(self, looked: Iterable[Looked]) -> None:
+        for item in looked:
+            problem = look.credentials_problem(item) or look.unreachable(item)
+            decision, reason = look.in_words(item)
+            if self.validate and decision == 'submit':
+                refusal = look.validate(item, self.facilities)
+                problem, reason = problem or refusal, f'{reason} {refusal or "The facility would accept it."}'
+            self.pipeline.add_line(item, decision, str(reason), failed=bool(problem) or look.needs_attention(item))
+
+
+RARELY = (50_000, 20, 100)
+
+
+@contextmanager
+def collected_rarely() -> Iterator[None]:
+    """Look for garbage more rarely inside the block: it was a fifteenth of the time of a cadence that is due (2026-11-21).
+
+    Only in the main thread, where cron's command runs: the threads of a worker would undo each other's settings.
+    """
+    before = gc.get_threshold()
+    if threading.current_thread() is not threading.main_thread() or not 0 < before[0] < RARELY[0]:
+        yield
+        return
+    gc.set_threshold(*RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

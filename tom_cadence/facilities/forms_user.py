@@ -1,0 +1,157 @@
+"""A facility's own forms as a person fills them in: which there are, how they are shown, and whether one would be accepted.
+
+Everything is read and shown in UTC. Nothing here books anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
+from tom_observations.facility import get_service_classes
+
+from tom_cadence.core.windows import UTC, Window, read_window
+from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused
+from tom_cadence.facilities import forms
+from tom_cadence.facilities.errors import CallStage
+from tom_cadence.facilities.gateway import Gateway
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedForm:
+    """A filled-in form that the facility's validation accepts."""
+
+    payload: Any
+    parameters: dict[str, Any]
+    window: Window | None
+
+
+def names() -> list[str]:
+    """The configured facilities that have an observation form of their own, by name."""
+    try:
+        found = get_service_classes()
+    except ImportError as error:
+        raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {error}') from error
+    return sorted(name for name, made in found.items() if _has_form(made))
+
+
+def _has_form(facility_class: Any) -> bool:
+    if getattr(facility_class, 'is_redirect', False):
+        return False
+    try:
+        facility = facility_class()
+        return bool(facility.get_form_classes_for_display()) or isinstance(facility.get_form(None), type)
+    except Exception:  # a facility class is the site's code: one that cannot say its forms is not offered
+        return False
+
+
+@contextmanager
+def talking_to(gateway: Gateway) -> Iterator[None]:
+    """A facility's form may ask the facility: with a deadline, under UTC, its errors as ours."""
+    with gateway.call(CallStage.PREPARE), timezone.override(UTC):
+        yield
+
+
+def types(gateway: Gateway) -> dict[str, str]:
+    """The observation types of a facility, and how they are called."""
+    with talking_to(gateway):
+        shown = gateway.facility.get_form_classes_for_display()
+    return {str(kind): str(kind).replace('_', ' ').capitalize() for kind in shown} or {'': 'Observation'}
+
+
+def empty_form(gateway: Gateway, kind: str, initial: Mapping[str, Any]) -> Any:
+    """The facility's observation form with these values in it."""
+    values = {**initial, 'facility': gateway.name, 'observation_type': kind}
+    with talking_to(gateway):
+        return forms.form_class_of(gateway.facility, kind)(initial=values, facility=gateway.facility)
+
+
+def filled_form(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> Any:
+    """The facility's observation form with what was posted; not checked yet."""
+    values = {key: list(value) for key, value in data.items()}
+    values |= {'facility': [gateway.name], 'observation_type': [kind]}
+    with talking_to(gateway):
+        return forms.form_class_of(gateway.facility, kind)(data=MultiValueDict(values), facility=gateway.facility)
+
+
+def has_template_form(gateway: Gateway) -> bool:
+    """Whether the facility has a form of its own for templates."""
+    return hasattr(gateway.facility, 'get_template_form')
+
+
+def template_form(gateway: Gateway, initial: Mapping[str, Any], data: Any = None) -> Any:
+    """The facility's own form of a template."""
+    with talking_to(gateway):
+        form_class = gateway.facility.get_template_form(None)
+        return form_class(data=data, initial={**initial, 'facility': gateway.name})
+
+
+def check(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> CheckedForm:
+    """What would be sent. Refused with the errors of the form, or of the facility's validation, in words."""
+    form = filled_form(gateway, kind, data)
+    with talking_to(gateway):
+        valid = _is_valid(form)
+        if not valid:
+            raise Refused(errors_of(form))
+        payload = form.observation_payload()
+        if not hasattr(form, 'validate_at_facility'):  # forms of the OCS family asked already
+            _validate(gateway, form, payload)
+        parameters = forms.stored(form, {})
+    return CheckedForm(payload=payload, parameters=parameters, window=_window(gateway, parameters))
+
+
+def is_valid(form: Any, gateway: Gateway) -> bool:
+    """Ask the form, which may ask its facility."""
+    with talking_to(gateway):
+        return _is_valid(form)
+
+
+def _is_valid(form: Any) -> bool:
+    try:
+        valid = bool(form.is_valid())
+        if getattr(form, 'trouble', None) is not None:
+            raise form.trouble
+        return valid
+    except Exception as error:  # a form's own clean() often trips over a field that was refused before
+        if getattr(form, '_errors', None) and getattr(form, 'trouble', None) is not error:
+            raise Refused(errors_of(form)) from error
+        raise
+
+
+def errors_of(form: Any) -> str:
+    """The form's errors in one line, each with the label of its field."""
+    lines = []
+    for name, errors in (form._errors or {}).items():
+        label = str(form[name].label) + ': ' if name in form.fields else ''
+        lines.append(label + ' '.join(forms._flat(errors.data if hasattr(errors, 'data') else errors)))
+    return ' '.join(lines) or "The facility's form gives no reason."
+
+
+def _validate(gateway: Gateway, form: Any, payload: Any) -> None:
+    try:
+        reply = gateway.facility.validate_observation(payload)
+    except NotImplementedError:
+        return
+    errors = reply.get('errors', reply) if isinstance(reply, Mapping) else (reply is False)
+    if isinstance(errors, Mapping) and any(errors.values()):
+        raise Refused(f'{gateway.name} would refuse it: {" ".join(_lines(form, errors))}')
+    if errors and not isinstance(errors, Mapping):
+        raise Refused(f'{gateway.name} would refuse it.')
+
+
+def _lines(form: Any, errors: Mapping[str, Any]) -> Iterator[str]:
+    for name, error in errors.items():
+        label = str(form[name].label) + ': ' if name in form.fields else ''
+        yield label + ' '.join(forms._flat(error if isinstance(error, (list, tuple)) else [str(error)]))
+
+
+def _window(gateway: Gateway, parameters: Mapping[str, Any]) -> Window | None:
+    start, end = gateway.keywords
+    try:
+        return read_window(parameters.get(start), parameters.get(end))
+    except BadWindow:
+        return None

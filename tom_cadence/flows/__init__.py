@@ -1,0 +1,1 @@
+"""One user story a file: start, steer, apply a template, preview, simulate."""

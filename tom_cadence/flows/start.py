@@ -1,0 +1,246 @@
+"""Beginning a cadence: what is checked, and what is sent, once. What it would do then is in ``foresee``.
+
+The first observation goes the way of every other: the intent is committed before the call, what is proven not to be booked is
+taken back, and a lost reply is looked up, or a person is asked. ``start`` sends: its view is ``non_atomic_requests``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+
+from tom_cadence import conf, journal, registry
+from tom_cadence.core.decisions import Stop, Submit
+from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.history import History
+from tom_cadence.core.parameters import clean
+from tom_cadence.core.policy import enforce
+from tom_cadence.core.windows import Window, show
+from tom_cadence.engine import send, snapshot
+from tom_cadence.engine.send import Permissions, Sending
+from tom_cadence.engine.snapshot import Looked
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
+from tom_cadence.journal import Claim, Intent
+from tom_cadence.journal import first_request as beginnings
+from tom_cadence.journal.first_request import CAUSE, AlreadyBegun, Beginning, begun_with
+from tom_cadence.models import ManagedCadence, Submission
+
+__all__ = ['AlreadyBegun', 'Begun', 'ReadyToStart', 'again', 'already', 'check_first', 'start', 'start_on_group']
+
+
+State = ManagedCadence.State
+PROVEN = (Temporary, Refused, Credentials)
+"""Errors of a call after which nothing is booked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyToStart:
+    """A cadence that was checked and may begin."""
+
+    user: Any
+    target: Any
+    gateway: Gateway
+    prepared: Prepared
+    strategy: str
+    parameters: dict[str, Any]
+    name: str
+    groups: Sequence[Any] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What came of it: the cadence, a sentence, and whether a person should look."""
+
+    managed: ManagedCadence
+    text: str
+    attention: bool = False
+
+
+def kept(cleaned: Mapping[str, Any], names: Sequence[str] | set[str]) -> dict[str, Any]:
+    """A strategy's parameters as its cadence keeps them: every value as JSON has it."""
+    return dict(json.loads(json.dumps({name: cleaned.get(name) for name in sorted(names)}, cls=DjangoJSONEncoder)))
+
+
+def make_strategy(name: str, parameters: Mapping[str, Any], group: Any = None) -> Any:
+    """The strategy of a cadence that does not exist yet; NeedsAttention where it cannot be made."""
+    problem = problem_with(name, parameters)
+    if problem:
+        raise NeedsAttention(problem)
+    cadence = DynamicCadence(cadence_strategy=name, cadence_parameters=dict(parameters), active=True)
+    if group is not None:
+        cadence.observation_group = group
+    try:
+        return registry.strategy_class(name)(cadence)
+    except Exception as error:  # the site's own code
+        raise NeedsAttention(f'This strategy cannot be made: {error}') from error
+
+
+def check_first(strategy: str, parameters: Mapping[str, Any], window: Window, asked: Mapping[str, Any], now: datetime) -> str:
+    """Why the limits would not even let the first observation through, or an empty text."""
+    if window.end <= now:
+        return f'The observing window has ended already ({show(window.end)}).'
+    first = Submit(reason='', window=window, like=0)
+    seconds = exposure_seconds(asked)
+    decision = enforce(first, clean(dict(parameters)), History(), now, exposure=0, next_exposure=seconds)
+    if not isinstance(decision, Stop):
+        return ''
+    return decision.reason.replace('The next window', 'The first window').replace('The next observation', 'The first observation')
+
+
+def _cause(user: Any, token: str) -> str:
+    return f'{CAUSE}{user.pk}:{token}'[:200]
+
+
+def already(user: Any, token: str) -> ManagedCadence | None:
+    """The cadence that was begun with this form before."""
+    return begun_with(_cause(user, token))
+
+
+def start(ready: ReadyToStart, token: str, now: datetime) -> Begun:
+    """Begin, and send the first observation once, however often the form arrives.
+
+    Raises AlreadyBegun, or the Refused, Temporary or Credentials after which nothing is booked and no cadence is left.
+    """
+    Permissions().check(ready.user, ready.target.pk)
+    intent = _intent(ready, token)
+    payload = ready.gateway.mark(ready.prepared.payload, intent.token)
+    beginning = Beginning(
+        owner=ready.user,
+        strategy=ready.strategy,
+        parameters=ready.parameters,
+        name=ready.name,
+        target_name=ready.target.name,
+        groups=ready.groups,
+    )
+    last = _last()
+    submission, claimed = beginnings.begin(beginning, intent, now)
+    item = snapshot.prepare(submission.managed)
+    sending = Sending(item, claimed, submission, f'{ready.user} started it.', send._send(ready.gateway, payload, last))
+    return _deliver(sending, ready.gateway, ready.groups, take_back=True)
+
+
+def _intent(ready: ReadyToStart, token: str) -> Intent:
+    return Intent(
+        cause=_cause(ready.user, token),
+        facility=ready.gateway.name,
+        target=ready.target.pk,
+        owner=ready.user,
+        follows=(),
+        like=None,
+        parameters=ready.prepared.parameters,
+        window=ready.prepared.window,
+    )
+
+
+def _last() -> float:
+    """Until when it may be sent: a process that slept longer leaves it to others."""
+    return time.time() + conf.get('FACILITY_TIMEOUT') / 2
+
+
+def _deliver(sending: Sending, gateway: Gateway, groups: Sequence[Any], *, take_back: bool) -> Begun:
+    """Call the facility, and record what came of it."""
+    calls = Calls(at_once=1, per_lane=1)
+    calls.start(sending, gateway.name, sending.function, conf.get('FACILITY_TIMEOUT'))
+    call = calls.next()
+    if take_back and isinstance(call.error, PROVEN):
+        beginnings.take_back(sending.submission)
+        raise call.error
+    managed, facilities = sending.item.managed, Facilities()
+    try:
+        decision, records = send.settle(sending, call.result, call.error, facilities, conf.utc_now())
+    except Temporary as error:
+        journal.release(sending.claimed)
+        lost = sending.submission.state == Submission.State.UNCERTAIN
+        return Begun(managed=managed, text=f'{error}{" The next run looks whether it is booked." if lost else ""}', attention=True)
+    except CadenceError as error:
+        journal.stop(managed, State.ATTENTION, str(error), conf.utc_now())
+        return Begun(managed=managed, text=str(error), attention=True)
+    journal.release(sending.claimed)
+    if not records:
+        return Begun(managed=managed, text=decision.reason, attention=True)
+    beginnings.share(records, groups)
+    _ask_first_status(gateway, records)
+    ids = ', '.join(record.observation_id for record in records)
+    return Begun(managed=managed, text=f'The cadence has started: observation {ids} is booked at {gateway.name}.')
+
+
+def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) -> None:
+    """One question after the new observations' states; its failure is harmless."""
+    if gateway.updates_itself or not gateway.can_poll:
+        return
+    calls = Calls(at_once=1, per_lane=1)
+    calls.start(None, gateway.name, lambda: [gateway.status(r.observation_id) for r in records], conf.get('FACILITY_TIMEOUT'))
+    call = calls.next()
+    for record, status in zip(records, call.result or (), strict=False):
+        journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
+
+
+def again(managed: ManagedCadence, now: datetime) -> Begun:
+    """Send a cadence's first observation again, after a person said that the facility does not have it.
+
+    Raises NeedsAttention where there is none to send. The cadence is kept, whatever the facility says.
+    """
+    refused = Submission.objects.filter(managed=managed, cause__startswith=CAUSE).order_by('-pk').first()
+    if refused is None or refused.state != Submission.State.REFUSED or managed.host.observation_group.observation_records.exists():
+        raise NeedsAttention('There is no first observation of this cadence to send again.')
+    taken = send.take([snapshot.prepare(managed)])
+    if not taken:
+        raise Temporary('Another process is working on this cadence; try again in a minute.')
+    claimed, item = taken[0]
+    try:
+        return _send_again(refused, claimed, item, now)
+    finally:
+        journal.release(claimed)
+
+
+def _send_again(refused: Submission, claimed: Claim, item: Looked, now: datetime) -> Begun:
+    owner = item.managed.owner
+    gateway = Facilities().gateway(refused.facility, owner)
+    if refused.target_id is None or refused.window_start is None or refused.window_end is None:
+        raise NeedsAttention('The target or the window of the first observation is not known any more.')
+    Permissions().check(owner, refused.target_id)
+    window = Window(start=refused.window_start, end=refused.window_end).not_before(now)
+    prepared = gateway.prepare(refused.parameters, window, {}, item.strategy.update_observation_payload)
+    intent = Intent(
+        cause=refused.cause,
+        facility=refused.facility,
+        target=refused.target_id,
+        owner=owner,
+        follows=(),
+        like=None,
+        parameters=prepared.parameters,
+        window=prepared.window,
+        attempt=refused.attempt + 1,
+    )
+    payload, last = gateway.mark(prepared.payload, intent.token), _last()
+    submission = journal.open_request(item.managed, claimed, intent, now)
+    sending = Sending(item, claimed, submission, 'The first observation was sent again.', send._send(gateway, payload, last))
+    return _deliver(sending, gateway, (), take_back=False)
+
+
+def start_on_group(group: ObservationGroup, user: Any, strategy: str, parameters: dict[str, Any], now: datetime) -> ManagedCadence:
+    """Begin a cadence for a group that exists: its observations are adopted, and nothing is sent now."""
+    beginning = Beginning(owner=user, strategy=strategy, parameters=parameters, name=group.name, target_name='')
+    managed = beginnings.begin_on_group(group, beginning, now)
+    journal.complete([managed])
+    return managed
+
+
+def problem_with(strategy: str, parameters: Mapping[str, Any]) -> str:
+    """Why no cadence can be made of this strategy and its parameters, or an empty text."""
+    try:
+        form_class = registry.strategy_class(strategy).form
+        if not hasattr(form_class(), 'cadence_fields'):
+            return f'The form of {strategy} does not say which of its fields belong to the cadence (cadence_fields).'
+        clean(dict(parameters))
+    except NeedsAttention as error:
+        return str(error)
+    return ''

@@ -1,0 +1,120 @@
+"""What the buttons of a cadence's page do: each verb checks what was posted and calls one function of ``steering``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.flows import steer
+from tom_cadence.journal.states import CREDENTIALS
+from tom_cadence.models import ManagedCadence
+from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form, parameters_of
+from tom_cadence.permissions import Rows, changeable_cadences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What came of it: a sentence, or a form with errors (``form`` under its name) and the panel that shows it."""
+
+    text: str = ''
+    ok: bool = True
+    panel: str = ''
+    form: Any = None
+
+
+Act = Callable[[ManagedCadence, Any, Mapping[str, Any], datetime], Done]
+
+
+def act(verb: str, managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    """Do it; KeyError for a verb that does not exist."""
+    function = VERBS[verb]
+    if managed.cadence is None:
+        return Done(text='This cadence was deleted: there is nothing to change any more.', ok=False)
+    try:
+        return function(managed, user, posted, now)
+    except CadenceError as error:
+        return Done(text=str(error), ok=False)
+
+
+def _pause(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    steer.pause(managed, user, now)
+    return Done(text='Paused: nothing more is sent until it is resumed. What is booked stays booked.')
+
+
+def _resume(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    steer.resume(managed, user, now)
+    return Done(text='Active again: the next observation is asked for when it is due.')
+
+
+def _end(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.end(managed, user, now, cancel_booked=posted.get('booked') == 'cancel'))
+
+
+def _run_now(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.run_now(managed, user, now))
+
+
+def _edit(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    form = parameters_form(managed.host, posted)
+    given = parameters_of(form, managed.host)
+    if given is None:
+        return Done(ok=False, panel='edit', form=form)
+    steer.edit(managed, user, given, now)
+    return Done(text='The parameters are saved. They count from the next decision on.')
+
+
+def _owner(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    form = OwnerForm(targets_of(managed), posted)
+    if not form.is_valid():
+        return Done(ok=False, panel='owner', form=form)
+    steer.change_owner(managed, user, form.cleaned_data['owner'], now)
+    return Done(text=f'The owner is now {form.cleaned_data["owner"]}.')
+
+
+def _booked(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    form = BookedForm(posted)
+    if not form.is_valid():
+        return Done(ok=False, panel='booked', form=form)
+    ids = form.cleaned_data['observation_ids']
+    steer.say_booked(managed, user, ids, now)
+    return Done(text=f'Recorded: {", ".join(ids)}. The cadence is active again.')
+
+
+def _send_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.say_send_again(managed, user, now))
+
+
+def _resume_facility(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    if not managed.reason_class.startswith(CREDENTIALS):
+        return Done(text='This cadence does not wait for credentials.', ok=False)
+    many = steer.resume_many(paused_together(managed, user), user, now, after='after the credentials were set right')
+    return Done(text=f'{many.done} {"cadence is" if many.done == 1 else "cadences are"} active again.')
+
+
+def paused_together(managed: ManagedCadence, user: Any) -> Rows:
+    """The cadences of the same owner that wait for the same credentials, as far as this user may change them."""
+    rows = ManagedCadence.objects.filter(
+        state=ManagedCadence.State.ATTENTION, owner=managed.owner, reason_class=managed.reason_class
+    ).exclude(cadence=None)
+    return changeable_cadences(user, rows)
+
+
+def targets_of(managed: ManagedCadence) -> set[int]:
+    """Primary keys of the targets of its observations."""
+    return set(managed.host.observation_group.observation_records.values_list('target', flat=True))
+
+
+VERBS: dict[str, Act] = {
+    'pause': _pause,
+    'resume': _resume,
+    'end': _end,
+    'run-now': _run_now,
+    'edit': _edit,
+    'owner': _owner,
+    'booked': _booked,
+    'send-again': _send_again,
+    'resume-facility': _resume_facility,
+}

@@ -1,0 +1,276 @@
+"""The page of one cadence as values for its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import plotly
+from django.http import HttpRequest
+
+from tom_cadence import conf, registry
+from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.history import Outcome
+from tom_cadence.core.parameters import OWN_FIELDS, Parameters
+from tom_cadence.core.template_fields import in_words
+from tom_cadence.core.windows import show
+from tom_cadence.engine.report import Line
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.journal.states import CREDENTIALS
+from tom_cadence.models import CadenceRun, ManagedCadence
+from tom_cadence.pages.cadence.actions import Done, paused_together
+from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
+from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
+from tom_cadence.permissions import may_change
+from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy
+
+State = ManagedCadence.State
+FOLDED, UNFOLDED = 10, 500
+
+
+def context_of(cadence: Cadence, request: HttpRequest, done: Done) -> dict[str, Any]:
+    """Everything the page shows; ``done`` is what a button just did."""
+    managed = cadence.managed
+    steers = managed.cadence is not None and may_change(request.user, managed)
+    points, _, number = cadence.photometry
+    return {
+        'managed': managed,
+        'cadence_title': cadence.target_name,
+        'targets': cadence.targets,
+        'sentence': sentence(cadence),
+        'reason': plain(managed.reason),
+        'trouble': plain(cadence.looked.trouble) if managed.state == State.ACTIVE else '',
+        'deleted': managed.cadence is None,
+        'steers': steers,
+        'said': plain(done.text),
+        'ok': done.ok,
+        'panel': done.panel,
+        'timeline': cadence.timeline,
+        'points_shown': len(points),
+        'points_in_all': number,
+        'plotly_version': plotly.__version__,
+        'limits': limits(cadence),
+        'previews': _previews(cadence),
+        'decides_itself': cadence.decides_itself,
+        'hidden': cadence.hidden,
+        'unfinished': [each for each in cadence.observations if each.outcome == 'waiting'],
+        **_runs(cadence, request.GET.get('decisions') == 'all'),
+        **_observations(cadence, request.GET.get('observations') == 'all'),
+        **(_steering(cadence, done) if steers else {}),
+    }
+
+
+def _runs(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
+    number = cadence.managed.runs.count()
+    runs = cadence.runs(UNFOLDED if unfolded else FOLDED)
+    shown = _merged([_run(run) for run in runs])
+    return {'runs': shown, 'runs_left': number - len(runs), 'runs_in_all': number, 'runs_unfolded': unfolded}
+
+
+def _merged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Problems that say the same in the same minute as one line: an error, and that nobody knows what became of the request."""
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        newer = kept[-1] if kept else line
+        together = newer is not line and newer['decision'] == line['decision'] == 'error'
+        if not together or (newer['first'] - line['last']).total_seconds() > 60:
+            kept.append(line)
+        elif newer['reason'] == line['reason']:
+            newer['first'], newer['count'] = line['first'], newer['count'] + line['count']
+        elif newer['reason'].startswith(IN_DOUBT) and line['reason'].startswith(IN_DOUBT) and ': ' in line['reason']:
+            newer['reason'] += f' What came back: {line["reason"].partition(": ")[2].rstrip(".")}.'
+        else:
+            kept.append(line)
+    return kept
+
+
+#: A decision as a person would say it; the others have words of their own.
+WORDS = {'submit': 'Asked', 'wait': 'Waits', 'stop': 'Ended'}
+IN_DOUBT = 'It is not known whether '
+
+
+def _run(run: CadenceRun) -> dict[str, Any]:
+    return {
+        'decision': run.decision,
+        'word': WORDS.get(run.decision) or run.get_decision_display(),
+        'reason': plain(run.reason),
+        'first': run.first,
+        'last': run.last,
+        'count': run.count,
+    }
+
+
+def _observations(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
+    shown = cadence.with_urls(cadence.observations[: UNFOLDED if unfolded else FOLDED])
+    return {
+        'observations': [_line(each) for each in shown],
+        'observations_in_all': len(cadence.observations),
+        'observations_unfolded': unfolded,
+    }
+
+
+def _line(each: ShownObservation) -> dict[str, Any]:
+    words = {'outcome': each.outcome if each.outcome != 'unknown' else 'note', 'word': each.outcome.capitalize()}
+    return {
+        'pk': each.pk,
+        'observation_id': each.observation_id,
+        'status': each.status,
+        'window': window_text(each.window) if each.window else '',
+        'trouble': each.trouble,
+        'observed': each.observed[0] if each.observed else None,
+        'created': each.created,
+        'url': each.url,
+        **words,
+    }
+
+
+def _previews(cadence: Cadence) -> list[dict[str, Any]]:
+    if cadence.managed.state not in (State.ACTIVE, State.PAUSED):
+        return []
+    found = (('If all succeed', cadence.preview), ('If the next one fails', cadence.preview_of_failure))
+    return [
+        {'title': title, 'windows': [planned_text(w) for w in preview.windows], 'ending': plain(preview.ending)}
+        for title, preview in found
+        if preview is not None
+    ]
+
+
+def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
+    """The forms, and what a person who needs to decide should know."""
+    managed, request = cadence.managed, cadence.open_request
+    window = cadence.window_in_doubt
+    context = {
+        'can_pause': managed.state == State.ACTIVE,
+        'can_resume': managed.state in (State.PAUSED, State.FINISHED, State.ATTENTION) and request is None,
+        'can_end': managed.state != State.FINISHED,
+        'can_run': managed.state == State.ACTIVE,
+        'doubt': request if managed.state == State.ATTENTION else None,
+        'doubt_window': window_text(window) if window else '',
+        'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),
+        'owner_form': done.form if done.panel == 'owner' and done.form else _owner_form(cadence),
+    }
+    if managed.reason_class.startswith(CREDENTIALS):
+        context['together'] = paused_together(managed, cadence.user).count()
+    try:
+        context['edit_form'] = done.form if done.panel == 'edit' and done.form else parameters_form(managed.host)
+    except CadenceError as error:
+        context['edit_problem'] = plain(str(error))
+    return context
+
+
+def _owner_form(cadence: Cadence) -> OwnerForm:
+    return OwnerForm({row.target for row in cadence.looked.rows}, initial={'owner': cadence.managed.owner_id})
+
+
+@dataclass(frozen=True)
+class Said:
+    """One line of a list of parameters."""
+
+    label: str
+    value: str
+
+
+def sentence(cadence: Cadence) -> str:
+    """What the cadence does, in one sentence."""
+    name, where = cadence.target_name, cadence.managed.facility or 'a facility'
+    strategy, parameters = cadence.looked.strategy, cadence.looked.parameters
+    if cadence.managed.cadence is None:
+        return f'Observed {name} at {where}; the cadence was deleted.'
+    every = hours(parameters.cadence_frequency) if parameters.cadence_frequency else ''
+    decides = getattr(type(strategy), 'decide', None)
+    if every and decides is ResumeCadenceAfterFailureStrategy.decide:
+        again = f'{hours(parameters.retry_backoff)} after it' if parameters.retry_backoff else 'as soon as possible'
+        return f'Observes {name} at {where} every {every}; a failed observation is asked for again {again}.'
+    if every and decides is RetryFailedObservationsStrategy.decide:
+        return f'Asks {where} for every failed observation of {name} again, {every} later, until one succeeds.'
+    called = _strategy_name(cadence)
+    described = str(getattr(strategy, 'description', '') or '').strip().rstrip('.')
+    return f'{called} for {name} at {where}{f", every {every}" if every else ""}{f": {described}" if described else ""}.'
+
+
+def _strategy_name(cadence: Cadence) -> str:
+    found: Any = registry.strategies().get(cadence.managed.strategy)
+    return str(getattr(found, 'name', '') or 'A strategy of this TOM') if found else 'A strategy that is not configured any more'
+
+
+def hours(number: float) -> str:
+    """A number of hours as people say it: ``30 min``, ``24 h``, ``3 days``."""
+    if number < 1:
+        return f'{number * 60:g} min'
+    if number >= 48 and number % 24 == 0:
+        return f'{number / 24:g} days'
+    return f'{number:g} h'
+
+
+def limits(cadence: Cadence) -> list[Said]:
+    """Parameters and limits with their units, and how far they are used up."""
+    parameters, history = cadence.looked.parameters, cadence.looked.history
+    if cadence.managed.cadence is None or cadence.looked.trouble:
+        return []
+    done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
+    failures = f'{history.consecutive_failures} of {parameters.max_consecutive_failures}'
+    most, end = parameters.max_observations, parameters.end_date
+    lines = [
+        Said('Repeat every', hours(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
+        Said('End date', show(end) if end else 'none'),
+        Said('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
+        Said('Exposure time in all', _exposure(cadence)),
+        Said('Failures in a row', f'{failures}, then a person is asked'),
+        Said('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
+        Said('Pause after a failure', hours(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
+        Said('A cancelled observation', _cancelled(parameters)),
+    ]
+    return lines + _others(cadence)
+
+
+_COUNT_FROM = {'requested': 'requested start', 'observed': 'real observation'}
+
+
+def _cancelled(parameters: Parameters) -> str:
+    again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
+    return 'is asked for again' if again else 'is not asked for again'
+
+
+def _exposure(cadence: Cadence) -> str:
+    most = cadence.looked.parameters.max_exposure_time
+    if most is None:
+        return 'no limit'
+    counted = [a for a in cadence.looked.history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
+    spent = [exposure_seconds(attempt.parameters) for attempt in counted]
+    known = sum(seconds for seconds in spent if seconds is not None)
+    return f'{known:g} s of {most:g} s used' if None not in spent else f'{most:g} s; what is used cannot be read'
+
+
+def _others(cadence: Cadence) -> list[Said]:
+    """Parameters that only this strategy has, by the labels of its form."""
+    stored = cadence.managed.host.cadence_parameters
+    fields: Mapping[str, Any] = getattr(getattr(cadence.looked.strategy, 'form', None), 'base_fields', {})
+    lines = []
+    for name, value in stored.items() if isinstance(stored, Mapping) else ():
+        if name in OWN_FIELDS or name not in fields or isinstance(value, (dict, list)):
+            continue
+        words = dict(getattr(fields[name], 'choices', ())).get(value, value)
+        label = fields[name].label or name.replace('_', ' ').capitalize()
+        lines.append(Said(str(label), 'not set' if words in (None, '') else str(words)))
+    return lines
+
+
+def plain(text: str) -> str:
+    """A reason without the names of classes, and without what a facility's answer has for machines."""
+    text = in_words(text)
+    for name, strategy in registry.strategies().items():
+        text = text.replace(name, str(getattr(strategy, 'name', '') or 'of this TOM'))
+    return text.replace('cadence_frequency', 'repeat interval').replace('update_observation_payload', 'its own changes')
+
+
+WOULD = {
+    'submit': 'It would ask for an observation.',
+    'wait': 'It would wait.',
+    'stop': 'It would end, or ask for a person.',
+}
+
+
+def in_future(line: Line) -> str:
+    """A line of a rehearsal as a sentence."""
+    return f'{WOULD.get(line.decision, "It cannot be said what it would do.")} {plain(line.reason)}'

@@ -1,0 +1,150 @@
+"""The page of one cadence: what it did, what it will do, and the buttons that steer it."""
+
+from __future__ import annotations
+
+import gzip
+from functools import lru_cache
+from typing import Any
+
+import plotly
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path, reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from plotly.offline import get_plotlyjs
+
+from tom_cadence import conf
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.models import ManagedCadence
+from tom_cadence.pages.cadence import export
+from tom_cadence.pages.cadence.actions import VERBS, Done, act
+from tom_cadence.pages.cadence.context import context_of, in_future
+from tom_cadence.pages.cadence.data import Cadence, export_rows
+from tom_cadence.permissions import may_change, visible_cadences
+from tom_followup.refusals import NotYours, refused_with_message
+
+
+def _visible(request: HttpRequest, pk: int) -> ManagedCadence:
+    rows = ManagedCadence.objects.select_related('cadence__observation_group', 'owner')
+    return get_object_or_404(visible_cadences(request.user, rows), pk=pk)
+
+
+def _changeable(request: HttpRequest, pk: int) -> ManagedCadence:
+    managed = _visible(request, pk)
+    if not may_change(request.user, managed):
+        raise NotYours('You may look at this cadence, but not change it.', reverse('cadences:page', args=[pk]))
+    return managed
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, 'htmx', False))
+
+
+@require_GET
+def page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everything about one cadence."""
+    return _show(request, _visible(request, pk), Done(panel=request.GET.get('panel', '')))
+
+
+def _show(request: HttpRequest, managed: ManagedCadence, done: Done) -> HttpResponse:
+    cadence = Cadence(managed, request.user, conf.utc_now())
+    context = context_of(cadence, request, done)
+    whole = not _is_htmx(request)
+    return render(request, f'tom_cadence/{"page" if whole else "partials/page_body"}.html', context)
+
+
+@transaction.non_atomic_requests
+@require_POST
+@refused_with_message
+def action(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """One button: do it, and show the page as it is afterwards."""
+    if verb not in VERBS:
+        raise Http404
+    if not request.user.is_authenticated:
+        return redirect_to_login(reverse('cadences:page', args=[pk]))
+    done = act(verb, _changeable(request, pk), request.user, request.POST, conf.utc_now())
+    return _answer(request, pk, done)
+
+
+def _answer(request: HttpRequest, pk: int, done: Done) -> HttpResponse:
+    """The page as it is now; somebody who gave it away may not see it any more and is sent to the list."""
+    if not visible_cadences(request.user, ManagedCadence.objects.filter(pk=pk)).exists():
+        messages.success(request, done.text)
+        return redirect('cadences:list')
+    if done.form is not None or _is_htmx(request):
+        return _show(request, _visible(request, pk), done)
+    (messages.success if done.ok else messages.error)(request, done.text)
+    return redirect('cadences:page', pk=pk)
+
+
+@transaction.non_atomic_requests
+@require_http_methods(['GET', 'POST'])
+@refused_with_message
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of its parameters and limits."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.path)
+    if request.method == 'POST':
+        return action(request, pk, 'edit')
+    return _show(request, _changeable(request, pk), Done(panel='edit'))
+
+
+@transaction.non_atomic_requests
+@require_GET
+@refused_with_message
+def now(request: HttpRequest, pk: int) -> HttpResponse:
+    """What would happen now: a rehearsal that asks the facility for states, writes no row and sends nothing."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(reverse('cadences:page', args=[pk]))
+    managed = _changeable(request, pk)
+    lines = []
+    if managed.cadence is not None and managed.cadence.active:
+        lines = run_cadences(pks=[managed.cadence.pk], now=conf.utc_now(), dry_run=True, validate=True).lines
+    said = [(line.decision, in_future(line)) for line in lines]
+    return render(request, 'tom_cadence/partials/page_now.html', {'said': said, 'managed': managed, 'asked': conf.utc_now()})
+
+
+@require_GET
+def history(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+    """The history as a file."""
+    if kind not in export.FORMATS:
+        raise Http404
+    managed = _visible(request, pk)
+    cadence = Cadence(managed, request.user, conf.utc_now())
+    meta = {'target': cadence.target_name, 'facility': managed.facility, 'time_scale': 'UTC', 'strategy': managed.strategy}
+    text = export.write(export_rows(cadence), kind, meta)
+    response = HttpResponse(text, content_type=f'{export.FORMATS[kind][1]}; charset=utf-8')
+    response['Content-Disposition'] = f'attachment; filename="cadence-{managed.pk}.{kind}"'
+    return response
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), 6)
+
+
+@require_GET
+def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
+    """The installed plotly's own script, once for all pages: its address changes with its version."""
+    if version != plotly.__version__:
+        raise Http404
+    packed = 'gzip' in request.headers.get('Accept-Encoding', '')
+    response = HttpResponse(_plotly() if packed else get_plotlyjs(), content_type='text/javascript; charset=utf-8')
+    if packed:
+        response['Content-Encoding'] = 'gzip'
+    response['Vary'] = 'Accept-Encoding'
+    response['Cache-Control'] = 'public, max-age=31536000, immutable'
+    return response
+
+
+urlpatterns: list[Any] = [
+    path('cadences/plotly-<str:version>.js', plotly_js, name='plotly'),
+    path('cadences/<int:pk>/', page, name='page'),
+    path('cadences/<int:pk>/history.<str:kind>', history, name='history'),
+    path('cadences/<int:pk>/now/', now, name='now'),
+    path('cadences/<int:pk>/edit/', edit, name='edit'),
+    path('cadences/<int:pk>/<str:verb>/', action, name='action'),
+]

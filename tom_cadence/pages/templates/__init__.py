@@ -1,0 +1,1 @@
+"""Observation templates: list, edit, apply."""

@@ -1,0 +1,120 @@
+"""The list of observation templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+import django_tables2 as tables
+from crispy_forms.helper import FormHelper
+from crispy_forms.layout import Column, Layout, Row
+from django import forms
+from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
+from tom_observations.models import ObservationTemplate
+
+from tom_cadence.core.template_fields import words
+from tom_cadence.pages.overview.table import ListTable, cell
+from tom_cadence.permissions import changeable_templates, visible_templates
+
+SHOWN = 5
+PARTIALS = 'tom_cadence/partials/template_'
+HERE = {'hx-target': '#template-table', 'hx-push-url': 'true', 'hx-indicator': '#template-wait'}
+INSTANT = {**htmx_attributes_instant, **HERE}
+DELAYED = {**htmx_attributes_delayed, **HERE}
+
+
+def listed(user: Any) -> QuerySet[ObservationTemplate]:
+    """The templates this user may see, with what the list shows, in one statement."""
+    rows = visible_templates(user).select_related('card__owner')
+    mine = changeable_templates(user).values('pk')
+    return rows.annotate(
+        owner_name=F('card__owner__username'),
+        used=Coalesce(F('card__used'), Value(0)),
+        changeable=Case(When(pk__in=mine, then=Value(True)), default=Value(False), output_field=BooleanField()),
+    ).order_by('name', 'pk')
+
+
+class TemplateTable(ListTable):
+    """One line a template."""
+
+    about = 'observation templates'
+    place, wait, top = 'template-table', 'template-wait', 'filter-form'
+
+    name = tables.TemplateColumn(template_name=f'{PARTIALS}name.html', order_by=('name',), attrs=cell('Name'))
+    facility = tables.Column(attrs=cell('Facility'))
+    owner = tables.Column(accessor='owner_name', default='nobody', order_by=('owner_name',), attrs=cell('Owner'))
+    fields_set = tables.TemplateColumn(
+        template_name=f'{PARTIALS}fields.html', orderable=False, verbose_name='Fields set', attrs=cell('Fields set')
+    )
+    used = tables.Column(verbose_name='Used', attrs=cell('Used'))
+    modified = tables.TemplateColumn(
+        '{% load cadences %}<div>{% when record.modified %}</div>', verbose_name='Changed', attrs=cell('Changed')
+    )
+    actions = tables.TemplateColumn(template_name=f'{PARTIALS}actions.html', orderable=False, verbose_name='', attrs=cell(''))
+
+    class Meta(ListTable.Meta):
+        """Columns, and what to say where there is none."""
+
+        model = ObservationTemplate
+        fields = ('name', 'facility', 'owner', 'fields_set', 'used', 'modified', 'actions')
+
+    selection = None
+    partial_template_name = 'tom_cadence/partials/template_table.html'
+
+    def before_render(self, request: Any) -> None:
+        """Put the fields into words, once for the page that is shown."""
+        for row in self.page.object_list if self.page else self.rows:
+            said = words(row.record.parameters)
+            row.record.said, row.record.more = said[:SHOWN], max(0, len(said) - SHOWN)
+
+
+class TemplateFilter(HTMXTableFilterSet):
+    """Facility, mine, and a search in names and descriptions."""
+
+    facility = django_filters.ChoiceFilter(label='Facility', empty_label='All', choices=[], widget=forms.Select(attrs=INSTANT))
+    mine = django_filters.BooleanFilter(method='only_mine', label='Mine only', widget=forms.CheckboxInput(attrs=INSTANT))
+
+    class Meta:
+        """What can be asked for."""
+
+        model = ObservationTemplate
+        fields = ('facility', 'mine')
+
+    query = django_filters.CharFilter(
+        method='_dispatch_general_search',
+        label='Search',
+        widget=forms.TextInput(attrs={**DELAYED, 'type': 'search'}),
+    )
+
+    @property
+    def form(self) -> Any:
+        """All fields in one row, without a button: the table follows as they are changed."""
+        if not hasattr(self, '_form'):
+            form = super().form
+            form.helper = FormHelper()
+            form.helper.form_tag, form.helper.disable_csrf = False, True
+            columns = [Column('query', css_class='col-12 col-md-5'), Column('facility', css_class='col-7 col-md-4')]
+            if self.request.user.is_authenticated:
+                columns.append(Column('mine', css_class='col-5 col-md-3 align-self-center pt-3'))
+            form.helper.layout = Layout(Row(*columns, css_class='g-2'))
+        return self._form
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offer the facilities of the templates that this user sees."""
+        super().__init__(*args, **kwargs)
+        names = self.queryset.order_by('facility').values_list('facility', flat=True).distinct()
+        self.filters['facility'].extra['choices'] = [(name, name) for name in names]
+
+    def only_mine(self, rows: Any, name: str, value: bool) -> Any:
+        """Those of the user who asks."""
+        user = self.request.user
+        return rows.filter(card__owner=user) if value and user.is_authenticated else rows
+
+    def general_search(self, rows: Any, name: str, value: str) -> Any:
+        """In name, description, facility and owner."""
+        if not value:
+            return rows
+        found = Q(name__icontains=value) | Q(card__description__icontains=value) | Q(facility__icontains=value)
+        return rows.filter(found | Q(card__owner__username__icontains=value))

@@ -1,0 +1,123 @@
+"""Words, badges and dates of the pages. Every date is UTC and says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tom_cadence import conf, registry
+from tom_cadence.engine import health
+from tom_cadence.models import Booking, ManagedCadence, Notice
+from tom_cadence.permissions import visible_cadences, visible_records
+
+register = template.Library()
+COLOURS = {
+    'active': 'success',
+    'paused': 'secondary',
+    'finished': 'primary',
+    'attention': 'danger',
+    'waiting': 'info',
+    'succeeded': 'success',
+    'failed': 'danger',
+    'cancelled': 'secondary',
+    'submit': 'success',
+    'wait': 'secondary',
+    'stop': 'primary',
+    'error': 'danger',
+    'note': 'info',
+}
+#: Of white text on Bootstrap's own info and secondary colours the contrast is too low for WCAG AA: these carry their own.
+DARK_TEXT = {'info', 'warning'}
+SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
+
+
+@register.simple_tag
+def badge(kind: str, text: str = '') -> SafeString:
+    """A coloured word for a state, an outcome or a decision."""
+    colour = COLOURS.get(str(kind), 'secondary')
+    contrast = ' text-dark' if colour in DARK_TEXT else ''
+    return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, text or str(kind).capitalize())
+
+
+@register.filter
+def span(seconds: float) -> str:
+    """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
+    for unit, length in SPANS:
+        if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
+            return f'{seconds / length:.0f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+@register.simple_tag
+def when(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
+    """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
+    if instant is None:
+        return nothing
+    utc = instant.astimezone(timezone.utc)
+    seconds = (utc - conf.utc_now()).total_seconds()
+    distance = f'in {span(seconds)}' if seconds >= 0 else f'{span(-seconds)} ago'
+    return format_html(
+        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
+        utc.isoformat(timespec='seconds'),
+        utc.strftime('%Y-%m-%d %H:%M'),
+        distance,
+    )
+
+
+@register.filter
+def strategy_words(name: str) -> str:
+    """A strategy's own name in place of its class name."""
+    found: Any = registry.strategies().get(name)
+    return str(getattr(found, 'name', '') or name) if found is not None else f'{name} (not configured)'
+
+
+@register.simple_tag
+def unread_notices(user: Any) -> int:
+    """How many notices the user has not read; 0 for anonymous visitors."""
+    if not getattr(user, 'is_authenticated', False):
+        return 0
+    return Notice.objects.filter(user=user.pk, read=None).count()
+
+
+@register.simple_tag
+def silence() -> health.Silence:
+    """Whether active cadences were not looked at for too long."""
+    return health.silence(conf.utc_now())
+
+
+@register.simple_tag
+def start_url(**parameters: Any) -> str:
+    """Where a cadence is started."""
+    try:
+        address = reverse('cadences:start')
+    except NoReverseMatch:
+        return ''
+    return f'{address}?{urlencode(parameters)}' if parameters else address
+
+
+@register.inclusion_tag('tom_cadence/partials/page_record.html', takes_context=True)
+def cadence_of_record(context: Any, record: Any) -> dict[str, Any]:
+    """The cadences that this record belongs to, with the observations before and after it, as far as the user may see them."""
+    user = context['request'].user
+    groups = record.observationgroup_set.values('pk')
+    deleted = Q(cadence=None, pk__in=Booking.objects.filter(record=record.pk).values('submission__managed'))
+    rows = ManagedCadence.objects.filter(Q(cadence__observation_group__in=groups) | deleted)
+    found = visible_cadences(user, rows.select_related('cadence__observation_group')).order_by('pk')
+    return {'managed_cadences': [_placed(managed, record, user) for managed in found]}
+
+
+def _placed(managed: ManagedCadence, record: Any, user: Any) -> dict[str, Any]:
+    if managed.cadence is None:
+        return {'managed': managed, 'name': record.target.name}
+    others = visible_records(user, managed.cadence.observation_group.observation_records.all()).order_by('created', 'pk')
+    same = Q(created=record.created)
+    before = others.filter(Q(created__lt=record.created) | (same & Q(pk__lt=record.pk))).last()
+    after = others.filter(Q(created__gt=record.created) | (same & Q(pk__gt=record.pk))).first()
+    return {'managed': managed, 'name': record.target.name, 'before': before, 'after': after}

@@ -1,1 +1,0 @@
-"""What is asked, before it is asked: dates, requests, and the words for both. Pure: values in, values out."""

@@ -1,0 +1,1 @@
+"""What photometry is: magnitudes, dates, states. Imports without Django."""

@@ -1,0 +1,108 @@
+"""Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
+
+The host's page asks without looking whether the user may see the target, and tells the service nothing about who asks
+(tom_dataproducts/views.py 90-173 of tomtoolkit 3.1.0). Its lists of targets have no hook for a button. Tests fail when the host's
+code or templates change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
+from django.views.decorators.debug import sensitive_post_parameters
+from tom_dataproducts.views import SingleTargetDataServiceQueryView
+from tom_targets.models import Target
+from tom_targets.permissions import targets_for_user
+
+from tom_forced_phot import conf, queries, registry
+from tom_forced_phot.core.states import QueryState
+from tom_forced_phot.exceptions import ForcedPhotometryError
+from tom_forced_phot.services.base import ForcedPhotometryService, ForcedPhotometryServiceException
+
+HOST_VERSION = '3.1.0'
+#: Templates of the host that this app has under the same name (it stands before the host in INSTALLED_APPS), and what for.
+SHADOWED = {
+    'tom_targets/target_list.html': 'extended: a button that asks about the ticked targets, or about the list that is shown',
+    'tom_targets/target_grouping.html': 'extended: a button that asks about the target lists that are ticked',
+}
+
+
+def url_paths() -> list[Any]:
+    """Handed to the host by ``include_url_paths``; the host puts them before its own."""
+    pass
+
+    return [path('dataproducts/data/single_target_data_service/<str:service>/query/', AskView.as_view())]
+
+
+def ask(service: ForcedPhotometryService, cleaned: Mapping[str, Any]) -> None:
+    """Ask, and set the query going; ForcedPhotometryServiceException where it cannot be asked, or failed at once."""
+    target = Target.objects.get(pk=cleaned['target_id'])
+    try:
+        asked = queries.ask(service.name, target, cleaned, None, conf.utc_now())
+    except ForcedPhotometryError as error:
+        raise ForcedPhotometryServiceException(str(error)) from error
+    queries.start([asked.query.pk])
+    asked.query.refresh_from_db()
+    if asked.query.state in (QueryState.FAILED, QueryState.EXPIRED):
+        raise ForcedPhotometryServiceException(asked.query.message)
+
+
+@method_decorator(sensitive_post_parameters(), name='dispatch')
+class AskView(SingleTargetDataServiceQueryView):
+    """The host's view. Services that are not ours are left to it, but for the permission on the target."""
+
+    def get_target(self) -> Any:
+        """The target, if this user may add data to it; otherwise it does not exist."""
+        allowed = targets_for_user(self.request.user, Target.objects.all(), 'change_target')
+        try:
+            return allowed.get(pk=int(self.get_target_id()))
+        except (TypeError, ValueError, Target.DoesNotExist):
+            raise Http404('There is no such target, or you may not ask about it.') from None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check the target before anything else; who is not logged in is sent to the login first."""
+        if request.user.is_authenticated:
+            self.get_target()
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """A service of ours leads to the asking page, with it ticked; others keep the host's page."""
+        name = self.get_service()
+        if name not in registry.services() or not request.user.is_authenticated:
+            return super().get(request, *args, **kwargs)
+        return redirect(f'{reverse("photometry:ask")}?{urlencode({"target": self.get_target().pk, "services": name})}')
+
+    def get_context_data(self, *args: Any, **kwargs: Any) -> Any:
+        """The form that was sent, so that each error stands beside its field (the host shows an empty one)."""
+        context = super().get_context_data(*args, **kwargs)
+        if context['form'].is_bound:
+            context['query_form'] = context['form']
+        return context
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask in the user's name."""
+        name = self.get_service()
+        if name not in registry.services():
+            return super().post(request, *args, **kwargs)
+        form = self.get_form()
+        if not form.is_valid():
+            return self.form_invalid(form)
+        target = self.get_target()
+        try:
+            asked = queries.ask(name, target, form.cleaned_data, request.user, conf.utc_now())
+        except ForcedPhotometryError as error:
+            form.add_error(None, str(error))
+            return self.form_invalid(form)
+        said = queries.start([asked.query.pk]) if asked.created else 'The same question is open already; its answer is yours too.'
+        asked.query.refresh_from_db()
+        failed = asked.query.state in (QueryState.FAILED, QueryState.EXPIRED)
+        success = registry.service(name).get_success_message()
+        messages.add_message(request, messages.ERROR if failed else messages.INFO, said or success)
+        return redirect(reverse('tom_targets:detail', kwargs={'pk': target.pk}) + '?tab=photometry')

@@ -1,0 +1,191 @@
+"""Which points are new, which stand there already, and what of those is different now."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tom_followup.units import Floats
+from tom_forced_phot.core.photometry import Measurements
+from tom_forced_phot.ingest import sql
+from tom_forced_phot.ingest.point_rows import FIELDS, SECOND, Column, Integers, PointRows, finite, microseconds, take, texts
+from tom_forced_phot.ingest.sql import Stored
+
+NOWHERE = -1
+SAME_MAGNITUDE, SIGMAS, SAME_LIMIT = 0.05, 3.0, 0.5
+
+
+def match(points: PointRows, stored: Stored) -> Integers:
+    """For each point the index of the stored one of the same reduction and exposure, or -1.
+
+    Where nothing changed the texts of ``value`` are equal, and the exposure is in them; only the others are parsed.
+    """
+    found = np.full(len(points), NOWHERE, dtype=np.int64)
+    if not len(stored):
+        return found
+    reductions, values = points.columns['reduction_version'], points.columns['value']
+    by_text = {key: number for number, key in enumerate(_keys(stored.columns['reduction_version'], stored.columns['value']))}
+    found[:] = [by_text.get(key, NOWHERE) for key in _keys(reductions, values)]
+    missing = np.flatnonzero(found == NOWHERE)
+    if len(missing):
+        known = identities(stored, skip=set(found.tolist()))
+        wanted = _keys(take(reductions, missing), take(points.exposure, missing))
+        found[missing] = [known.get(key, NOWHERE) for key in wanted]
+    return found
+
+
+def identities(stored: Stored, skip: set[int] | None = None) -> dict[tuple[str, str], int]:
+    """(reduction, exposure) of the stored points -> their indices."""
+    skip = skip or set()
+    found = {}
+    for number, (reduction, text) in enumerate(_keys(stored.columns['reduction_version'], stored.columns['value'])):
+        if number not in skip:
+            exposure = exposure_of(text)
+            if exposure is not None:
+                found[reduction, exposure] = number
+    return found
+
+
+def exposure_of(text: str) -> str | None:
+    """The exposure that a point's ``value`` names, if it is one of ours."""
+    value = json.loads(text)
+    found = value.get('exposure') if isinstance(value, dict) and 'flux' in value else None
+    return found if isinstance(found, str) else None
+
+
+def changes(points: PointRows, rows: Integers, stored: Stored, at: Integers) -> dict[str, NDArray[np.bool_]]:
+    """For each field, which of the points ``rows`` differ from the stored ones ``at``."""
+    return {
+        name: _different(name, take(points.columns[name], rows), take(stored.columns[name], at))
+        for name in FIELDS
+    }  # fmt: skip
+
+
+def _different(name: str, ours: Column, theirs: Column) -> NDArray[np.bool_]:
+    if isinstance(ours, list):
+        unequal = [left != right for left, right in zip(ours, theirs, strict=True)]
+        if name == 'value' and any(unequal):
+            pairs = zip(unequal, ours, theirs, strict=True)
+            unequal = [texts_differ and not same_meaning(left, right) for texts_differ, left, right in pairs]
+        return np.array(unequal, dtype=np.bool_)
+    theirs = np.asarray(theirs)
+    if ours.dtype.kind == 'f':
+        return ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    return np.asarray(ours != theirs)
+
+
+def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers) -> tuple[int, int]:
+    """Of the exposures ``rows``: how many agree with a stored point ``at``, and how many say something that can be compared.
+
+    Magnitudes agree within 0.05 or three of the larger error (a re-reduction moves them by so much), limits within 0.5.
+    """
+
+    def theirs(name: str) -> Floats:
+        return finite(np.asarray(take(stored.columns[name], at)))
+
+    magnitude, limit = table.magnitude[rows], table.limit[rows]
+    error = np.fmax(np.nan_to_num(table.magnitude_error[rows]), np.nan_to_num(theirs('brightness_error')))
+    agree = np.abs(magnitude - theirs('brightness')) <= np.maximum(SAME_MAGNITUDE, SIGMAS * error)
+    agree |= np.abs(limit - theirs('limit')) <= SAME_LIMIT
+    says = (np.isfinite(magnitude) | np.isfinite(limit)) & (np.isfinite(theirs('brightness')) | np.isfinite(theirs('limit')))
+    return len(set(rows[agree & says].tolist())), len(set(rows[says].tolist()))
+
+
+def same_meaning(left: str, right: str) -> bool:
+    """Whether two JSON texts say the same; databases print numbers in their own ways."""
+    return _same(json.loads(left), json.loads(right))
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(member, right[key]) for key, member in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, float) or isinstance(right, float):
+        # PostgreSQL prints 3.1e+25 as a whole number
+        return isinstance(left, (int, float)) and isinstance(right, (int, float)) and float(left) == float(right)
+    return bool(left == right)
+
+
+def _keys(first: Sequence[Any] | Column, second: Sequence[Any] | Column) -> Any:
+    return zip(first, second, strict=True)
+
+
+SERVICE = 'ATLAS'
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """What is to become of the toolkit's points."""
+
+    #: Row of the table -> ids of the points of its exposure, oldest first.
+    of_row: dict[int, list[int]] = field(default_factory=dict)
+    note: str = ''
+
+    def among(self, rows: Integers) -> dict[int, list[int]]:
+        """The same for some rows of the table, numbered from 0."""
+        if not self.of_row:
+            return {}
+        return {number: self.of_row[row] for number, row in enumerate(rows.tolist()) if row in self.of_row}
+
+
+def find(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
+    """The toolkit's points of the exposures in the table; none where they are of the other kind of image."""
+    if curve.service != SERVICE or not curve.bands:
+        return Legacy()
+    start = microseconds(table.mjd) - np.rint(table.exposure_time * SECOND / 2).astype(np.int64)
+    stored = curve.around(start, [''])
+    theirs = _toolkits(stored)
+    if not len(theirs):
+        return Legacy()
+    rows, points = _pairs(table, start, stored, theirs)
+    if not len(rows):
+        return Legacy()
+    agreeing, judged = agreement(table, rows, stored, points)
+    if judged and 2 * agreeing <= judged:
+        return Legacy(
+            note=f'{len(set(rows.tolist()))} of these exposures have a point that the toolkit stored; '
+            f'only {agreeing} of {judged} agree with the {reduction} photometry, so those points were left alone'
+        )
+    found: dict[int, list[int]] = defaultdict(list)
+    for row, pk in zip(rows.tolist(), stored.ids[points].tolist(), strict=True):
+        found[row].append(pk)
+    return Legacy({row: sorted(pks) for row, pks in found.items()})
+
+
+def _toolkits(stored: Stored) -> Integers:
+    """The indices of the toolkit's points among those without a reduction."""
+    columns = zip(stored.columns['telescope'], stored.columns['instrument'], stored.columns['value'], strict=True)
+    good = [telescope == 'ATLAS' and not instrument and 'flux' not in json.loads(text) for telescope, instrument, text in columns]
+    return np.flatnonzero(np.array(good, dtype=np.bool_))
+
+
+def _pairs(table: Measurements, start: Integers, stored: Stored, theirs: Integers) -> tuple[Integers, Integers]:
+    """(rows, points): each point with the row of its band that began at the same time, within a second."""
+    times, bands = np.asarray(stored.columns['timestamp']), np.array(stored.columns['bandpass'], dtype=np.str_)
+    ours = np.array(texts(table.band, 'bandpass'), dtype=np.str_)
+    rows, points = [], []
+    for band in np.unique(bands[theirs]):
+        points_of_band = theirs[bands[theirs] == band]
+        order = np.flatnonzero(ours == band)
+        if len(order):
+            order = order[np.argsort(start[order], kind='stable')]
+            nearest = order[_nearest(start[order], times[points_of_band])]
+            near = np.abs(start[nearest] - times[points_of_band]) <= SECOND
+            rows.append(nearest[near])
+            points.append(points_of_band[near])
+    nothing = np.zeros(0, dtype=np.int64)
+    return np.concatenate([nothing, *rows]), np.concatenate([nothing, *points])
+
+
+def _nearest(ordered: Integers, wanted: Integers) -> Integers:
+    """The index in ``ordered`` of the value nearest to each wanted one."""
+    after = np.clip(np.searchsorted(ordered, wanted), 0, len(ordered) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(np.abs(ordered[before] - wanted) <= np.abs(ordered[after] - wanted), before, after)

@@ -1,0 +1,1 @@
+"""The light curve of a target."""

@@ -1,0 +1,169 @@
+"""What the pages of a light curve fetch: its columns, files, one point with all its fields, and plotly's script."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from dataclasses import asdict, replace
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import plotly
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET
+from plotly.offline import get_plotlyjs
+from tom_dataproducts.models import PhotometryReducedDatum
+
+from tom_forced_phot import conf, registry
+from tom_forced_phot.integrations import cadences
+from tom_forced_phot.lightcurve import export, reading
+from tom_forced_phot.lightcurve.curve import Curve, evaluate
+from tom_forced_phot.lightcurve.options import Options
+from tom_forced_phot.lightcurve.payload import counted, payload
+from tom_forced_phot.lightcurve.words import fields_of, said, summary_of
+from tom_forced_phot.pages.lightcurve.forms import SwitchForm, span
+from tom_forced_phot.permissions import visible_points, visible_products, visible_targets
+
+#: Of columns of whole numbers, more effort saves little and takes twice the time.
+EFFORT = 4
+UNPROCESSABLE = 422
+VERSION = version('tom-followup')
+CONVENTIONS = ('AB zero point 23.9 for microjansky: 0 mag is 3630.78 Jy.', 'No correction for extinction.')
+
+
+def target_of(request: HttpRequest, pk: int) -> Any:
+    """A target that this user may see; any other does not exist."""
+    return get_object_or_404(visible_targets(request.user), pk=pk)
+
+
+def switches(request: HttpRequest) -> SwitchForm:
+    """The switches as the address has them."""
+    return SwitchForm(request.GET, services=registry.known(), windows=cadences.installed())
+
+
+def symbols() -> dict[str, str]:
+    """How each service's points are drawn, where it says so itself."""
+    return {name: service.symbol for name, service in registry.known().items() if service.symbol}
+
+
+def curve_of(request: HttpRequest, target: Any, options: Options, stamp: str) -> Curve:
+    """The light curve with these switches."""
+    return evaluate(reading.columns(request.user, target, options.quality, stamp), options)
+
+
+@require_GET
+def data(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everything that is drawn, and a summary in words; nothing at all where the browser has it already."""
+    target, form = target_of(request, pk), switches(request)
+    if not form.is_valid():
+        return _json(request, _packed({'errors': form.errors}), status=UNPROCESSABLE)
+    options = form.options(())
+    spans = [asdict(each) for each in cadences.windows(request.user, target)] if form.cleaned_data.get('windows') else []
+    stamp = reading.stamp(request.user, target)
+    etag = _etag(stamp, reading.scope(request.user), options, spans)
+    unchanged = get_conditional_response(request, etag=etag)
+    if unchanged is not None:
+        return _private(unchanged)
+    packed = reading.answer(request.user, target, etag)
+    if packed is None:
+        curve = curve_of(request, target, options, stamp)
+        summary = render_to_string('tom_forced_phot/partials/lightcurve_summary.html', summary_of(curve, counted(curve, symbols())))
+        packed = _packed({**payload(curve, symbols()), 'windows': spans, 'summary': summary, 'stored': curve.stored})
+        reading.keep_answer(request.user, target, etag, packed, curve.stored)
+    response = _json(request, packed)
+    response['ETag'] = etag
+    return response
+
+
+def _etag(*parts: Any) -> str:
+    """The representation, not the compression: that is told apart by Vary."""
+    return f'W/"{hashlib.sha256(repr((VERSION, *parts)).encode()).hexdigest()[:32]}"'
+
+
+def _packed(content: dict[str, Any]) -> bytes:
+    return gzip.compress(json.dumps(content, separators=(',', ':'), allow_nan=False).encode(), EFFORT)
+
+
+def _json(request: HttpRequest, packed: bytes, status: int = 200) -> HttpResponse:
+    takes_it = 'gzip' in request.headers.get('Accept-Encoding', '')
+    body = packed if takes_it else gzip.decompress(packed)
+    response = HttpResponse(body, content_type='application/json', status=status)
+    if takes_it:
+        response['Content-Encoding'] = 'gzip'
+    return _private(response)
+
+
+def _private(response: HttpResponse) -> HttpResponse:
+    """Kept by this browser only, and never shown again without asking whether it still holds and may be seen."""
+    response['Cache-Control'] = 'private, no-cache'
+    patch_vary_headers(response, ['Accept-Encoding', 'Cookie'])
+    return response
+
+
+@require_GET
+def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+    """What is shown, as a file."""
+    target, form = target_of(request, pk), switches(request)
+    if kind not in export.FORMATS or not form.is_valid():
+        raise Http404('There is no such format, or no such switch.')
+    options = form.options(request.GET.getlist('hide'), shown=True)
+    if request.GET.get('part') == 'zoom':
+        first, last = span(request.GET.get('x', ''))
+        options = replace(options, first=first, last=last)
+    curve = curve_of(request, target, options, reading.stamp(request.user, target))
+    meta = {
+        'target': target.name,
+        'ra_deg': target.ra,
+        'dec_deg': target.dec,
+        'time_scale': 'UTC',
+        'written': conf.utc_now().isoformat(timespec='seconds'),
+        'written_by': f'tom-followup {VERSION}',
+        'points': len(curve.shown),
+        'comments': [*CONVENTIONS, *options.words(), *said(curve)],
+    }
+    response = HttpResponse(export.write(export.table(curve, meta), kind), content_type=export.FORMATS[kind])
+    name = f'{slugify(target.name) or pk}-light-curve.{export.ENDINGS[kind]}'
+    response['Content-Disposition'] = f'attachment; filename="{name}"'
+    return _private(response)
+
+
+@require_GET
+def point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
+    """One point with everything its source said of it."""
+    target = target_of(request, pk)
+    found = get_object_or_404(visible_points(request.user, target), pk=point)
+    product = visible_products(request.user).filter(pk=found.data_product_id).first() if found.data_product_id else None
+    context = {'target': target, 'fields': _fields(found), 'product': product}
+    return render(request, 'tom_forced_phot/partials/lightcurve_point.html', context)
+
+
+def _fields(found: PhotometryReducedDatum) -> list[tuple[str, str]]:
+    value = found.value if isinstance(found.value, dict) else {}
+    own = {name: getattr(found, name) for name in ('timestamp', 'brightness', 'brightness_error', 'limit', 'unit', 'bandpass')}
+    more = {name: getattr(found, name) for name in ('exposure_time', 'telescope', 'instrument', 'source_name', 'reduction_version')}
+    return fields_of({**own, **more}, value)
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), 6)
+
+
+@require_GET
+def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
+    """The installed plotly's own script; its address changes with its version, so that it may be kept for good."""
+    if version != plotly.__version__:
+        raise Http404
+    packed = 'gzip' in request.headers.get('Accept-Encoding', '')
+    response = HttpResponse(_plotly() if packed else get_plotlyjs(), content_type='text/javascript; charset=utf-8')
+    if packed:
+        response['Content-Encoding'] = 'gzip'
+    response['Vary'] = 'Accept-Encoding'
+    response['Cache-Control'] = 'public, max-age=31536000, immutable'
+    return response

@@ -1,0 +1,179 @@
+"""Fetching a result: the file, its points and the end of the query are written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from tom_dataproducts.models import DataProduct
+
+from tom_followup.failpoints import PhotometryPoint, reach
+from tom_forced_phot import conf, http, ingest
+from tom_forced_phot.core.photometry import Measurements
+from tom_forced_phot.core.states import QueryState, pause
+from tom_forced_phot.exceptions import (
+    BadFile,
+    Expired,
+    ForcedPhotometryError,
+    LostClaim,
+    Temporary,
+    Throttled,
+    UnexpectedReply,
+)
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.queries import client, rows
+from tom_forced_phot.queries.client import call
+from tom_forced_phot.queries.poll import part_of
+from tom_forced_phot.queries.rows import Claim
+from tom_forced_phot.queries.submit import job_of
+from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.protocol import Part, Reply, Request, check
+
+CLEAN_TRIES = 5
+#: A result that is there is fetched for so long after the deadline.
+LAST_TRIES = timedelta(days=1)
+
+
+def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
+    """Fetch and ingest a result; when to come back, or None when the query has ended."""
+    job = query.job
+    if job is None:
+        raise UnexpectedReply(f'Query {query.pk} waits for a result, but has no job.')
+    part = part_of(query, job)
+    try:
+        content = _content(job, part, service, clock())
+        reach(PhotometryPoint.FETCHED)
+        table = _table(service, content, part)
+    except ForcedPhotometryError as error:
+        return _failed(query, claim, service, error, clock())
+    try:
+        _keep(query, claim, service, content, table, clock())
+    except LostClaim:
+        unsaved = DataProduct(target_id=query.target_id, data_product_type=service.get_data_product_type())
+        ingest.remove_leftover(unsaved, _file_name(query))
+        return None
+    reach(PhotometryPoint.INGESTED)
+    return clock()
+
+
+def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: datetime) -> bytes:
+    job, replies = job_of(row), []
+    for request in service.results(job, part):
+        client.take(service, now, write=False)
+        reach(PhotometryPoint.FETCHING)
+        replies.append(_checked(call(service, request, row, index=part.index), service.name, request))
+    if not any(reply.content.strip() for reply in replies) and not service.empty_is_no_data:
+        raise UnexpectedReply(f'{service.name} sent an empty result.')
+    return service.pack(job, part, replies)
+
+
+def _checked(reply: Reply, name: str, request: Request) -> Reply:
+    if reply.status in (404, 410):
+        raise Expired(f'{name} no longer has the result: it was removed there before it was fetched. Ask again.')
+    return check(reply, request, name)
+
+
+def _table(service: ForcedPhotometryService, content: bytes, part: Part) -> Measurements:
+    foreign = service.belongs(content, part)
+    if foreign:
+        raise BadFile(foreign)
+    return service.read(content)
+
+
+def _keep(
+    query: PhotometryQuery,
+    claim: Claim,
+    service: ForcedPhotometryService,
+    content: bytes,
+    table: Measurements,
+    now: datetime,
+) -> None:
+    """All or nothing. Nothing measured is a result too."""
+    mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
+    if not table.rows and not len(table):
+        with transaction.atomic():
+            text = query.message if query.state == QueryState.NO_DATA else f'{service.name} measured nothing at these dates.'
+            _must(rows.end(mine, QueryState.NO_DATA, now, text, to_clean=True))
+        return
+    with transaction.atomic():
+        # first of all: who asks the same in this instant waits for it, and then finds the answer (``_follow``)
+        _must(len(mine.select_for_update().values_list('pk')))
+        product = ingest.make_product(
+            query.target,
+            service.get_data_product_type(),
+            content,
+            _file_name(query),
+            f'{service.name} query {query.pk}',
+            f'{service.name} {service.data_service_type.lower()}, asked {query.created:%Y-%m-%d %H:%M} UTC (query {query.pk}).',
+        )
+        reduction = str(query.parameters.get('reduction') or service.reduction)
+        counts = ingest.ingest(product, table, service=service.name, reduction=reduction, now=now, watchers=_watchers(query))
+        more = {key: getattr(counts, key) for key in ('rows', 'new', 'updated', 'unchanged', 'rejected')}
+        _must(rows.end(mine, QueryState.DONE, now, counts.message, data_product=product, to_clean=True, **more))
+
+
+def _file_name(query: PhotometryQuery) -> str:
+    return f'{query.service.lower()}_query_{query.pk}.txt'
+
+
+def _must(changed: int) -> None:
+    if not changed:
+        raise LostClaim('The query was cancelled, or taken by another process.')
+
+
+def _watchers(query: PhotometryQuery) -> ingest.Watchers:
+    users: list[User] = [*query.followers.all(), *([query.asked_by] if query.asked_by else [])]
+    return ingest.Watchers(users=tuple(users))
+
+
+def _failed(
+    query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
+) -> datetime | None:
+    mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
+    text = http.told(error, service.secrets())
+    if isinstance(error, Expired) and query.attempts:  # not at the first word: a proxy that restarts says the same
+        rows.end(mine, QueryState.EXPIRED, now, text, 'Expired')
+        return None
+    until = now + (timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(query.attempts + 1))
+    if _again(query, error, now):
+        rows.wait(mine, until, text, failed=not isinstance(error, Throttled))
+        return until
+    rows.end(mine, QueryState.FAILED, now, text, type(error).__name__)
+    return None
+
+
+def _again(query: PhotometryQuery, error: ForcedPhotometryError, now: datetime) -> bool:
+    """Whether trying again can help: a service that is away comes back, one that sends nonsense only perhaps."""
+    if isinstance(error, Temporary):
+        return query.deadline is None or now < query.deadline + LAST_TRIES
+    return query.attempts + 1 < conf.get('REFUSED_TRIES')
+
+
+def clean(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> datetime | None:
+    """Remove a closed query's job at the service, or stop it there; never more than a courtesy, tried a few times."""
+    rows_ = PhotometryQuery.objects.filter(pk=query.pk)
+    if query.job is None or not query.remote:
+        rows_.update(to_clean=False, next_step=None)
+        return None
+    part = part_of(query, query.job)
+    unfinished = query.state in (QueryState.CANCELLED, QueryState.FAILED, QueryState.EXPIRED)
+    build = service.cancel if unfinished else service.clean_up
+    request = build(job_of(query.job), part)
+    try:
+        if request is not None:
+            client.take(service, now, write=True)
+            reply = call(service, request, query.job, index=query.index)
+            if reply.status not in (404, 410):
+                check(reply, request, service.name)
+            reach(PhotometryPoint.CLEANED)
+    except ForcedPhotometryError as error:
+        if query.attempts + 1 < CLEAN_TRIES or isinstance(error, Throttled):
+            seconds = error.seconds if isinstance(error, Throttled) else pause(query.attempts + 1).total_seconds()
+            until = now + timedelta(seconds=seconds)
+            tries = query.attempts + (not isinstance(error, Throttled))
+            rows_.update(next_step=until, attempts=tries)
+            return until
+    rows_.update(to_clean=False, next_step=None)
+    return None

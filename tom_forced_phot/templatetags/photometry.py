@@ -1,0 +1,95 @@
+"""Words, badges and dates of the pages. Every date is UTC and says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tom_forced_phot import conf
+from tom_forced_phot.core.states import QueryState
+from tom_forced_phot.models import PhotometryNotice
+from tom_forced_phot.queries import health
+
+register = template.Library()
+COLOURS = {
+    'queued': 'secondary',
+    'submitted': 'info',
+    'running': 'info',
+    'result': 'info',
+    'done': 'success',
+    'no_data': 'primary',
+    'failed': 'danger',
+    'expired': 'danger',
+    'cancelled': 'secondary',
+    'active': 'success',
+    'paused': 'secondary',
+}
+#: Of white text on Bootstrap's own colour the contrast is too low for WCAG AA: these carry dark text.
+DARK_TEXT = {'info', 'warning'}
+SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
+
+
+@register.simple_tag
+def state_badge(state: str, text: str = '') -> SafeString:
+    """A coloured word for a state."""
+    colour = COLOURS.get(str(state), 'secondary')
+    known = {each.value: each.words for each in QueryState}
+    contrast = ' text-dark' if colour in DARK_TEXT else ''
+    words = text or known.get(str(state), str(state).capitalize())
+    return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, words)
+
+
+@register.filter
+def span(seconds: float) -> str:
+    """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
+    for unit, length in SPANS:
+        if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
+            return f'{seconds / length:.0f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+@register.simple_tag
+def utc(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
+    """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
+    if instant is None:
+        return nothing
+    moment = instant.astimezone(timezone.utc)
+    seconds = (moment - conf.utc_now()).total_seconds()
+    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(abs(seconds))} ago'
+    return format_html(
+        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary">({})</small>',
+        moment.isoformat(timespec='seconds'),
+        moment.strftime('%Y-%m-%d %H:%M'),
+        distance,
+    )
+
+
+@register.simple_tag
+def phot_silence() -> str:
+    """Whether overdue queries are looked at by nobody; a sentence, or nothing."""
+    return health.silence(conf.utc_now())
+
+
+@register.simple_tag
+def unread_photometry_notices(user: Any) -> int:
+    """How many notices the user has not read; 0 for anonymous visitors."""
+    if not getattr(user, 'is_authenticated', False):
+        return 0
+    return PhotometryNotice.objects.filter(user=user.pk, read=None, in_tom=True).count()
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """``12,345``."""
+    return f'{number:,}'
+
+
+@register.filter
+def hours(number: float) -> str:
+    """``24 h``, ``2 days``."""
+    days = number / 24
+    return f'{days:g} days' if days >= 2 and days == int(days) else f'{number:g} h'
