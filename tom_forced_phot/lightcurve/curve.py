@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_followup.units import DETECTION, Floats, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_followup.units import DETECTION, Floats, Integers, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
 from tom_forced_phot.cleaning import Cut, plain, weighted
 from tom_forced_phot.cleaning.stack import BAD_DAY, clip
 from tom_forced_phot.cleaning.ztf import SNT, SNU
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve import baseline as baselines
 from tom_forced_phot.lightcurve.baseline import Corrected, ReferenceGroup
-from tom_forced_phot.lightcurve.columns import Columns, Integers, Label, Series, fluxes, series_of
+from tom_forced_phot.lightcurve.columns import Columns, Label, Series, fluxes, series_of
 from tom_forced_phot.lightcurve.options import Options
 from tom_forced_phot.lightcurve.reading import numeric
 
