@@ -12,7 +12,7 @@ import pytest
 
 from tests.photometry.readers import test_panstarrs as ps1
 from tests.photometry.readers import test_ztf as ztf
-from tests.photometry.test_reader_costs import as_json, as_votable, atlas, detections, ztf_file
+from tests.photometry.readers.test_costs import as_json, as_votable, atlas, detections, ztf_file
 from tests.support.published import sample
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile
