@@ -22,6 +22,7 @@ from tom_targets.models import Target
 from tom_cadence import registry
 from tom_cadence.facilities.ocs import polite
 from tom_cadence.flows.start import problem_with
+from tom_cadence.pages.templates import views
 from tom_cadence.permissions import startable_targets, visible_records, visible_targets
 
 HOST_VERSION = '3.1.0'
@@ -37,11 +38,6 @@ SHADOWED = {
 
 def url_paths() -> list[Any]:
     """Handed to the host by ``include_url_paths``; the host puts them before its own."""
-    pass
-    from tom_cadence.pages.templates import views
-
-    pass
-
     return [
         path('api/observations/', non_atomic_requests(CheckedObservationViewSet.as_view({'get': 'list', 'post': 'create'}))),
         path('observations/template/list/', views.host_list),

@@ -15,6 +15,8 @@ from django.db.utils import DatabaseError
 from django.utils.module_loading import import_string
 
 from tom_forced_phot import conf, registry
+from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.queries.drive import silence
 from tom_forced_phot.services.base import ForcedPhotometryService
 
 IDS: dict[str, str] = {
@@ -201,9 +203,6 @@ def database_router_check(**_: Any) -> list[CheckMessage]:
 
 def database_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """W008, W009: asks the database, so it runs with ``check --database default`` and with migrate."""
-    from tom_forced_phot.models import PhotometryQuery
-    from tom_forced_phot.queries.health import silence
-
     if not databases or any(message.is_serious() for message in settings_check()):
         return []
     try:

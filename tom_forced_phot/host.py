@@ -36,8 +36,6 @@ SHADOWED = {
 
 def url_paths() -> list[Any]:
     """Handed to the host by ``include_url_paths``; the host puts them before its own."""
-    pass
-
     return [path('dataproducts/data/single_target_data_service/<str:service>/query/', AskView.as_view())]
 
 

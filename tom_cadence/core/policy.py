@@ -185,7 +185,10 @@ def _ended(
         )
     if parameters.end_date is not None and window.start >= parameters.end_date:
         return Stop(reason=f'The next window would start after the end date, {show(parameters.end_date)}.')
-    if parameters.max_observations is not None and _spent(history) >= parameters.max_observations:
+    if (
+        parameters.max_observations is not None
+        and (history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)) >= parameters.max_observations
+    ):
         return Stop(reason=f'All {parameters.max_observations} observations of this cadence are done.')
     if parameters.max_exposure_time is not None:
         if exposure is None or next_exposure is None:
@@ -199,10 +202,6 @@ def _ended(
                 f'({exposure:g} s used).'
             )
     return None
-
-
-def _spent(history: History) -> int:
-    return history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
 
 
 def _paused(history: History, now: datetime, last_refusal: datetime | None) -> Wait | None:

@@ -14,7 +14,8 @@ from tom_cadence import conf
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.pages.overview.summary import State
+
+State = ManagedCadence.State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class Silence:
 
 
 def silence(now: datetime) -> Silence:
-    """The same rule as ``runner.health``, with one statement however many cadences there are."""
+    """The same rule as ``health``, with one statement however many cadences there are."""
     limit = now - 3 * conf.seconds('EXPECTED_INTERVAL')
     late = Q(last_check__lt=limit) | Q(last_check=None, created__lt=limit)
     found = ManagedCadence.objects.filter(late, state=State.ACTIVE, cadence__active=True)

@@ -14,12 +14,11 @@ from tom_cadence import journal
 from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Stop, Submit, Wait
 from tom_cadence.core.windows import show
-from tom_cadence.engine import polling as engine_polling
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import each_alone, is_lost, trouble, words
 from tom_cadence.engine.context import NOTHING, grant, read_around, read_history, wishing
 from tom_cadence.engine.decide import credentials_problem, decide, runs_itself, unreachable
-from tom_cadence.engine.polling import Polling, differs, late_check_due
+from tom_cadence.engine.polling import Polling, differs, due_rows, late_check_due, save_states
 from tom_cadence.engine.snapshot import Looked, RecordRow
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
@@ -55,7 +54,7 @@ def begin(
     polling = Polling(facilities, calls, may_write=may_write)
     polling.start((item, rows) for item in looked if not item.trouble and (rows := _wanted(item, facilities, now)))
     for item in looked:
-        item.late_check = now if engine_polling.late_check_due(item, now) else item.managed.late_check
+        item.late_check = now if late_check_due(item, now) else item.managed.late_check
     return BatchBegun(looked, polling)
 
 
@@ -77,7 +76,7 @@ def finish(
             _decide(grant(wishing(ready), now), facilities, now)
         _look_closer(ready, facilities, now)
         if may_write:
-            engine_polling.save(ready, facilities, now)
+            save_states(ready, facilities, now)
         yield ready
 
 
@@ -126,7 +125,7 @@ def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[RecordR
     """What is asked for: the unfinished, and what a request would follow, because terminal is not final."""
     follows = set(item.decision.follows) if isinstance(item.decision, Submit) else set()
     try:
-        rows = engine_polling.due_rows(item, facilities, now)
+        rows = due_rows(item, facilities, now)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
         trouble(item, error, 'it was found out which states to ask for')
         return []

@@ -221,7 +221,7 @@ def late_check_due(item: Looked, now: datetime) -> bool:
     return last is None or now >= last + spread * conf.seconds('LATE_CHANGE_INTERVAL')
 
 
-def save(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+def save_states(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
     """Save the states that changed, and tell about finished observations that changed after all."""
     changed: dict[int, tuple[Status, list[tuple[Looked, RecordRow]]]] = {}
     for item in looked:

@@ -77,7 +77,9 @@ class Breaker:
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""
         self.hold(call.lane, call.error)
-        if isinstance(call.error, (Overdue, requests.exceptions.Timeout)) or _is_timeout(call.error):
+        if isinstance(call.error, (Overdue, requests.exceptions.Timeout)) or isinstance(
+            getattr(call.error, '__cause__', None), requests.exceptions.Timeout
+        ):
             self._strikes[call.lane] += 1
         elif not isinstance(call.error, NotAsked):
             self._strikes[call.lane] = 0
@@ -91,10 +93,6 @@ class Breaker:
         if time.monotonic() < self._until.get(lane, 0.0):
             return f'{lane} asked to be left alone; it is asked again in a later run.'
         return f'{lane} did not answer before; it is asked again in the next run.'
-
-
-def _is_timeout(error: BaseException | None) -> bool:
-    return isinstance(getattr(error, '__cause__', None), requests.exceptions.Timeout)
 
 
 class Calls:

@@ -21,17 +21,15 @@ from tom_cadence.facilities import ocs
 
 def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window: Window) -> dict[str, Any]:
     """A copy of the stored parameters with another window, written in the shape the old one had; split fields dropped."""
-    copy = {key: value for key, value in parameters.items() if not _is_split_of(key, keywords)}
+    copy = {
+        key: value for key, value in parameters.items() if not any(key in (f'{keyword}_0', f'{keyword}_1') for keyword in keywords)
+    }
     for keyword, instant in zip(keywords, (window.start, window.end), strict=True):
         sample = parameters.get(keyword)
         if sample in (None, '') and f'{keyword}_0' in parameters:
             sample = f'{parameters[f"{keyword}_0"]}T{parameters.get(f"{keyword}_1") or "00:00:00"}'
         copy[keyword] = write_instant(instant, sample)
     return copy
-
-
-def _is_split_of(key: str, keywords: tuple[str, str]) -> bool:
-    return any(key in (f'{keyword}_0', f'{keyword}_1') for keyword in keywords)
 
 
 def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> Any:

@@ -27,6 +27,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 AGAIN = 1.0
 """Seconds after which a call that goes on all the same is interrupted again."""
@@ -124,8 +125,6 @@ def never_connected(error: BaseException) -> bool:
         return True
     if not isinstance(error, requests.exceptions.ConnectionError) or isinstance(error, requests.exceptions.ReadTimeout):
         return False
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
     reason = getattr(error.args[0], 'reason', error.args[0]) if error.args else None
     return isinstance(reason, (NewConnectionError, NameResolutionError))
 

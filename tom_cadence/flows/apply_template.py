@@ -88,7 +88,11 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
     found = []
     rows = visible_records(application.owner).filter(target=task.target_id, facility=application.facility)
     for record in rows.order_by('-pk')[:50]:
-        if window is not None and _is_open(record.status, gateway) and _overlaps(record.parameters, gateway.keywords, window):
+        if (
+            window is not None
+            and (record.status not in gateway.facility.get_terminal_observing_states())
+            and _overlaps(record.parameters, gateway.keywords, window)
+        ):
             found.append(f'It already has an observation in this window ({record.observation_id}).')
             break
     running = visible_cadences(application.owner).filter(
@@ -97,10 +101,6 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
     if application.strategy and running.exists():
         found.append('It already has a cadence.')
     return found
-
-
-def _is_open(status: str, gateway: Gateway) -> bool:
-    return status not in gateway.facility.get_terminal_observing_states()
 
 
 def _overlaps(parameters: Any, keywords: tuple[str, str], window: Window) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tom_cadence.models import ManagedCadence
 from tom_followup.retry import until_written
 
 FEW = 5
-HOLDER = f'{socket.gethostname()[:60]}:{os.getpid()}:'
+HOLDER = f'{platform.node()[:60]}:{os.getpid()}:'
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,6 @@ def wants(user: Any) -> tuple[bool, bool]:
 
 def preference_of(user: Any) -> NoticePreference:
     """The user's preference as it is, or everything."""
-    from tom_cadence.models import NoticePreference
-
     return NoticePreference.objects.filter(user=user.pk).first() or NoticePreference()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -356,11 +356,7 @@ class SkyForm(forms.Form):
         }
         light = lights[self.cleaned_data.get('light') or FADING]
         survey = Survey(name='A survey', band=band, depth=DEPTH)
-        return SimulatedSky(**{**_fields(sky), 'light': light, 'band': band, 'surveys': (survey,)})
-
-
-def _fields(sky: SimulatedSky) -> dict[str, Any]:
-    return {name: getattr(sky, name) for name in sky.__dataclass_fields__}
+        return replace(sky, light=light, band=band, surveys=(survey,))
 
 
 def last_magnitude(points: Photometry) -> tuple[float, str] | None:

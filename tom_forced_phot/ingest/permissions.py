@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from guardian.shortcuts import get_groups_with_perms
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
+from tom_targets.models import Target
 
 from tom_forced_phot.ingest.point_rows import Integers
 
@@ -59,8 +60,6 @@ def assign(model: Any, holder: dict[str, int], kind: type[Any], ids: Sequence[in
 
 def target_groups(target: Any) -> Iterator[Group]:
     """The groups that may view the target; a TOM with a target class of its own gives the permission on that class."""
-    from tom_targets.models import Target
-
     own = target if isinstance(target, Target) else Target.objects.filter(pk=target.pk).first()
     for one in {type(some): some for some in (target, own) if some is not None}.values():
         for group, names in get_groups_with_perms(one, attach_perms=True).items():

@@ -16,7 +16,7 @@ from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnit
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.readers.columns import (
     SECONDS_PER_DAY,
-    Columns,
+    TextColumns,
     drop_absurd,
     drop_repeated,
     read_columns,
@@ -80,7 +80,7 @@ def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:
     raise refuse(text, SERVICE, NEEDED)
 
 
-def points(found: Columns, threshold: float) -> Measurements:
+def points(found: TextColumns, threshold: float) -> Measurements:
     """One point per row, before anything is sorted out."""
     start, flux, error = (found.floats(name) for name in ('MJD', 'uJy', 'duJy'))
     exposure = exposures(found.values, start)
@@ -121,7 +121,7 @@ def units(exposure: NDArray[Any]) -> NDArray[Any]:
     return text_array([start if UNIT.fullmatch(start) else '' for start in known.tolist()])[which]
 
 
-def brightness(found: Columns, flux: Floats, error: Floats, threshold: float) -> tuple[Floats, Floats, Floats]:
+def brightness(found: TextColumns, flux: Floats, error: Floats, threshold: float) -> tuple[Floats, Floats, Floats]:
     """Magnitude, its error and limit of each row: nan where it has none."""
     given, given_error = found.floats('m'), found.floats('dm')
     with np.errstate(all='ignore'):

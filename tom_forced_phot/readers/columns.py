@@ -32,7 +32,7 @@ SECONDS_PER_DAY = 86400.0
 
 
 @dataclass(frozen=True)
-class Columns:
+class TextColumns:
     """A table read: each named column as an array, the line number of each row, and what was left out of how many rows."""
 
     values: dict[str, NDArray[Any]]
@@ -43,12 +43,12 @@ class Columns:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def dropping(self, bad: NDArray[np.bool_], reason: str) -> Columns:
+    def dropping(self, bad: NDArray[np.bool_], reason: str) -> TextColumns:
         """Without the rows that ``bad`` marks, counted under ``reason``."""
         if not bad.any():
             return self
         values = {name: column[~bad] for name, column in self.values.items()}
-        return Columns(values, self.lines[~bad], self.rows, self.rejected + Rejections.of(reason, self.lines[bad]))
+        return TextColumns(values, self.lines[~bad], self.rows, self.rejected + Rejections.of(reason, self.lines[bad]))
 
     def floats(self, name: str) -> NDArray[np.float64]:
         """A column as float64; nan in every row where the file has no such column, and where it has no number."""
@@ -66,7 +66,7 @@ def read_columns(
     texts: Sequence[str] = (),
     missing: frozenset[str] = frozenset(),
     split: Callable[[Any], list[str]] = SPACES,
-) -> Columns:
+) -> TextColumns:
     """Every named column of the numbered rows: whole numbers as int64, other numbers as float64, the rest and ``texts`` as text.
 
     A column of which more than half are numbers is one of numbers: nan in the other rows, and for the words of ``missing`` and ''.
@@ -84,12 +84,12 @@ def read_columns(
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of a table: Columns, how many fields of a column are numbers where not all are, and what float64 cannot hold."""
+class ColumnPart:
+    """Some rows of a table: columns, how many fields of a column are numbers where not all are, and what float64 cannot hold."""
 
-    found: Columns
+    found: TextColumns
     good: dict[str, int] = field(default_factory=dict)
-    #: Columns with a whole number that is too long for float64, and with one too long for int64.
+    #: TextColumns with a whole number that is too long for float64, and with one too long for int64.
     long: frozenset[str] = frozenset()
     too_long: frozenset[str] = frozenset()
 
@@ -115,7 +115,7 @@ def read_part(
     texts: frozenset[str],
     missing: frozenset[str],
     split: Callable[[Any], list[str]],
-) -> Part:
+) -> ColumnPart:
     """Some rows as columns; every column that is not among ``texts`` as numbers."""
     short = [(number, row) for number, row in numbered_rows if not is_oversized(row, split)]
     lines = {number for number, _ in short}
@@ -125,7 +125,7 @@ def read_part(
     values = quick_columns(names, [row for _, row in short], texts, split) if not rejected else None
     if values is not None:
         every = np.array([number for number, _ in short], dtype=np.int64)
-        return part_of(Columns(values, every, len(every)), {})
+        return part_of(TextColumns(values, every, len(every)), {})
     kept = [(number, split(row)) for number, row in short]
     width = f'the row has not the {len(names)} columns of the header'
     rejected += Rejections.of(width, [number for number, fields in kept if len(fields) != len(names)])
@@ -154,16 +154,16 @@ def read_part(
                 values[name] = column
             else:
                 values[name] = whole
-    found = Columns(values, np.array([number for number, _ in kept], dtype=np.int64), len(numbered_rows), rejected)
+    found = TextColumns(values, np.array([number for number, _ in kept], dtype=np.int64), len(numbered_rows), rejected)
     return part_of(found, counted, overflowing)
 
 
-def part_of(found: Columns, good: dict[str, int], too_long: Iterable[str] = ()) -> Part:
+def part_of(found: TextColumns, good: dict[str, int], too_long: Iterable[str] = ()) -> ColumnPart:
     """With the whole numbers named that are exact as int64 only."""
     far = 10**DIGITS
     whole = {name: column for name, column in found.values.items() if column.dtype.kind == 'i' and len(column)}
     long = frozenset(name for name, column in whole.items() if column.max() >= far or column.min() <= -far)
-    return Part(found, good, long, frozenset(too_long))
+    return ColumnPart(found, good, long, frozenset(too_long))
 
 
 def is_oversized(row: Any, split: Callable[[Any], list[str]]) -> bool:
@@ -175,7 +175,7 @@ def is_oversized(row: Any, split: Callable[[Any], list[str]]) -> bool:
     return len(row) > LONGEST_LINE or max(map(len, split(row)), default=0) > LONGEST_FIELD
 
 
-def is_text(parts: Sequence[Part], name: str) -> bool:
+def is_text(parts: Sequence[ColumnPart], name: str) -> bool:
     """Whether a column that was read as numbers is text after all."""
     columns = [part.found.values[name] for part in parts]
     if any(name in part.too_long for part in parts):
@@ -186,7 +186,7 @@ def is_text(parts: Sequence[Part], name: str) -> bool:
     return any(name in part.long for part in parts) or 2 * good <= sum(map(len, columns))
 
 
-def joined(names: Sequence[str], parts: Sequence[Part], texts: frozenset[str]) -> Columns:
+def joined(names: Sequence[str], parts: Sequence[ColumnPart], texts: frozenset[str]) -> TextColumns:
     """The parts of a table as one."""
     empty = np.zeros(0, dtype=np.int64)
     values: dict[str, NDArray[Any]] = {}
@@ -200,7 +200,7 @@ def joined(names: Sequence[str], parts: Sequence[Part], texts: frozenset[str]) -
     for part in parts:
         rejected += part.found.rejected
     lines = np.concatenate([empty, *(part.found.lines for part in parts)])
-    return Columns(values, lines, sum(part.found.rows for part in parts), rejected)
+    return TextColumns(values, lines, sum(part.found.rows for part in parts), rejected)
 
 
 def joined_texts(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -147,7 +147,7 @@ def votable_rows(content: bytes, names: list[str]) -> Iterator[list[str]]:
     """Each row of the first table; ``names`` is filled before the first one. NoTable where it is not well-formed."""
     if DECLARATION.search(content[:BEGINNING].decode('latin-1')):
         raise NoTable('it is XML with declarations of its own.')
-    reader = _Reader(names)
+    reader = _DocumentReader(names)
     try:
         for start in range(0, len(content), BLOCK):
             reader.parser.Parse(content[start : start + BLOCK], start + BLOCK >= len(content))
@@ -159,7 +159,7 @@ def votable_rows(content: bytes, names: list[str]) -> Iterator[list[str]]:
         raise NoTable(f'it is a VOTable that is not well-formed ({error}).') from None
 
 
-class _Reader:
+class _DocumentReader:
     """Collects the cells of each row as the parser comes across them."""
 
     def __init__(self, names: list[str]) -> None:

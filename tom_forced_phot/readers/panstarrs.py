@@ -21,7 +21,7 @@ from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.readers.columns import (
     LARGEST,
     WHOLE,
-    Columns,
+    TextColumns,
     drop_absurd,
     drop_repeated,
     read_columns,
@@ -66,7 +66,7 @@ AVERAGED = {
 }
 
 
-def detections(found: Columns, threshold: float) -> Numbered:
+def detections(found: TextColumns, threshold: float) -> Numbered:
     """One point per row of the table ``detection``.
 
     ``obsTime`` is the TAI MJD of mid-exposure (outerspace.stsci.edu, PS1 Detection table); ``mjd`` is UTC. Rows are points
@@ -93,7 +93,7 @@ def detections(found: Columns, threshold: float) -> Numbered:
     return drop_absurd(measured, found.lines)
 
 
-def averages(found: Columns, kind: str, threshold: float) -> Numbered:
+def averages(found: TextColumns, kind: str, threshold: float) -> Numbered:
     """One point per row and band of a table of averages; ``rows`` counts each band of a row, of those the file has columns for.
 
     ``mjd`` is the mean epoch as it is, 56000 (the middle of the survey) where the file has none: the column ``epoch`` says which.
@@ -110,7 +110,7 @@ def bands_of(names: Collection[str], kind: str) -> list[str]:
     return [band for band in BANDS if any(name and name.format(band) in names for name in AVERAGED[kind][:2])]
 
 
-def average(found: Columns, kind: str, band: str, threshold: float) -> Numbered:
+def average(found: TextColumns, kind: str, band: str, threshold: float) -> Numbered:
     """One band of a table of averages."""
     flux_name, magnitude_name, epoch_name = (name.format(band) if name else '' for name in AVERAGED[kind])
     is_flux = flux_name in found.values
@@ -137,7 +137,7 @@ def average(found: Columns, kind: str, band: str, threshold: float) -> Numbered:
 
 
 def points(
-    found: Columns,
+    found: TextColumns,
     *,
     kind: str,
     exposure: NDArray[Any],
@@ -173,7 +173,7 @@ def points(
     )
 
 
-def given(found: Columns, name: str) -> Floats:
+def given(found: TextColumns, name: str) -> Floats:
     """A column with nan for -999, which is "no value" in these tables."""
     column = found.floats(name)
     return np.where((column == NO_VALUE) | ~(np.abs(column) < LARGEST), np.nan, column)
@@ -217,7 +217,7 @@ def column_of(parts: Sequence[Measurements], name: str) -> NDArray[Any]:
     return np.concatenate(pieces)
 
 
-NO_ROWS = Columns({}, np.zeros(0, dtype=np.int64), 0)
+NO_ROWS = TextColumns({}, np.zeros(0, dtype=np.int64), 0)
 NONE = np.zeros(0)
 NOTHING = points(
     NO_ROWS,
@@ -272,7 +272,7 @@ SPELLINGS = {
         *(f'{band}PSFMag{what}' for band in BANDS for what in ('', 'Err')),
     )
 }
-Table = tuple[str, Columns]
+Table = tuple[str, TextColumns]
 
 
 @dataclass(frozen=True)
@@ -377,7 +377,7 @@ def is_kind(kind: str, names: Sequence[str]) -> bool:
     return 'obsTime' in names if kind == 'detection' else bool(bands_of(names, kind))
 
 
-def whole_ids(found: Columns, names: Sequence[str]) -> Columns:
+def whole_ids(found: TextColumns, names: Sequence[str]) -> TextColumns:
     """With the ids as int64, read from their digits: as floats, two objects would become one."""
     for name in names:
         bad = np.array([WHOLE.fullmatch(token) is None for token in found.values[name].tolist()], dtype=np.bool_)

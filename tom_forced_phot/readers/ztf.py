@@ -19,7 +19,7 @@ from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnit
 from tom_forced_phot.core.photometry import Measurements, Rejections
 from tom_forced_phot.readers.columns import (
     SECONDS_PER_DAY,
-    Columns,
+    TextColumns,
     drop_absurd,
     drop_repeated,
     read_columns,
@@ -182,7 +182,7 @@ def counts_from_zero(text: str, qid: NDArray[Any]) -> bool:
     return FROM_ONE.search(comments_of(text)) is None
 
 
-def points(found: Columns, threshold: float, limit_sigmas: float, *, from_zero: bool) -> Measurements:
+def points(found: TextColumns, threshold: float, limit_sigmas: float, *, from_zero: bool) -> Measurements:
     """One point per row, before anything is sorted out."""
     start, seconds, zero_point = (found.floats(name) for name in ('jd', 'exptime', 'zpdiff'))
     counts, counts_error = valid(found.floats('forcediffimflux')), valid(found.floats('forcediffimfluxunc'))
@@ -214,7 +214,7 @@ def points(found: Columns, threshold: float, limit_sigmas: float, *, from_zero: 
     )
 
 
-def kept_columns(found: Columns, quadrant: list[str]) -> dict[str, NDArray[Any]]:
+def kept_columns(found: TextColumns, quadrant: list[str]) -> dict[str, NDArray[Any]]:
     """The file's columns, but for its row numbers, which differ with the dates asked for, and with quadrants from 1 to 4.
 
     So the same measurement looks the same, whichever way and for whichever dates it was asked for.
@@ -224,7 +224,7 @@ def kept_columns(found: Columns, quadrant: list[str]) -> dict[str, NDArray[Any]]
     return {**columns, **places, 'qid': typed(quadrant)}
 
 
-def quadrants(found: Columns, ccd: list[str], qid: list[str], *, from_zero: bool) -> list[str]:
+def quadrants(found: TextColumns, ccd: list[str], qid: list[str], *, from_zero: bool) -> list[str]:
     """The quadrants, 1 to 4, whichever way the file numbers them: single requests count from 0, batches from 1.
 
     The id of the processed image (``pid``) ends in 4 (ccdid - 1) + quadrant from 0, and two more digits (so in all 12,805 rows

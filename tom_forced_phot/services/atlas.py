@@ -235,17 +235,13 @@ def _split(reply: Reply, number: int) -> Exception:
     except ValueError:
         body = None
     if isinstance(body, list) and len(body) == number:
-        bad = {index: sentence(Reply(400, _dumped(each))) for index, each in enumerate(body) if each}
+        bad = {index: sentence(Reply(400, json.dumps(each).encode())) for index, each in enumerate(body) if each}
         if bad:
             return Split(bad, 'ATLAS refused some positions.')
     text = f'ATLAS refused it (400): {sentence(reply)}'
     if isinstance(body, dict) and set(body) <= {'non_field_errors', 'detail', 'mjd_min', 'mjd_max'}:
         return Refused(text)  # what it complains about is the same for every position
     return Split({}, text)
-
-
-def _dumped(found: Any) -> bytes:
-    return json.dumps(found).encode()
 
 
 def _accepted(task: Any, position: Position) -> Progress:

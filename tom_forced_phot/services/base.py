@@ -17,9 +17,9 @@ from crispy_forms.layout import ButtonHolder, Layout, Submit
 from django import forms
 from tom_dataproducts.single_target_data_service.single_target_data_service import SingleTargetDataServiceException
 
+from tom_followup.dates import read_date
 from tom_followup.units import mjd_of
 from tom_forced_phot.cleaning import Cut
-from tom_forced_phot.core.dates import read_date
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Request, Secrets
 

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from tom_forced_phot import conf
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryNotice
-from tom_forced_phot.queries import health
+from tom_forced_phot.queries.drive import silence as silence_of_queries
 
 register = template.Library()
 COLOURS = {
@@ -71,7 +71,7 @@ def utc(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
 @register.simple_tag
 def phot_silence() -> str:
     """Whether overdue queries are looked at by nobody; a sentence, or nothing."""
-    return health.silence(conf.utc_now())
+    return silence_of_queries(conf.utc_now())
 
 
 @register.simple_tag

@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from tom_cadence.core import template_fields as core
+from tom_cadence.facilities.template_forms import clean_singly, every_field_optional, filling
 
 WINDOW = ('start', 'end')
 RECORD = {
@@ -73,7 +74,7 @@ def posted(**values: Any) -> Any:
 
 
 def template_form(**values: Any) -> Any:
-    form = core.every_field_optional(Form(), WINDOW)
+    form = every_field_optional(Form(), WINDOW)
     form.is_bound, form.data = True, posted(**values)
     return form
 
@@ -98,17 +99,17 @@ def test_the_name_of_the_target_is_taken_out_whatever_its_case_but_not_out_of_ot
 def test_a_record_without_parameters_gives_an_empty_template(nothing: Any) -> None:
     assert core.from_record(nothing, ['x'], WINDOW) == {}
     assert core.words(nothing) == []
-    assert core.filling(nothing, {}) == {}
+    assert filling(nothing, {}) == {}
 
 
 def test_blank_stays_blank() -> None:
     form = template_form(name='', filter='', exposure_time='', guide='unknown', B_0='', B_1='', B_2='')
-    assert core.clean_singly(form) == {}
+    assert clean_singly(form) == {}
     assert not form.errors
 
 
 def test_every_field_is_offered_and_none_is_required_or_chosen_beforehand() -> None:
-    form = core.every_field_optional(Form(), WINDOW)
+    form = every_field_optional(Form(), WINDOW)
     assert list(form.fields) == ['name', 'filter', 'exposure_time', 'guide', 'bands', 'B']
     assert not any(field.required for field in form.fields.values())
     assert all(field.initial is None for field in form.fields.values())
@@ -121,16 +122,16 @@ def test_what_is_filled_in_comes_back_as_it_was() -> None:
     form = template_form(
         name='{target} r', filter='g', exposure_time='30', guide='false', bands=['a', 'b'], B_0='60', B_1='2', B_2=''
     )
-    kept = core.clean_singly(form)
+    kept = clean_singly(form)
     expected = {'name': '{target} r', 'filter': 'g', 'exposure_time': 30.0, 'guide': False, 'bands': ['a', 'b']}
     assert kept == {**expected, 'B_0': '60', 'B_1': '2'}
-    initial = core.filling(kept, Form().fields, 'M 31')
+    initial = filling(kept, Form().fields, 'M 31')
     assert (initial['name'], initial['B'], initial['guide']) == ('M 31 r', ['60', '2', ''], False)
 
 
 def test_a_wrong_value_is_an_error_of_its_field_alone() -> None:
     form = template_form(exposure_time='long', filter='g')
-    assert core.clean_singly(form) == {'filter': 'g'}
+    assert clean_singly(form) == {'filter': 'g'}
     assert list(form.errors) == ['exposure_time']
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from tom_observations.models import DynamicCadence
 from tqdm import tqdm
 
-from tom_cadence import conf
+from tom_cadence import conf, journal
 from tom_cadence.core.bounds import failure
 from tom_cadence.engine.health import audit, health
 from tom_cadence.engine.report import Report
@@ -60,8 +61,6 @@ class Command(BaseCommand):
             self._run()
 
     def _check_cadences(self) -> None:
-        from tom_observations.models import DynamicCadence
-
         wanted = set(self.options['cadence'] or ())
         missing = wanted - set(DynamicCadence.objects.filter(pk__in=wanted).values_list('pk', flat=True))
         if missing:
@@ -111,7 +110,6 @@ class Command(BaseCommand):
     def _enqueue(self) -> None:
         if not apps.is_installed('django_dramatiq'):
             raise CommandError("--enqueue needs 'django_dramatiq' in INSTALLED_APPS and a broker (see the docs: operating).")
-        from tom_cadence import journal
         from tom_cadence.tasks import run_cadence
 
         journal.adopt_missing(conf.utc_now())

@@ -148,7 +148,9 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
         'doubt': request if managed.state == State.ATTENTION else None,
         'doubt_window': window_text(window) if window else '',
         'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),
-        'owner_form': done.form if done.panel == 'owner' and done.form else _owner_form(cadence),
+        'owner_form': done.form
+        if done.panel == 'owner' and done.form
+        else OwnerForm({row.target for row in cadence.looked.rows}, initial={'owner': cadence.managed.owner_id}),
     }
     if managed.reason_class.startswith(CREDENTIALS):
         context['together'] = paused_together(managed, cadence.user).count()
@@ -157,10 +159,6 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
     except CadenceError as error:
         context['edit_problem'] = plain(str(error))
     return context
-
-
-def _owner_form(cadence: Cadence) -> OwnerForm:
-    return OwnerForm({row.target for row in cadence.looked.rows}, initial={'owner': cadence.managed.owner_id})
 
 
 @dataclass(frozen=True)

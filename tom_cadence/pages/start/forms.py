@@ -14,11 +14,12 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 
 from tom_cadence import registry
-from tom_cadence.core.template_fields import filling, from_record
+from tom_cadence.core.template_fields import from_record
 from tom_cadence.core.windows import Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, forms_user, ocs
 from tom_cadence.facilities.forms import form_class_of
+from tom_cadence.facilities.template_forms import filling
 from tom_cadence.pages.cadence.context import hours
 from tom_cadence.pages.start.source import BETWEEN, Source
 from tom_cadence.strategies.base import CadenceStrategy

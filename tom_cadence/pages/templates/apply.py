@@ -17,9 +17,10 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from tom_observations.models import ObservationRecord, ObservationTemplate
 
 from tom_cadence import conf
-from tom_cadence.core.template_fields import PLACE, filling
+from tom_cadence.core.template_fields import PLACE
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities.template_forms import filling
 from tom_cadence.flows import apply_template as core
 from tom_cadence.flows.start import problem_with
 from tom_cadence.journal import templates

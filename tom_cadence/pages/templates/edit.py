@@ -7,9 +7,10 @@ from typing import Any
 
 from tom_observations.models import ObservationTemplate
 
-from tom_cadence.core.template_fields import BOOKKEEPING, clean_singly, every_field_optional, filling, is_kept
+from tom_cadence.core.template_fields import BOOKKEEPING, is_kept
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities.template_forms import clean_singly, every_field_optional, filling
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import TemplateCard
 from tom_cadence.pages.templates.forms import CardForm, render

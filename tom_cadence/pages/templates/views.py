@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_filters.views import FilterView
 from tom_common.htmx_table import HTMXTableViewMixin
 from tom_observations.models import ObservationTemplate
+from tom_observations.views import ObservationTemplateCreateView
 
 from tom_cadence.core.template_fields import from_record, is_kept, without_cadence, words
 from tom_cadence.exceptions import CadenceError
@@ -177,8 +178,6 @@ def host_list(request: HttpRequest) -> HttpResponse:
 
 def host_create(request: HttpRequest, facility: str) -> HttpResponseBase:
     """The host's address of a new template leads here; a facility that has no form for us is the host's matter."""
-    from tom_observations.views import ObservationTemplateCreateView
-
     if facility in facility_names():
         return create(request, facility=facility)
     return login_required(ObservationTemplateCreateView.as_view())(request, facility=facility)

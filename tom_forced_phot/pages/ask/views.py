@@ -174,7 +174,7 @@ class Start:
 def read(request: HttpRequest) -> Start:
     """The address; 404 for a single target, a list or a query that this user may not see."""
     given = request.GET
-    start = Start(services=_services(given))
+    start = Start(services=[name.strip() for text in given.getlist('services') for name in text.split(',') if name.strip()])
     pks, single = numbers([*given.getlist('targets'), *given.getlist('target')]), bool(given.get('target'))
     if given.get('again'):
         start.again = get_object_or_404(visible_queries(request.user), pk=_number(given['again']))
@@ -202,10 +202,6 @@ def _number(text: str) -> int:
     if len(found) != 1:
         raise Http404('There is no such number.')
     return found[0]
-
-
-def _services(given: QueryDict) -> list[str]:
-    return [name.strip() for text in given.getlist('services') for name in text.split(',') if name.strip()]
 
 
 def _note(missing: int, not_mine: int) -> str:

@@ -149,17 +149,17 @@ def asked(parameters: Mapping[str, Any], labels: Mapping[str, str]) -> list[tupl
     if not found and 'radius' not in parameters:
         found = [('Dates', 'all that the service measures when no date is given')]
     others = (key for key in parameters if key not in DATES and not SECRET.search(key))
-    return found + [(_label(key, labels), text) for key in others if (text := _value(key, parameters[key]))]
+    return found + [
+        ((LABELS.get(key) or labels.get(key) or key.replace('_', ' ').capitalize()), text)
+        for key in others
+        if (text := _value(key, parameters[key]))
+    ]
 
 
 def date(mjd: float) -> str:
     """``2026-10-30 00:00 UTC (MJD 61343)``."""
     instant = instant_of(float(mjd)).astimezone(timezone.utc)
     return f'{instant:%Y-%m-%d %H:%M} UTC (MJD {float(mjd):.5f}'.rstrip('0').rstrip('.') + ')'
-
-
-def _label(key: str, labels: Mapping[str, str]) -> str:
-    return LABELS.get(key) or labels.get(key) or key.replace('_', ' ').capitalize()
 
 
 def _value(key: str, value: Any) -> str:

@@ -9,8 +9,8 @@ from astropy.time import Time
 from hypothesis import given
 
 from tests.support.instants import mjds
+from tom_followup.dates import read_date
 from tom_followup.units import instant_of, mjd_of
-from tom_forced_phot.core.dates import read_date
 from tom_forced_phot.services.base import DatesForm
 
 GOOD = {
