@@ -246,8 +246,12 @@ def test_the_audit_finds_what_has_no_record_and_what_has_no_booking(observatory:
     assert found['without_booking'] == []
     observatory.book.clear()
     status, text = run('--audit', '--json')
-    assert [each['id'] for each in json.loads(text)['without_booking']] == [new.observation_id]
+    gone = json.loads(text)['without_booking']
+    assert sorted(each['id'] for each in gone) == ['1', new.observation_id]
+    assert {(each['cadence'], each['target']) for each in gone} == {(due.pk, 'SN 2011fe')}
     assert status == 1
+    status, text = run('--audit')
+    assert f'{new.observation_id}, cadence {due.pk} (SN 2011fe): it does not exist' in text
 
 
 def test_the_audit_says_which_facilities_cannot_be_listed(idle: Any) -> None:

@@ -7,8 +7,8 @@ Where each behaviour comes from (github.com/observatorycontrolsystem/observation
 - what a request group must hold, and the words of a refusal (HTTP 400, nested as Django REST framework nests them):
   requestgroups/serializers.py. A window's start may lie in the past, its end may not; without a start it starts now;
 - the list's filters: requestgroups/filters.py (``name`` contains, ignoring case; ``created_after`` is >=,
-  ``created_before`` <=; a value that cannot be read is a 400). Newest first, LimitOffsetPagination with 10 a page,
-  times without an offset are UTC: settings.py;
+  ``created_before`` <=, ``modified_after`` >= of any of its requests; a value that cannot be read is a 400). Newest
+  first, LimitOffsetPagination with 10 a page, times without an offset are UTC: settings.py;
 - states: common/state_changes.py (a group can be cancelled only while PENDING) and, for what may still happen to a
   finished request, the last section of demand-and-defects.md (terminal is not final);
 - ``/api/instruments/``: requestgroups/views.py; codes and names are LCO's (developers.lco.global), fewer of them;
@@ -511,6 +511,7 @@ def matches(group: Json, query: Query) -> bool:
     given = {key: values[0] for key, values in query.items() if values[0]}
     try:
         after, before = (read_time(given[key]) if key in given else None for key in ('created_after', 'created_before'))
+        modified_after = read_time(given['modified_after']) if 'modified_after' in given else None
         wanted = int(given['request_id']) if 'request_id' in given else None
     except ValueError as error:
         raise Refusal(400, {'created_after': ['Enter a valid date/time.'], 'request_id': ['Enter a number.']}) from error
@@ -519,6 +520,7 @@ def matches(group: Json, query: Query) -> bool:
         given.get('name', '').lower() in group['name'].lower()
         and (after is None or created >= after)
         and (before is None or created <= before)
+        and (modified_after is None or any(read_time(request['modified']) >= modified_after for request in group['requests']))
         and ('state' not in given or group['state'] in query['state'])
         and (wanted is None or wanted in [request['id'] for request in group['requests']])
     )

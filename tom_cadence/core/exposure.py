@@ -1,39 +1,119 @@
-"""How many seconds of exposure a set of observing parameters asks for, as far as the parameters say."""
+"""How many seconds of exposure an observation takes: from its stored parameters, or from what was really sent.
+
+The forms of the OCS family say less than what the portal does: patterns, repeats and several configurations multiply what
+one field says (``tom_observations/facilities/ocs.py`` 1100-1370 and ``lco.py`` 655-690 of tomtoolkit 3.1.0).
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-_CONFIGURATION = re.compile(r'(?P<stem>c_\d+_ic_\d+_)exposure_time\Z')
+#: What was really sent, as counted from the payload; kept with the record's parameters.
+SENT = 'exposure_seconds_sent'
+_CONFIGURATION = re.compile(r'c_(?P<configuration>\d+)_ic_(?P<part>\d+)_exposure_time(?:_[griz])?\Z')
+_MOST_POINTS = 10_000
 
 
 def exposure_seconds(parameters: Mapping[str, Any]) -> float | None:
-    """Exposure time in seconds: time x count over all configurations; None where nothing can be read.
+    """Seconds of exposure in all; None where nothing can be read.
 
-    Reads ``exposure_time``/``exposure_count``, the ``c_1_ic_1_…`` fields of the OCS forms, and the lists
-    [time, count, block] that the LCO photometric sequence form stores per filter.
+    Reads what was sent where that was counted. Else ``exposure_time``/``exposure_count``, the ``c_1_ic_1_…`` fields of the
+    OCS forms with their dither and mosaic patterns and repeats, the channels of one camera as one time (the longest), and
+    the lists [time, count, block] that the LCO photometric sequence form stores per filter.
     """
-    parts = [_product(parameters, '')]
-    for key in parameters:
-        match = _CONFIGURATION.match(key)
-        if match:
-            parts.append(_product(parameters, match['stem']))
-    for value in parameters.values():
-        if isinstance(value, (list, tuple)) and len(value) == 3:
-            parts.append(_times(value[0], value[1]))
-    known = [part for part in parts if part is not None]
+    sent = _number(parameters.get(SENT))
+    if sent is not None:
+        return sent
+    plain = _product(parameters.get('exposure_time'), parameters.get('exposure_count'))
+    lists = [_times(value[0], value[1]) for value in parameters.values() if isinstance(value, (list, tuple)) and len(value) == 3]
+    configurations = _configurations(parameters)
+    known = [part for part in (plain, *lists, *configurations) if part is not None]
     if not known:
         return None
-    repeats = _number(parameters.get('configuration_repeats'))
-    return sum(known) * (repeats or 1)
+    points = _points(parameters) if len(configurations) <= 1 else 1.0
+    return sum(known) * (_number(parameters.get('configuration_repeats')) or 1) * points
 
 
-def _product(parameters: Mapping[str, Any], stem: str) -> float | None:
-    count = parameters.get(f'{stem}exposure_count')
-    return _times(parameters.get(f'{stem}exposure_time'), 1 if count in (None, '') else count)
+def before_sending(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of an observation that is to be sent anew: what the one before took is not what this one takes."""
+    return {key: value for key, value in parameters.items() if key != SENT}
+
+
+def exposure_of_payload(payload: Any) -> float | None:
+    """Seconds of exposure of one request of an OCS request group, its patterns expanded; None for any other payload.
+
+    A group of several requests has several records of one kind each, so that the longest is what a record asks for.
+    """
+    requests = payload.get('requests') if isinstance(payload, Mapping) else None
+    if not isinstance(requests, (list, tuple)) or not requests:
+        return None
+    found = [_of_request(request) for request in requests]
+    known = [seconds for seconds in found if seconds is not None]
+    return max(known) if len(known) == len(found) else None
+
+
+def _of_request(request: Any) -> float | None:
+    try:
+        seconds = [_of_configuration(configuration) for configuration in request['configurations']]
+        return sum(seconds) * (_number(request.get('configuration_repeats')) or 1)
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def _of_configuration(configuration: Mapping[str, Any]) -> float:
+    parts = [_product(part['exposure_time'], part.get('exposure_count')) for part in configuration['instrument_configs']]
+    if None in parts:
+        raise TypeError('an exposure without a time')
+    once = sum(part for part in parts if part is not None)
+    return max(once, _number(configuration.get('repeat_duration')) or 0)
+
+
+def _configurations(parameters: Mapping[str, Any]) -> list[float | None]:
+    """Seconds of each configuration that has a time; a sequence goes on for as long as it is to be repeated."""
+    longest: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, value in parameters.items():
+        match = _CONFIGURATION.match(key) if isinstance(key, str) else None
+        time = _number(value) if match else None
+        if match and time:
+            parts = longest[match['configuration']]
+            parts[match['part']] = max(time, parts.get(match['part'], 0.0))
+    return [
+        max(
+            sum(time * _count(parameters.get(f'c_{configuration}_ic_{part}_exposure_count')) for part, time in parts.items()),
+            _number(parameters.get(f'c_{configuration}_repeat_duration')) or 0,
+        )
+        for configuration, parts in longest.items()
+    ]
+
+
+def _points(parameters: Mapping[str, Any]) -> float:
+    """How often a pattern repeats one configuration. The portal is asked for a dither only where its spacing is given."""
+    dither = _pattern(parameters, 'dither') if _number(parameters.get('dither_point_spacing')) else 1.0
+    return dither * _pattern(parameters, 'mosaic')
+
+
+def _pattern(parameters: Mapping[str, Any], name: str) -> float:
+    kind = parameters.get(f'{name}_pattern')
+    if kind == 'grid':
+        points = (_number(parameters.get(f'{name}_num_rows')) or 1) * (_number(parameters.get(f'{name}_num_columns')) or 1)
+    elif kind in ('line', 'spiral'):
+        points = _number(parameters.get(f'{name}_num_points')) or 1
+    else:
+        return 1.0
+    return min(max(points, 1.0), _MOST_POINTS)
+
+
+def _product(time: Any, count: Any) -> float | None:
+    return _times(time, 1 if count in (None, '') else count)
+
+
+def _count(value: Any) -> float:
+    number = _number(value)
+    return 1.0 if number is None else number
 
 
 def _times(time: Any, count: Any) -> float | None:
@@ -44,6 +124,6 @@ def _times(time: Any, count: Any) -> float | None:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0 else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from tom_cadence.core.bounds import failure, said
 from tom_cadence.core.decisions import Decision, Nonsense, Stop, Submit, Wait, sound
-from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.exposure import before_sending, exposure_seconds
 from tom_cadence.core.history import History, Outcome
 from tom_cadence.core.parameters import Parameters
 from tom_cadence.core.relaxation import relax
@@ -114,7 +114,7 @@ def _adapted(decision: Decision, history: History, now: datetime, limits: Limits
 def _seconds(decision: Submit, history: History, limits: Limits) -> float | None:
     """What the next observation's exposures take."""
     like = next(attempt for attempt in history.attempts if attempt.record == decision.like)
-    return limits.exposure({**like.parameters, **decision.changes})
+    return limits.exposure({**before_sending(like.parameters), **decision.changes})
 
 
 def judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None = None) -> Decision:

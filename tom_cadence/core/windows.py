@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from dateutil import parser as date_parser
 
-from tom_cadence.core.bounds import OutOfBounds, shown, utc, within_years
+from tom_cadence.core.bounds import OutOfBounds, length, shown, utc, within_years
 from tom_cadence.exceptions import BadWindow
 
 UTC = timezone.utc
@@ -120,6 +121,33 @@ def read_window(start: Any, end: Any) -> Window:
         except BadWindow as error:
             raise BadWindow(f'The {name} of the observing window cannot be read: {error}') from error
     return Window(start=ends[0], end=ends[1])
+
+
+def window_in(parameters: Any, keywords: tuple[str, str]) -> Window:
+    """The window in stored parameters, by the facility's names of its ends; the only place where one is read from them.
+
+    Split fields are two halves; the toolkit's Gemini stores a start and a duration in hours. Raises BadWindow.
+    """
+    given = parameters if isinstance(parameters, Mapping) else {}
+    start, end = (_stored(given, keyword) for keyword in keywords)
+    hours = given.get(keywords[0].replace('start', 'duration')) if 'window' in keywords[0] else None
+    if end in (None, '') and hours not in (None, ''):
+        return read_window(start, read_instant(start) + _hours(hours))
+    return read_window(start, end)
+
+
+def _stored(parameters: Mapping[str, Any], keyword: str) -> Any:
+    value = parameters.get(keyword)
+    if value in (None, '', []) and f'{keyword}_0' in parameters:
+        return [parameters[f'{keyword}_0'], parameters.get(f'{keyword}_1')]
+    return value
+
+
+def _hours(value: Any) -> timedelta:
+    try:
+        return length(float(value))
+    except (OutOfBounds, TypeError, ValueError) as error:
+        raise BadWindow(f'The length of the observing window cannot be read: {shown(value)}.') from error
 
 
 def write_instant(instant: datetime, like: Any) -> str:

@@ -18,7 +18,7 @@ from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import each_alone, is_lost, trouble, words
 from tom_cadence.engine.context import NOTHING, grant, read_around, read_history, wishing
 from tom_cadence.engine.decide import credentials_problem, decide, runs_itself, unreachable
-from tom_cadence.engine.polling import Polling, differs, due_rows, late_check_due, save_states
+from tom_cadence.engine.polling import Polling, differs, due_rows, late_check_due, late_check_of, save_states
 from tom_cadence.engine.snapshot import Looked, RecordRow
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
@@ -51,10 +51,10 @@ def begin(
     each_alone(glanced, snapshot.read_open_requests, 'its open requests were read')
     _decide(whole, facilities, now)
     _look_closer(whole, facilities, now)
-    polling = Polling(facilities, calls, may_write=may_write)
+    polling = Polling(facilities, calls, may_write=may_write, now=now)
     polling.start((item, rows) for item in looked if not item.trouble and (rows := _wanted(item, facilities, now)))
     for item in looked:
-        item.late_check = now if late_check_due(item, now) else item.managed.late_check
+        item.late_check = late_check_of(item, facilities, now)
     return BatchBegun(looked, polling)
 
 

@@ -405,7 +405,7 @@ class FirstStatuses:
 
     def _start(self, each: FirstStatus) -> None:
         def states() -> list[Status]:
-            return [each.gateway.status(record.observation_id) for record in each.records]
+            return [each.gateway.first_status(record.observation_id) for record in each.records]
 
         self._calls.start(each, each.gateway.name, states, conf.get('FACILITY_TIMEOUT'))
 
@@ -416,4 +416,5 @@ class FirstStatuses:
         reach(CadencePoint.STATUS_ASKED)
         for record, status in zip(asked.records, call.result or (), strict=False):
             if isinstance(status, Status):
-                journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
+                schedule = (status.scheduled_start, status.scheduled_end) if status.has_schedule else None
+                journal.save_status(record, status.state, schedule)

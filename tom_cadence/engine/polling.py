@@ -8,36 +8,61 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import requests
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.decisions import Stop
+from tom_cadence.core.decisions import Stop, Wait
 from tom_cadence.core.history import Outcome
 from tom_cadence.engine.containment import trouble
 from tom_cadence.engine.snapshot import Looked, RecordRow, window_of
 from tom_cadence.exceptions import Credentials, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
-from tom_cadence.facilities.calls import Call
-from tom_cadence.facilities.ocs import is_ocs
+from tom_cadence.facilities.calls import Busy, Call, NotAsked
+from tom_cadence.facilities.ocs import Page
+from tom_cadence.facilities.transport import Overdue
 from tom_cadence.journal import notices
 from tom_cadence.models import CadenceRun
 
 LIST_CHUNK = 100
-OCS_LIST_FROM = 10
+LIST_FROM = 2
+"""From how many observations on a list is asked for in place of each."""
+MOST_PAGES = 20
+OVERLAP = timedelta(minutes=15)
+"""How far before the last answer a list of what has changed begins: a portal writes while it is asked, and clocks differ."""
+FULL_LIST = timedelta(hours=24)
+"""How old an answer may be for a list of changes to be enough."""
+LOOK_BACK = timedelta(days=2)
+"""How far before its record was made an observation may have been made by the portal's clock."""
 PATIENCE = 1.0
 
 
 @dataclass
 class StatesAsked:
-    """One facility and owner, and whose states are wanted: {observation id: [(cadence, row)]}."""
+    """One facility and account, and whose states are wanted: {observation id: [(cadence, row)]}."""
 
     gateway: Gateway
     wanted: dict[str, list[tuple[Looked, RecordRow]]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """Which page of a list is asked for; ``changes``: what is not in it is as it was at the last answer."""
+
+    since: datetime
+    changes: bool
+    number: int = 0
+    corrected: bool = False
+
+    @property
+    def query(self) -> dict[str, datetime]:
+        """What the portal is asked."""
+        return {'modified_after' if self.changes else 'created_after': self.since}
 
 
 @dataclass(eq=False)
@@ -47,6 +72,7 @@ class Question:
     polling: Polling
     asked: StatesAsked
     ids: tuple[str, ...]
+    listed: Listed | None = None
 
     def end(self, call: Call) -> None:
         """Hand the answer to the cadences that wait for it."""
@@ -56,9 +82,10 @@ class Question:
 class Polling:
     """The questions of one batch of cadences."""
 
-    def __init__(self, facilities: Facilities, calls: Calls, *, may_write: bool) -> None:
+    def __init__(self, facilities: Facilities, calls: Calls, *, may_write: bool, now: datetime | None = None) -> None:
         """Questions go out among ``calls``; a facility that saves states itself is asked only if it may."""
         self._facilities, self._calls, self._may_write = facilities, calls, may_write
+        self._now = now or conf.utc_now()
         self._asked: dict[Any, StatesAsked] = {}
         self._open: Counter[int] = Counter()
         self._on_their_way = 0
@@ -69,7 +96,7 @@ class Polling:
             try:
                 for row in rows:
                     gateway = self._facilities.gateway(row.facility, item.managed.owner)
-                    key = (gateway.name, getattr(gateway.owner, 'pk', None))
+                    key = (gateway.name, gateway.account)
                     self._asked.setdefault(key, StatesAsked(gateway)).wanted[row.observation_id].append((item, row))
             except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
                 trouble(item, error, 'its states were asked for')
@@ -108,23 +135,59 @@ class Polling:
             yield left
 
     def _start(self, asked: StatesAsked) -> None:
+        """Ask with as few requests as the facility allows."""
         ids = list(asked.wanted)
-        least = OCS_LIST_FROM if is_ocs(asked.gateway.facility) else 2
-        if asked.gateway.many_at_once and len(ids) >= least:
-            oldest = min(row.created for pairs in asked.wanted.values() for _, row in pairs)
+        if len(ids) < LIST_FROM:
+            self._ask_each(asked, ids)
+        elif asked.gateway.many_at_once:
             for first in range(0, len(ids), LIST_CHUNK):
                 chunk = tuple(ids[first : first + LIST_CHUNK])
-                self._ask(asked, chunk, _many(asked.gateway, chunk, oldest))
+                self._ask(asked, chunk, _many(asked.gateway, chunk))
+        elif asked.gateway.has_pages:
+            self._ask_lists(asked)
         else:
-            for observation_id in ids:
-                self._ask(asked, (observation_id,), _single(asked.gateway, observation_id))
+            self._ask_each(asked, ids)
 
-    def _ask(self, asked: StatesAsked, ids: tuple[str, ...], function: Callable[[], Any]) -> None:
+    def _ask_lists(self, asked: StatesAsked) -> None:
+        """What has changed since the last answer, for those that had one today; the whole list for the others, once a day."""
+        answered = {key: self._answered(pairs) for key, pairs in asked.wanted.items()}
+        known = tuple(key for key, instant in answered.items() if instant is not None)
+        others = [key for key, instant in answered.items() if instant is None]
+        if known:
+            since = min(instant for instant in answered.values() if instant is not None) - OVERLAP
+            self._ask_page(asked, known, Listed(since=since, changes=True))
+        if len(others) < LIST_FROM:
+            self._ask_each(asked, others)
+        else:
+            oldest = min(row.created for key in others for _, row in asked.wanted[key]) - LOOK_BACK
+            self._ask_page(asked, tuple(others), Listed(since=oldest, changes=False))
+
+    def _answered(self, pairs: Sequence[tuple[Looked, RecordRow]]) -> datetime | None:
+        """When the facility last told about this observation, for all who wait for it; None where that is not enough."""
+        checks = []
+        for item, row in pairs:
+            managed = item.managed
+            if managed.last_run is None or managed.last_check is None or managed.unreachable_since is not None:
+                return None
+            checks.append(max(managed.last_check, row.created))
+        last = min(checks)
+        return last if last <= self._now < last + FULL_LIST and last.date() == self._now.date() else None
+
+    def _ask_each(self, asked: StatesAsked, ids: Iterable[str], states: Mapping[str, str] | None = None) -> None:
+        """Ask for each; ``states`` are known from a list, and only the schedule is missing."""
+        for observation_id in ids:
+            known = (states or {}).get(observation_id, '')
+            self._ask(asked, (observation_id,), _single(asked.gateway, observation_id, known))
+
+    def _ask_page(self, asked: StatesAsked, ids: tuple[str, ...], listed: Listed) -> None:
+        self._ask(asked, ids, lambda: asked.gateway.page(listed.number, listed.query), listed)
+
+    def _ask(self, asked: StatesAsked, ids: tuple[str, ...], function: Callable[[], Any], listed: Listed | None = None) -> None:
         for observation_id in ids:
             self._open.update(id(item) for item, _ in asked.wanted[observation_id])
         self._on_their_way += 1
         timeout = conf.get('FACILITY_TIMEOUT')
-        self._calls.start(Question(self, asked, ids), asked.gateway.name, function, timeout, urgent=False)
+        self._calls.start(Question(self, asked, ids, listed), asked.gateway.name, function, timeout, urgent=False)
 
     def end(self, question: Question, call: Call) -> None:
         """Take an answer, or the error; what a list left out is asked for singly."""
@@ -134,22 +197,61 @@ class Polling:
             raise call.error
         self._on_their_way -= 1
         asked, ids = question.asked, question.ids
+        answers, further = self._read(question, call)
+        again = []
         for observation_id in ids:
             try:
-                again = _take(asked, observation_id, call)
+                if _take(asked, observation_id, answers.get(observation_id)) and len(ids) + bool(question.listed) > 1:
+                    again.append(observation_id)
             except Exception as error:
-                again = False
                 for item, _ in asked.wanted[observation_id]:
                     trouble(item, error, 'its state was read')
+        if further is not None:
+            left = tuple(key for key in again if key not in answers)
+            self._ask_page(asked, left, further)
+            again = [key for key in again if key in answers]
+        self._ask_each(asked, again, {key: answers[key].state for key in again if key in answers})
+        for observation_id in ids:
             for item, _ in asked.wanted[observation_id]:
                 self._open[id(item)] -= 1
-            if again and len(ids) > 1:
-                self._ask(asked, (observation_id,), _single(asked.gateway, observation_id))
+
+    def _read(self, question: Question, call: Call) -> tuple[dict[str, Any], Listed | None]:
+        """The answers to a question, {observation id: status or error}, and the page to ask for next.
+
+        A list that fails although the facility answers, as one does that holds something it cannot show, is no answer
+        for anybody: each is asked for.
+        """
+        asked, ids, listed = question.asked, question.ids, question.listed
+        if call.error is not None:
+            alone = (listed is not None or len(ids) > 1) and isinstance(call.error, Temporary) and _answers(call.error)
+            return ({} if alone else dict.fromkeys(ids, call.error)), None
+        if listed is None:
+            return (call.result if isinstance(call.result, dict) else {ids[0]: call.result}), None
+        page: Page = call.result
+        if listed.changes and not listed.corrected and page.ahead < -OVERLAP / 2:  # our clock is ahead, so something is left out
+            return {}, replace(listed, since=listed.since + page.ahead, corrected=True)
+        found: dict[str, Any] = {key: Status(state=page.states[key], has_schedule=False) for key in ids if key in page.states}
+        missing = [key for key in ids if key not in found]
+        if page.more and missing:
+            further = replace(listed, number=listed.number + 1)
+            return found, further if further.number < MOST_PAGES else None
+        if listed.changes:
+            found |= {key: Status(state=asked.wanted[key][0][1].status, has_schedule=False) for key in missing}
+        return found, None
 
 
-def _take(asked: StatesAsked, observation_id: str, call: Call) -> bool:
+def _answers(error: Exception) -> bool:
+    """Whether the facility did answer, with an error of its own or with what cannot be read."""
+    cause = error.__cause__
+    if isinstance(error, Busy) or isinstance(cause, (Overdue, NotAsked)):
+        return False
+    if isinstance(cause, requests.HTTPError):
+        return cause.response is not None and cause.response.status_code not in (502, 503, 504)
+    return not isinstance(cause, (requests.ConnectionError, requests.Timeout))
+
+
+def _take(asked: StatesAsked, observation_id: str, answer: Any) -> bool:
     """Hand an answer to the cadences that wait for it; True where it has to be asked for singly."""
-    answer: Any = call.error or (call.result.get(observation_id) if isinstance(call.result, dict) else call.result)
     if answer is None:
         return True
     if isinstance(answer, Exception) and not isinstance(answer, (Temporary, Credentials)):
@@ -165,12 +267,12 @@ def _finished_now(asked: StatesAsked, observation_id: str, status: Status) -> bo
     return status.state != row.status and asked.gateway.outcome(status.state) is Outcome.SUCCEEDED
 
 
-def _single(gateway: Gateway, observation_id: str) -> Callable[[], Status]:
-    return lambda: gateway.status(observation_id)
+def _single(gateway: Gateway, observation_id: str, known: str) -> Callable[[], Status]:
+    return lambda: gateway.status(observation_id, known) if known else gateway.status(observation_id)
 
 
-def _many(gateway: Gateway, ids: tuple[str, ...], oldest: datetime) -> Callable[[], dict[str, Status]]:
-    return lambda: gateway.statuses(ids, oldest)
+def _many(gateway: Gateway, ids: tuple[str, ...]) -> Callable[[], dict[str, Status]]:
+    return lambda: gateway.statuses(ids)
 
 
 def _update_itself(asked: StatesAsked, may_write: bool) -> None:
@@ -193,9 +295,12 @@ def _saved(row: RecordRow) -> Status:
     return Status(state=state, scheduled_start=start, scheduled_end=end)
 
 
+FIRST_CHECKS = timedelta(days=1)
+
+
 def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[RecordRow]:
     """Which observations to ask for: the unfinished ones, and now and then the finished ones that may still change."""
-    late = late_check_due(item, now)
+    late = item.managed.late_check is not None and late_check_due(item, now)
     rows = []
     gateways = {name: facilities.gateway(name, item.managed.owner) for name in {row.facility for row in item.rows}}
     for row in item.rows:
@@ -217,12 +322,37 @@ def late_check_due(item: Looked, now: datetime) -> bool:
     if item.glanced:  # only where it is not time yet
         return False
     last = item.managed.late_check
-    spread = 0.75 + (item.managed.pk % 50) / 100
-    return last is None or now >= last + spread * conf.seconds('LATE_CHANGE_INTERVAL')
+    return last is None or now >= last + _interval(item)
+
+
+def late_check_of(item: Looked, facilities: Facilities, now: datetime) -> datetime | None:
+    """What is noted as the last time that finished observations were asked for.
+
+    Those of cadences that were just taken over are first asked for within a day, each at its own hour: a thousand cadences of an
+    older TOM must not ask for everything in one run.
+    """
+    if item.managed.late_check is not None or item.trouble:
+        return now if late_check_due(item, now) else item.managed.late_check
+    try:
+        if all(_gateway(row, item, facilities).outcome(row.status) is Outcome.WAITING for row in item.rows):
+            return now
+    except Exception:  # a facility class is the site's code; what is wrong with it is said where its states are asked for
+        return now
+    return now + FIRST_CHECKS * ((item.managed.pk % 289) / 289) - _interval(item)
+
+
+def _gateway(row: RecordRow, item: Looked, facilities: Facilities) -> Gateway:
+    return facilities.gateway(row.facility, item.managed.owner)
+
+
+def _interval(item: Looked) -> timedelta:
+    return (0.75 + (item.managed.pk % 50) / 100) * timedelta(seconds=conf.get('LATE_CHANGE_INTERVAL'))
 
 
 def save_states(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
     """Save the states that changed, and tell about finished observations that changed after all."""
+    acting = [item for item in looked if not isinstance(item.decision, Wait) and item.late_check != item.managed.late_check]
+    journal.note_late_checks([(item.managed, item.late_check) for item in acting])  # those that wait are noted with their wait
     changed: dict[int, tuple[Status, list[tuple[Looked, RecordRow]]]] = {}
     for item in looked:
         for row in item.rows:

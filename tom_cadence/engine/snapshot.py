@@ -18,7 +18,7 @@ from tom_cadence.core.history import Attempt, History, Look
 from tom_cadence.core.parameters import Parameters, clean
 from tom_cadence.core.photometry import EMPTY, Photometry
 from tom_cadence.core.visibility import Sky
-from tom_cadence.core.windows import Window, read_window
+from tom_cadence.core.windows import Window, read_window, window_in
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention
 from tom_cadence.facilities import Facilities, Gateway, Status
 from tom_cadence.facilities.ocs import many_in_one_call
@@ -101,21 +101,12 @@ def _make_attempt(row: RecordRow, gateway: Gateway, polled: Any) -> Attempt:
 
 def window_of(row: RecordRow, keywords: tuple[str, str]) -> tuple[Window | None, str]:
     """The window as stored, or why it cannot be read."""
-    start, end = row.start, row.end
-    if row.parameters is not None:
-        start, end = (_value(row.parameters, keyword) for keyword in keywords)
     try:
-        return read_window(start, end), ''
+        if row.parameters is not None:
+            return window_in(row.parameters, keywords), ''
+        return read_window(row.start, row.end), ''
     except BadWindow as error:
         return None, str(error)
-
-
-def _value(parameters: Mapping[str, Any], keyword: str) -> Any:
-    """A window's end as stored; the two halves of a split field where only they are there."""
-    value = parameters.get(keyword)
-    if value in (None, '') and f'{keyword}_0' in parameters:
-        return [parameters[f'{keyword}_0'], parameters.get(f'{keyword}_1')]
-    return value
 
 
 DEFAULT_KEYWORDS = ('start', 'end')

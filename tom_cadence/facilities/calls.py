@@ -22,7 +22,7 @@ import requests
 from django.db import connections
 
 from tom_cadence.exceptions import Temporary
-from tom_cadence.facilities.transport import Overdue, deadline
+from tom_cadence.facilities.transport import Overdue, deadline, never_connected
 
 GRACE = 2.0
 HANDFUL = 8
@@ -60,7 +60,7 @@ class Busy(Temporary):
 
 
 class Breaker:
-    """Facilities that are not asked any more: after so many time-outs in a row, or for as long as they ask to be left alone."""
+    """Facilities that are not asked any more: after so often no answer in a row, or for as long as they ask to be left alone."""
 
     LIMIT = 3
 
@@ -77,9 +77,7 @@ class Breaker:
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""
         self.hold(call.lane, call.error)
-        if isinstance(call.error, (Overdue, requests.exceptions.Timeout)) or isinstance(
-            getattr(call.error, '__cause__', None), requests.exceptions.Timeout
-        ):
+        if _is_silence(call.error):
             self._strikes[call.lane] += 1
         elif not isinstance(call.error, NotAsked):
             self._strikes[call.lane] = 0
@@ -93,6 +91,16 @@ class Breaker:
         if time.monotonic() < self._until.get(lane, 0.0):
             return f'{lane} asked to be left alone; it is asked again in a later run.'
         return f'{lane} did not answer before; it is asked again in the next run.'
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Whether nobody answered, or only a gateway in front of the facility did."""
+    for each in (error, getattr(error, '__cause__', None)):
+        if isinstance(each, (Overdue, requests.exceptions.Timeout)) or (each is not None and never_connected(each)):
+            return True
+        if isinstance(each, requests.HTTPError) and each.response is not None and each.response.status_code in (502, 503, 504):
+            return True
+    return False
 
 
 class Calls:

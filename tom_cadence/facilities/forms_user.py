@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from tom_observations.facility import get_service_classes
 
-from tom_cadence.core.windows import UTC, Window, read_window
+from tom_cadence.core.windows import UTC, Window
 from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused
 from tom_cadence.facilities import forms
 from tom_cadence.facilities.errors import CallStage
@@ -150,8 +150,7 @@ def _lines(form: Any, errors: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _window(gateway: Gateway, parameters: Mapping[str, Any]) -> Window | None:
-    start, end = gateway.keywords
     try:
-        return read_window(parameters.get(start), parameters.get(end))
+        return gateway.window(parameters)
     except BadWindow:
         return None

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+import requests
 from django.utils import timezone
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
 
 from tom_cadence import conf
+from tom_cadence.core.exposure import SENT, before_sending, exposure_of_payload
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.visibility import Site
-from tom_cadence.core.windows import UTC, Window, read_instant, read_window
+from tom_cadence.core.windows import UTC, Window, read_instant, window_in
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
@@ -25,6 +27,7 @@ from tom_cadence.facilities.errors import CallStage, classify, readable
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.facilities.words import outside
 
+LIST_SKEW = timedelta(days=2)
 CLOCK_SKEW = timedelta(days=30)
 """How far apart a facility's clock and ours may be; a token is unique, so asking for more than needed does no harm."""
 FAILED_WORDS = frozenset(
@@ -42,6 +45,9 @@ class Status:
     has_schedule: bool = True
 
 
+Listing = ocs.Listing
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """An observation ready to be sent, and what its record will keep."""
@@ -49,6 +55,10 @@ class Prepared:
     payload: Any
     parameters: dict[str, Any]
     window: Window
+
+
+class Unknown(Temporary):
+    """The facility answers that it has no such observation; it may be another's, or too new for the server that was asked."""
 
 
 class Gateway:
@@ -89,6 +99,10 @@ class Gateway:
         start, end = self.facility.get_start_end_keywords()
         return start, end
 
+    def window(self, parameters: Any) -> Window:
+        """The window that stored parameters of this facility ask for; BadWindow where there is none."""
+        return window_in(parameters, self.keywords)
+
     @cached_property
     def terminal(self) -> frozenset[str]:
         """The states in which an observation is over."""
@@ -126,22 +140,55 @@ class Gateway:
 
     @cached_property
     def many_at_once(self) -> bool:
-        """Whether one call gives the states of many observations."""
-        return hasattr(self.facility, 'get_observation_statuses') or ocs.is_ocs(self.facility)
+        """Whether one call of the class gives the states of many observations."""
+        return hasattr(self.facility, 'get_observation_statuses')
 
-    def status(self, observation_id: str) -> Status:
-        """One state; touches no database. Raises Temporary or Credentials."""
+    @cached_property
+    def has_pages(self) -> bool:
+        """Whether the facility lists states page by page, and tells what has changed since an instant."""
+        return not self.many_at_once and ocs.is_ocs(self.facility)
+
+    @cached_property
+    def account(self) -> Hashable:
+        """Who asks: gateways of one account see one list, whoever their owners are."""
+        if self.has_pages:
+            try:
+                return ocs.account(self.facility)
+            except Exception:  # a class that needs more for its headers says so where it is asked
+                return getattr(self.owner, 'pk', None)
+        return getattr(self.owner, 'pk', None)
+
+    def first_status(self, observation_id: str) -> Status:
+        """The state of what was just booked; nothing is scheduled yet, so that a portal is asked for the state alone."""
+        if not (ocs.is_ocs(self.facility) and ocs.asks_as_the_toolkit(self.facility)):
+            return self.status(observation_id)
         with self.call(CallStage.STATUS):
-            return _status(copy.copy(self.facility).get_observation_status(observation_id))
+            return Status(state=ocs.state_alone(copy.copy(self.facility), observation_id), has_schedule=False)
 
-    def statuses(self, ids: Sequence[str], created_after: datetime) -> dict[str, Status]:
+    def status(self, observation_id: str, known: str = '') -> Status:
+        """One state; touches no database. Raises Temporary or Credentials. ``known`` is the state that a list has told."""
+        facility = copy.copy(self.facility)
+        with self.call(CallStage.STATUS):
+            try:
+                if ocs.is_ocs(facility) and ocs.asks_as_the_toolkit(facility):
+                    return _status(ocs.state(facility, observation_id, known))
+                return _status(facility.get_observation_status(observation_id))
+            except requests.HTTPError as error:
+                if error.response is not None and error.response.status_code == 404:
+                    raise Unknown(f'{self.name} does not know observation {observation_id}.') from error
+                raise
+
+    def statuses(self, ids: Sequence[str]) -> dict[str, Status]:
         """The states of many in one call; those that the facility does not list are left out."""
         facility = copy.copy(self.facility)
         with self.call(CallStage.STATUS):
-            if hasattr(facility, 'get_observation_statuses'):
-                return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
-            found = ocs.states(facility, ids, created_after - CLOCK_SKEW)
-            return {key: Status(state=state, has_schedule=False) for key, state in found.items()}
+            return {str(key): _status(value) for key, value in facility.get_observation_statuses(list(ids)).items()}
+
+    def page(self, number: int, since: Mapping[str, datetime]) -> ocs.Page:
+        """One page of the list of states; ``since`` is ``modified_after`` or ``created_after``, by this host's clock."""
+        facility = copy.copy(self.facility)
+        with self.call(CallStage.STATUS):
+            return ocs.page(facility, number, since)
 
     def update_itself(self, observation_id: str) -> None:
         """Let the facility save the state in its own way."""
@@ -160,7 +207,7 @@ class Gateway:
         Nothing is booked. Raises Refused with the form's errors, Temporary, Credentials or NeedsAttention.
         """
         kind = forms.observation_type(parameters)
-        data = {**forms.with_window(copy.deepcopy(dict(parameters)), self.keywords, window), **changes}
+        data = {**forms.with_window(before_sending(copy.deepcopy(dict(parameters))), self.keywords, window), **changes}
         with self.call(CallStage.PREPARE), timezone.override(UTC):
             try:
                 return self._fill_in(kind, self._hooked(hook, data), parameters)
@@ -180,7 +227,7 @@ class Gateway:
 
     def _fill_in(self, kind: str, data: dict[str, Any], before: Mapping[str, Any]) -> Prepared:
         start, end = self.keywords
-        form: Any = forms.bind(self.facility, kind, dict(data), read_window(data[start], data[end]))
+        form: Any = forms.bind(self.facility, kind, dict(data), self.window(data))
         try:
             valid = form.is_valid()
         except Exception as error:
@@ -196,8 +243,11 @@ class Gateway:
         payload = form.observation_payload()
         kept = forms.stored(form, {key: value for key, value in data.items() if key not in self.keywords})
         kept = {start: data[start], end: data[end], **kept}
-        window = read_window(kept[start], kept[end])
+        window = self.window(kept)
         kept.update(forms.in_shape_of(before, {start: window.start, end: window.end}))
+        seconds = exposure_of_payload(payload)
+        if seconds is not None:
+            kept[SENT] = seconds
         return Prepared(payload=payload, parameters=kept, window=window)
 
     @cached_property
@@ -229,12 +279,28 @@ class Gateway:
         """Whether the facility lists its observations, for the audit."""
         return hasattr(self.facility, 'list_observations') or ocs.is_ocs(self.facility)
 
-    def listing(self, created_after: datetime) -> list[dict[str, Any]]:
-        """What the facility holds: id, name, state, created."""
-        with self.call(CallStage.LOOK_UP):
-            if hasattr(self.facility, 'list_observations'):
-                return list(self.facility.list_observations(created_after - CLOCK_SKEW))
-            return ocs.listing(self.facility, created_after - CLOCK_SKEW)
+    def listing(self, created_after: datetime) -> Listing:
+        """What the facility holds: id, name, state, created, and the target where it says so; a deadline a page."""
+        since = created_after - LIST_SKEW
+        if hasattr(self.facility, 'list_observations'):
+            with self.call(CallStage.LOOK_UP):
+                return Listing(items=list(self.facility.list_observations(since)), complete=True)
+        items: list[dict[str, Any]] = []
+        for number in range(ocs.MOST_PAGES):
+            with self.call(CallStage.LOOK_UP):
+                more = ocs.listing(self.facility, since, number)
+            items += more.items
+            if more.complete:
+                return Listing(items=items, complete=True)
+        return Listing(items=items, complete=False)
+
+    @staticmethod
+    def is_unknown(error: Exception) -> bool:
+        """Whether a state could not be told because the facility knows no such observation."""
+        cause = error.__cause__
+        return isinstance(error, Unknown) or (
+            isinstance(cause, requests.HTTPError) and cause.response is not None and cause.response.status_code == 404
+        )
 
 
 def _status(reply: Any) -> Status:

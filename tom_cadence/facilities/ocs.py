@@ -8,10 +8,12 @@ text; each result lists its requests with ``id`` and ``state``. Names may have 5
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 from tom_cadence.core.windows import UTC, Window, read_instant
 from tom_cadence.facilities.errors import CallStage, classify
@@ -128,42 +130,123 @@ def find(facility: Any, token: str) -> list[str]:
     return [str(request['id']) for group in groups if token in str(group.get('name')) for request in group['requests']]
 
 
-def states(facility: Any, ids: Iterable[str], created_after: datetime) -> dict[str, str]:
-    """States of many requests from the portal's list of request groups; ids it does not list are left out."""
-    wanted = set(ids)
-    found: dict[str, str] = {}
-    for group in _request_groups(facility, {'created_after': _iso(created_after)}):
-        found.update((str(r['id']), r['state']) for r in group['requests'] if str(r['id']) in wanted)
-        if len(found) == len(wanted):
-            break
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of the portal's list: {request id: state}, whether there are more, and how far its clock is ahead of ours."""
+
+    states: dict[str, str]
+    more: bool
+    ahead: timedelta
 
 
-def listing(facility: Any, created_after: datetime) -> list[dict[str, Any]]:
-    """Every request the portal lists: id, name, state, created."""
-    return [
+def page(facility: Any, number: int, since: Mapping[str, datetime]) -> Page:
+    """States from one page of the portal's list of request groups, newest first.
+
+    ``since`` is ``modified_after`` or ``created_after``. A portal that does not know ``modified_after`` lists everything.
+    """
+    query = {key: _iso(instant) for key, instant in since.items()}
+    response = _ask_groups(facility, query, number)
+    reply = response.json()
+    found = {str(request['id']): str(request['state']) for group in reply['results'] for request in group['requests']}
+    return Page(states=found, more=bool(reply.get('next')), ahead=_ahead(response))
+
+
+def _ahead(response: Any) -> timedelta:
+    """By the portal's own Date; nothing where it does not say."""
+    try:
+        there = parsedate_to_datetime(response.headers['Date'])
+    except (KeyError, TypeError, ValueError):
+        return timedelta(0)
+    there = there if there.tzinfo else there.replace(tzinfo=UTC)
+    return there - datetime.now(UTC)
+
+
+def account(facility: Any) -> Hashable:
+    """Whose list the portal shows: those who ask with one key see one list."""
+    return (facility.facility_settings.get_setting('portal_url'), *sorted(facility._portal_headers().items()))
+
+
+def asks_as_the_toolkit(facility: Any) -> bool:
+    """Whether the class leaves asking for a state to the toolkit, so that it may be asked with fewer requests."""
+    from tom_observations.facilities.ocs import OCSFacility
+
+    return type(facility).get_observation_status is OCSFacility.get_observation_status
+
+
+def state_alone(facility: Any, observation_id: str) -> str:
+    """The state of one request, without its schedule."""
+    from tom_observations.facilities.ocs import make_request
+
+    address = urljoin(facility.facility_settings.get_setting('portal_url'), f'/api/requests/{quote(observation_id, safe="")}/')
+    return str(make_request('GET', address, headers=facility._portal_headers()).json()['state'])
+
+
+def state(facility: Any, observation_id: str, known: str = '') -> dict[str, Any]:
+    """The state of one request, and its schedule, in two requests where the toolkit's class takes three; one where it is known.
+
+    COMPLETED of which the portal shows observations but no completed one is NOT_ATTEMPTED: nothing was observed.
+    """
+    from tom_observations.facilities.ocs import make_request
+
+    found = known or state_alone(facility, observation_id)
+    path = f'/api/requests/{quote(observation_id, safe="")}/observations/'
+    address = urljoin(facility.facility_settings.get_setting('portal_url'), path)
+    blocks = make_request('GET', address, headers=facility._portal_headers()).json()
+    by_state = {str(block['state']): block for block in reversed(blocks)}
+    if found == 'COMPLETED' and blocks and not {'COMPLETED', 'IN_PROGRESS', 'PENDING'} & set(by_state):
+        found = 'NOT_ATTEMPTED'
+    block: Mapping[str, Any] = by_state.get('COMPLETED') or next(
+        (block for block in reversed(blocks) if block['state'] == 'PENDING'), {}
+    )
+    return {'state': found, 'scheduled_start': block.get('start'), 'scheduled_end': block.get('end')}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Observations that a facility lists: id, name, state, created, target; ``complete`` where there are no more."""
+
+    items: list[dict[str, Any]]
+    complete: bool
+
+
+def listing(facility: Any, created_after: datetime, number: int) -> Listing:
+    """One page of the requests the portal lists."""
+    reply = _ask_groups(facility, {'created_after': _iso(created_after)}, number).json()
+    items = [
         {
             'id': str(request['id']),
             'name': group.get('name', ''),
             'state': request['state'],
             'created': read_instant(group['created']),
+            'target': _target_of(request),
         }
-        for group in _request_groups(facility, {'created_after': _iso(created_after)})
+        for group in reply['results']
         for request in group['requests']
     ]
+    return Listing(items=items, complete=not reply.get('next'))
+
+
+def _target_of(request: Mapping[str, Any]) -> str:
+    configurations = request.get('configurations') or [{}]
+    return str((configurations[0].get('target') or {}).get('name') or '')
 
 
 def _request_groups(facility: Any, query: dict[str, str]) -> Iterable[dict[str, Any]]:
+    """Every group that the portal lists for this query, as far as its last page or the most that is read."""
+    for number in range(MOST_PAGES):
+        reply = _ask_groups(facility, query, number).json()
+        yield from reply['results']
+        if not reply.get('next'):
+            return
+
+
+def _ask_groups(facility: Any, query: dict[str, str], number: int) -> Any:
     """Pages are asked for by offset: nothing is fetched from an address that a reply names."""
     from tom_observations.facilities.ocs import make_request
 
     url = urljoin(facility.facility_settings.get_setting('portal_url'), '/api/requestgroups/')
-    for page in range(MOST_PAGES):
-        params = {**query, 'limit': str(PAGE), 'offset': str(page * PAGE)}
-        reply = make_request('GET', url, params=params, headers=facility._portal_headers()).json()
-        yield from reply['results']
-        if not reply.get('next'):
-            return
+    params = {**query, 'limit': str(PAGE), 'offset': str(number * PAGE)}
+    return make_request('GET', url, params=params, headers=facility._portal_headers())
 
 
 def _iso(instant: datetime) -> str:

@@ -7,7 +7,7 @@ taking over the host's cadences; ``resolve`` a person's word.
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
-from tom_cadence.journal.log import Checked, note, note_checked
+from tom_cadence.journal.log import Checked, note, note_checked, note_late_checks
 from tom_cadence.journal.requests import (
     Accepted,
     Intent,
@@ -57,6 +57,7 @@ __all__ = [
     'mark_uncertain',
     'note',
     'note_checked',
+    'note_late_checks',
     'note_refused',
     'open_request',
     'open_requests',

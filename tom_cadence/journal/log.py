@@ -55,6 +55,14 @@ def note_checked(checked: Sequence[Checked], now: datetime) -> None:
         ManagedCadence.objects.filter(pk__in=pks).update(last_check=now)
 
 
+def note_late_checks(checks: Sequence[tuple[ManagedCadence, datetime | None]]) -> None:
+    """Write when finished observations of these cadences were last asked for."""
+    for managed, instant in checks:
+        managed.late_check = instant
+    if checks:
+        ManagedCadence.objects.bulk_update([managed for managed, _ in checks], ['late_check'])
+
+
 def _write_news(news: Sequence[Checked], now: datetime) -> None:
     runs = CadenceRun.objects.bulk_create(
         CadenceRun(managed=item.managed, decision=CadenceRun.Decision.WAIT, reason=item.reason, first=now, last=now)

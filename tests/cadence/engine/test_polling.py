@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
-from tom_cadence.engine.polling import Polling
+from tom_cadence.core.history import Outcome
+from tom_cadence.engine.polling import Polling, late_check_due, late_check_of
 from tom_cadence.facilities import Calls, Status
 
 LONG = 60.0
@@ -21,7 +23,15 @@ def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> 
         return Status(state='PENDING')
 
     gateway = SimpleNamespace(
-        name='a', owner=None, updates_itself=False, can_poll=True, many_at_once=False, status=status, facility=object()
+        name='a',
+        owner=None,
+        updates_itself=False,
+        can_poll=True,
+        many_at_once=False,
+        has_pages=False,
+        account=None,
+        status=status,
+        facility=object(),
     )
     item: Any = SimpleNamespace(managed=SimpleNamespace(owner=None), polled={})
     row: Any = SimpleNamespace(
@@ -42,3 +52,19 @@ def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> 
     assert list(polling.ready([item], take)) == [[item]]
     assert handed_on == [('request', True, ['booked'])]
     assert item.polled == {7: Status(state='PENDING')}
+
+
+def test_the_first_late_checks_of_many_are_spread_over_a_day() -> None:
+    taken_over = datetime(2026, 11, 21, tzinfo=timezone.utc)
+    finished: Any = SimpleNamespace(facility='a', status='COMPLETED')
+    facilities: Any = SimpleNamespace(gateway=lambda name, owner: SimpleNamespace(outcome=lambda state: Outcome.SUCCEEDED))
+    cadences: Any = [
+        SimpleNamespace(glanced=False, trouble='', rows=[finished], managed=SimpleNamespace(pk=pk, late_check=None, owner=None))
+        for pk in range(1000)
+    ]
+    for item in cadences:
+        item.managed.late_check = late_check_of(item, facilities, taken_over)
+    due = [sum(late_check_due(item, taken_over + timedelta(hours=hour, minutes=1)) for item in cadences) for hour in range(25)]
+    assert due[24] == 1000
+    assert due[0] < 10
+    assert max(after - before for before, after in pairwise(due)) < 60

@@ -54,11 +54,21 @@ class Command(BaseCommand):
         if options['health']:
             self._tell(health(conf.utc_now()).as_dict())
         elif options['audit']:
-            self._tell(audit(conf.utc_now()).as_dict())
+            self._audit()
         elif options['enqueue']:
             self._enqueue()
         else:
             self._run()
+
+    def _audit(self) -> None:
+        found = audit(conf.utc_now())
+        if self.options['json']:
+            self.stdout.write(json.dumps(found.as_dict(), indent=1, default=str))
+        else:
+            for sentence in found.sentences():
+                self.stdout.write(sentence)
+        if not found.ok:
+            sys.exit(1)
 
     def _check_cadences(self) -> None:
         wanted = set(self.options['cadence'] or ())

@@ -1,0 +1,209 @@
+"""How many requests states cost at a portal of the OCS family, and what a list that fails costs: never a cadence."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from tests.support.cadences import records
+from tests.support.portal import Portal, write_time
+from tests.support.webform import connect, start_cadence
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.models import ManagedCadence
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime.now(timezone.utc).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+LATER = timedelta(minutes=10)
+
+
+@pytest.fixture
+def portal(settings: Any) -> Iterator[Portal]:
+    settings.FACILITIES = {}
+    settings.TOM_FACILITY_CLASSES = []
+    with Portal(clock=NOON) as standing:
+        yield standing
+
+
+@pytest.fixture
+def first(client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any) -> Any:
+    """One cadence, started by hand; the others are made like it."""
+    connect(settings, portal, 'LCO')
+    client.force_login(astronomer)
+    window = (NOON + timedelta(hours=6), NOON + timedelta(hours=14))
+    return start_cadence(
+        client, target, 'LCO', 'IMAGING', 'ResumeCadenceAfterFailureStrategy', {'cadence_frequency': 24}, window=window
+    )
+
+
+def crowd(portal: Portal, first: Any, number: int, owners: int = 1) -> list[Any]:
+    """So many cadences in all, of so many owners, each with one observation at the portal."""
+    from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+
+    [like] = records(first)
+    users = [like.user, *(get_user_model().objects.create_user(f'owner {each}') for each in range(1, owners))]
+    made = [first]
+    for each in range(1, number):
+        _, group = portal._submit(copy.deepcopy(portal.submissions[0].payload))
+        booked = str(group['requests'][0]['id'])
+        record = ObservationRecord.objects.create(
+            target=like.target,
+            user=users[each % owners],
+            facility='LCO',
+            parameters=like.parameters,
+            observation_id=booked,
+            status='PENDING',
+        )
+        together = ObservationGroup.objects.create(name=f'cadence {each}')
+        together.observation_records.add(record)
+        cadence = DynamicCadence.objects.create(
+            observation_group=together,
+            cadence_strategy='ResumeCadenceAfterFailureStrategy',
+            cadence_parameters={'cadence_frequency': 24},
+            active=True,
+        )
+        made.append(cadence)
+    return made
+
+
+def turn(portal: Portal, when: datetime) -> tuple[int, list[Any]]:
+    """One turn of cron; how many requests the portal got, and the lines of the report."""
+    portal.clock = when
+    before = sum(portal.counts.values())
+    lines = run_cadences(now=when).lines
+    return sum(portal.counts.values()) - before, lines
+
+
+@pytest.mark.parametrize(('number', 'owners'), [(9, 1), (50, 10)])
+def test_an_idle_run_costs_one_small_list_whoever_owns_the_cadences(portal: Portal, first: Any, number: int, owners: int) -> None:
+    crowd(portal, first, number, owners)
+    asked, lines = turn(portal, NOON)
+    assert asked <= 2
+    assert {line.decision for line in lines} == {'wait'}
+    asked, lines = turn(portal, NOON + LATER)
+    assert asked <= 2
+    assert len(lines) == number
+    assert not [line for line in lines if line.failed]
+    assert 'modified_after' in portal.asked[-1][1]
+
+
+def test_a_step_that_is_due_costs_five_requests(portal: Portal, first: Any) -> None:
+    turn(portal, NOON)
+    portal.set_state(records(first)[0].observation_id, 'COMPLETED')
+    asked, lines = turn(portal, NOON + LATER)
+    assert [line.decision for line in lines] == ['submit']
+    assert asked <= 5, portal.asked[-asked:]
+
+
+def test_a_step_that_is_due_among_many_costs_no_more(portal: Portal, first: Any) -> None:
+    crowd(portal, first, 9)
+    turn(portal, NOON)
+    portal.set_state(records(first)[0].observation_id, 'COMPLETED')
+    asked, lines = turn(portal, NOON + LATER)
+    assert sorted(line.decision for line in lines) == ['submit'] + ['wait'] * 8
+    assert asked <= 5, portal.asked[-asked:]
+
+
+def test_every_night_costs_the_same(portal: Portal, first: Any) -> None:
+    costs = []
+    when = NOON
+    turn(portal, when)
+    for _ in range(4):
+        portal.set_state(records(first)[-1].observation_id, 'COMPLETED')
+        asked, lines = turn(portal, when + LATER)
+        assert [line.decision for line in lines] == ['submit']
+        costs.append(asked)
+        when += timedelta(days=1)
+    assert max(costs[1:]) <= costs[0] + 2, costs
+
+
+def test_three_thousand_requests_of_colleagues_cost_nothing(portal: Portal, first: Any) -> None:
+    cadences = crowd(portal, first, 3)
+    template = copy.deepcopy(portal._groups[min(portal._groups)])
+    created = write_time(NOON + timedelta(minutes=5))
+    for number in range(3000):
+        group = copy.deepcopy(template) | {'id': 100_000 + number, 'name': 'a colleague', 'created': created, 'modified': created}
+        group['requests'][0] |= {'id': 200_000 + number, 'modified': created, 'created': created}
+        portal._groups[group['id']] = group
+    turn(portal, NOON + LATER)
+    asked, lines = turn(portal, NOON + timedelta(hours=2))
+    assert asked == 16  # what the colleagues did meanwhile is read once
+    portal.set_state(records(cadences[1])[0].observation_id, 'WINDOW_EXPIRED')
+    asked, lines = turn(portal, NOON + timedelta(hours=3))
+    assert asked <= 5
+    assert sorted(line.decision for line in lines) == ['submit', 'wait', 'wait']
+
+
+def test_one_retired_instrument_breaks_the_list_and_no_cadence(portal: Portal, first: Any) -> None:
+    cadences = crowd(portal, first, 9)
+    turn(portal, NOON)
+    portal.set_state(records(cadences[4])[0].observation_id, 'WINDOW_EXPIRED')
+    portal.reply('list', 500, '<h1>Server Error</h1>', times=99)
+    _, lines = turn(portal, NOON + LATER)
+    assert not [line for line in lines if line.failed]
+    assert sorted(line.decision for line in lines) == ['submit'] + ['wait'] * 8
+    assert {row.unreachable_since for row in ManagedCadence.objects.all()} == {None}
+
+
+def test_a_page_that_fails_costs_what_it_would_have_told_alone(portal: Portal, first: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr('tom_cadence.facilities.ocs.PAGE', 4)
+    crowd(portal, first, 9)
+    handle, pages = Portal.handle, []
+
+    def broken(self: Portal, verb: str, args: Any, query: Any, body: bytes) -> Any:
+        if verb == 'list':
+            pages.append(query['offset'])
+            if query['offset'] == ['4']:
+                return 500, '<h1>Server Error</h1>'
+        return handle(self, verb, args, query, body)
+
+    monkeypatch.setattr(Portal, 'handle', broken)
+    _, lines = turn(portal, NOON)
+    assert pages == [['0'], ['4']]
+    assert portal.counts['request'] == 5
+    assert not [line for line in lines if line.failed]
+
+
+def test_in_an_outage_a_facility_is_asked_a_few_times_and_no_more(portal: Portal, first: Any) -> None:
+    crowd(portal, first, 30)
+    turn(portal, NOON)
+    for verb in ('list', 'request'):
+        portal.reply(verb, 502, '<h1>Bad Gateway</h1>', times=99)
+    asked, lines = turn(portal, NOON + LATER)
+    assert asked <= 12
+    assert all(line.failed for line in lines)
+
+
+def test_a_clock_that_is_ahead_hides_no_change(portal: Portal, first: Any, monkeypatch: Any) -> None:
+    ahead = timedelta(hours=2)
+    monkeypatch.setattr('tom_cadence.facilities.ocs._ahead', lambda response: -ahead)
+    cadences = crowd(portal, first, 3)
+    for minutes, expired in ((0, None), (10, None), (20, 1)):
+        portal.clock = NOON + timedelta(minutes=minutes)
+        if expired is not None:
+            portal.set_state(records(cadences[expired])[0].observation_id, 'WINDOW_EXPIRED')
+        lines = run_cadences(now=portal.now() + ahead).lines
+    assert sorted(line.decision for line in lines) == ['submit', 'wait', 'wait']
+
+
+def test_what_was_completed_without_any_observation_is_no_success(portal: Portal, first: Any) -> None:
+    [record] = records(first)
+    portal.set_state(record.observation_id, 'COMPLETED')
+    for block in portal._blocks[int(record.observation_id)]:
+        block['state'] = 'NOT_ATTEMPTED'
+    _, lines = turn(portal, NOON + LATER)
+    assert [line.decision for line in lines] == ['submit']
+    assert 'succeeded' not in lines[0].reason
+    record.refresh_from_db()
+    assert record.status == 'NOT_ATTEMPTED'
+
+
+def test_an_observation_that_the_portal_does_not_know_is_named(portal: Portal, first: Any) -> None:
+    [record] = records(first)
+    type(record).objects.filter(pk=record.pk).update(observation_id='424242')
+    _, lines = turn(portal, NOON)
+    assert lines[0].reason == 'LCO does not know observation 424242.'
