@@ -7,8 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.browser.surfing import Browser
 from tests.support.needs import missing
+
+DARK = pytest.mark.prove(why='the same pages once more, each wide and narrow; only their colours are others')
+#: Bootstrap's; for ``settings.CSS_THEME``.
+THEMES = ['light', pytest.param('dark', marks=DARK)]
 
 RULES = ('wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice')
 GRAVE = ('serious', 'critical')

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.axe import sticking_out, violations
+from tests.browser.axe import THEMES, sticking_out, violations
 from tests.browser.seeding import Seeds, seed
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
@@ -153,10 +153,7 @@ NOT_PAGES = {
 }
 
 
-DARK = pytest.mark.prove(why='the same forty pages once more, each wide and narrow; only their colours are others')
-
-
-@pytest.mark.parametrize('theme', ['light', pytest.param('dark', marks=DARK)])
+@pytest.mark.parametrize('theme', THEMES)
 @pytest.mark.parametrize('tour', TOURS)
 def test_nothing_bars_anybody_from_a_page(settings: Any, tom: Tom, vera: Browser, theme: str, tour: str) -> None:
     settings.CSS_THEME = 'Dark' if theme == 'dark' else None

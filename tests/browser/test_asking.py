@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from simulators.atlas import AtlasServer, serve_atlas
 from simulators.mast import MastServer, serve_mast
 from simulators.zfps import USERS, ZfpsServer, serve_zfps
-from tests.browser.axe import sticking_out, violations
+from tests.browser.axe import THEMES, sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.photometry.conftest import configure
@@ -170,7 +170,7 @@ def test_credentials_are_entered_and_removed_on_the_profile(vera: Browser, tom: 
     vera.sees('Your credentials for ZTF are removed.')
 
 
-@pytest.mark.parametrize('theme', ['light', 'dark'])
+@pytest.mark.parametrize('theme', THEMES)
 def test_nothing_bars_anybody(settings: Any, tom: Tom, vera: Browser, theme: str) -> None:
     settings.CSS_THEME = 'Dark' if theme == 'dark' else None
     group = add_list(tom, 25)

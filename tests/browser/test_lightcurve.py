@@ -10,7 +10,7 @@ import pytest
 from astropy.table import Table
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.axe import sticking_out, violations
+from tests.browser.axe import THEMES, sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.support.cadences import make
@@ -236,7 +236,7 @@ def test_the_tab_of_the_targets_page_draws_it_with_the_hosts_plotly(vera: Browse
     becomes(vera, lambda found: found['ATLAS o difference'] == [57, 0])
 
 
-@pytest.mark.parametrize('theme', ['light', 'dark'])
+@pytest.mark.parametrize('theme', THEMES)
 def test_nothing_bars_anybody_from_a_light_curve(settings: Any, vera: Browser, target: Any, theme: str) -> None:
     settings.CSS_THEME = 'Dark' if theme == 'dark' else None
     found = []

@@ -218,6 +218,7 @@ def counts(service: str, target: Any) -> dict[str, int]:
     return {'new': query.new, 'updated': query.updated, 'unchanged': query.unchanged}
 
 
+@pytest.mark.prove(why='a web server, Redis and a worker start as processes, and then it is a whole evening')
 @pytest.mark.redis
 def test_a_worker_brings_what_was_asked_in_the_browser(
     chromium: Chrome, open_tom: Callable[..., PhotTom], worker_sqlite_url: str, redis: Redis

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.axe import sticking_out, violations
+from tests.browser.axe import THEMES, sticking_out, violations
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.photometry import conftest as forced
@@ -235,7 +235,7 @@ def stops(sky: Sky) -> list[Stop]:
     ]
 
 
-@pytest.mark.parametrize('theme', ['light', 'dark'])
+@pytest.mark.parametrize('theme', THEMES)
 @pytest.mark.parametrize('width', [1400, 400])
 def test_every_page_is_accessible(vera: Browser, sky: Sky, settings: Any, theme: str, width: int) -> None:
     settings.CSS_THEME = 'Dark' if theme == 'dark' else None
