@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from tom_common.encryption import EncryptedModelField
 
+from tom_followup.heirs import to_the_heir
 from tom_forced_phot.core.states import JobState, QueryState
 
 
@@ -18,7 +19,7 @@ def _choices(states: type[QueryState] | type[JobState]) -> list[tuple[str, str]]
 class LightCurve(models.Model):
     """The points of one service on one target; its row makes ingestion take turns."""
 
-    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=models.CASCADE, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
     service = models.CharField(max_length=50)
     version = models.PositiveIntegerField(default=0, help_text='Raised at each ingestion that changed anything.')
     points = models.PositiveIntegerField(default=0)
@@ -44,6 +45,9 @@ class IngestedFile(models.Model):
     rejected = models.PositiveIntegerField(default=0)
     message = models.TextField(blank=True)
     ingested = models.DateTimeField()
+    ra = models.FloatField(null=True, help_text='Where it was measured, degrees (ICRS); the median of its rows.')
+    dec = models.FloatField(null=True)
+    assumed = models.BooleanField(default=False, help_text='Whether nobody said which reduction it holds.')
 
     def __str__(self) -> str:
         return f'{self.data_product_id} in {self.light_curve_id}'
@@ -53,7 +57,7 @@ class PhotometrySubscription(models.Model):
     """A standing order: ask a service again and again for a target, or for all targets of a list."""
 
     service = models.CharField(max_length=50)
-    target = models.ForeignKey('tom_targets.BaseTarget', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, blank=True, on_delete=to_the_heir, related_name='+')
     target_list = models.ForeignKey('tom_targets.TargetList', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     parameters = models.JSONField(default=dict, blank=True)
@@ -108,7 +112,7 @@ class PhotometryQuery(models.Model):
     """One question to one service about one target, and what became of it."""
 
     service = models.CharField(max_length=50)
-    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=models.CASCADE, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     followers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name='+', help_text='Who asked the same meanwhile.')
     subscription = models.ForeignKey(

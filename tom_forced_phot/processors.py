@@ -16,6 +16,8 @@ class ForcedPhotometryProcessor(DataProcessor):
     """Processes the files of one service; a subclass names it."""
 
     service = ''
+    #: What its files hold, where people say so by the type that they upload them as.
+    reduction = ''
 
     def data_type_override(self) -> str:
         """The host's type of datum."""
@@ -23,7 +25,7 @@ class ForcedPhotometryProcessor(DataProcessor):
 
     def process_data(self, data_product: Any) -> list[Any]:
         """Ingest the file; the host's InvalidFileFormatException where it is none of this service."""
-        ingest.process(data_product, self.service)
+        ingest.process(data_product, self.service, self.reduction)
         return []
 
 
@@ -31,6 +33,18 @@ class AtlasProcessor(ForcedPhotometryProcessor):
     """Files of the ATLAS forced photometry server."""
 
     service = 'ATLAS'
+
+
+class AtlasDifferenceProcessor(AtlasProcessor):
+    """The same, measured on difference images."""
+
+    reduction = 'difference'
+
+
+class AtlasReducedProcessor(AtlasProcessor):
+    """The same, measured on reduced images."""
+
+    reduction = 'reduced'
 
 
 class PanstarrsProcessor(ForcedPhotometryProcessor):

@@ -25,7 +25,7 @@ def row(number: int, flux: float = 500, error: float = 20, band: str = 'o', sky:
     magnitude = math.copysign(23.9 - 2.5 * math.log10(abs(flux) or 1), flux)
     mjd = FIRST + number / 100
     return (
-        f'{mjd:.6f} {magnitude:.3f} {abs(1.0857 * error / (flux or 1)):.3f} {flux:.0f} {error:.0f} {band} 0 1.02 123.84 -38.98 '
+        f'{mjd:.6f} {magnitude:.3f} {abs(1.0857 * error / (flux or 1)):.3f} {flux:.0f} {error:.0f} {band} 0 1.02 210.774 54.274 '
         f'1666.50 4612.12 2.32 2.21 -22.2 -0.420 18.66 {sky} 02a{int(mjd)}{band}{number:05d}c'
     )
 

@@ -89,7 +89,8 @@ class Measurements:
     ``magnitude``, ``magnitude_error``, ``limit``: AB; nan where not given (a point has a magnitude or a limit, or neither where
     the exposure has no photometric solution). ``exposure``: what tells two measurements of one light curve apart, unique in a
     table. ``exposure_time``: seconds. ``columns``: the file's own columns of these rows, by their names in the file, untouched.
-    ``constants``: what holds for each row and goes into each point's ``value``. ``rows``: data rows of the file.
+    ``constants``: what holds for each row and goes into each point's ``value``. ``rows``: data rows of the file. ``position``: for
+    which one the file says that it was measured (degrees, ICRS). ``lines``: the line of each row in the file.
     """
 
     mjd: Floats
@@ -107,6 +108,8 @@ class Measurements:
     constants: Mapping[str, Any] = field(default_factory=dict)
     rejected: Rejections = field(default_factory=Rejections)
     rows: int = 0
+    position: tuple[float, float] | None = None
+    lines: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """ValueError where columns differ in length."""
@@ -121,7 +124,8 @@ class Measurements:
     def only(self, keep: NDArray[Any]) -> Measurements:
         """The rows that ``keep`` (a mask, or indices) chooses; nothing is counted as rejected for it."""
         chosen = {name: getattr(self, name)[keep] for name in ROW_FIELDS}
-        return replace(self, **chosen, columns={name: column[keep] for name, column in self.columns.items()})
+        lines = None if self.lines is None else self.lines[keep]
+        return replace(self, **chosen, lines=lines, columns={name: column[keep] for name, column in self.columns.items()})
 
     def rejecting(self, bad: NDArray[np.bool_], reason: str, lines: NDArray[Any]) -> tuple[Measurements, NDArray[Any]]:
         """Without the rows that ``bad`` marks, counted under ``reason``; ``lines`` are the rows' numbers in the file."""

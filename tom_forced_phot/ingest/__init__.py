@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tom_forced_phot.ingest.files import follow_permission, process
+from tom_forced_phot.ingest.files import accounts, follow_permission, process
+from tom_forced_phot.ingest.merging import follow_product
 from tom_forced_phot.ingest.permissions import Watchers
 from tom_forced_phot.ingest.removal import before_deletion
 from tom_forced_phot.ingest.store import Counts, ingest, make_product, remove_leftover
@@ -10,8 +11,10 @@ from tom_forced_phot.ingest.store import Counts, ingest, make_product, remove_le
 __all__ = [
     'Counts',
     'Watchers',
+    'accounts',
     'before_deletion',
     'follow_permission',
+    'follow_product',
     'ingest',
     'make_product',
     'process',

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from tom_followup.retry import until_written
 from tom_forced_phot import conf, readers, registry
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile, Refused
-from tom_forced_phot.ingest import match, permissions, sql
+from tom_forced_phot.ingest import match, permissions, positions, sql
 from tom_forced_phot.ingest.permissions import Watchers
 from tom_forced_phot.ingest.point_rows import kinds, microseconds
 from tom_forced_phot.ingest.store import Counts, ingest, take_turn
@@ -33,27 +35,69 @@ READERS = {ATLAS: 'read_atlas', 'PanSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'
 REDUCTIONS = {'ZTF': DIFFERENCE}
 
 
-def process(product: DataProduct, service: str) -> Counts:
+def process(product: DataProduct, service: str, declared: str = '') -> Counts:
     """Read the product's stored file, whoever stored it, and ingest it as the answer of ``service`` in a transaction of its own.
 
-    The host's InvalidFileFormatException, with a sentence for a person, where it is not such a file.
+    ``declared``: what the person who brought it says that it holds. The host's InvalidFileFormatException, with a sentence for a
+    person, where it is not such a file, or one of another position, or no row of it is a point.
     """
     query = PhotometryQuery.objects.filter(data_product=product).order_by('-pk').first()
     service = query.service if query else service
+    place = ''
     try:
         table = read(product, service)
+        if query is None:
+            table, place = positions.at_target(table, product.target)
+            if not len(table):
+                raise BadFile(_nothing(table, place))
     except BadFile as error:
         raise InvalidFileFormatException(str(error)) from error
 
     def write() -> Counts:
         with transaction.atomic():
             take_turn(product.target_id, service)
-            reduction, note = _reduction(product, service, table, query)
+            reduction, note, assumed = _reduction(product, service, table, query, declared)
             return ingest(
-                product, table, service=service, reduction=reduction, now=conf.utc_now(), watchers=_askers(query), note=note
+                product,
+                table,
+                service=service,
+                reduction=reduction,
+                now=conf.utc_now(),
+                watchers=_askers(query),
+                note='; '.join(filter(None, (note, place))),
+                assumed=assumed,
             )
 
-    return until_written(write, most=8)
+    counts = until_written(write, most=8)
+    told = _told.get()
+    if told is not None:
+        told.append(f'{os.path.basename(product.data.name)}: {counts.message}')
+    return counts
+
+
+_told: ContextVar[list[str] | None] = ContextVar('told', default=None)
+
+
+@contextmanager
+def accounts() -> Iterator[list[str]]:
+    """A list to which each file that is processed meanwhile, in this thread, adds what became of its rows."""
+    told: list[str] = []
+    token = _told.set(told)
+    try:
+        yield told
+    finally:
+        _told.reset(token)
+
+
+def _nothing(table: Measurements, place: str) -> str:
+    """Why no point came of a file."""
+    if not table.rejected:
+        return 'There is no row in it.'
+    rows = max(table.rows, len(table.rejected))
+    why = f'Left out: {table.rejected.sentence()}.'
+    if place:
+        return f'{place} {why}'
+    return f'No point came of its {rows:,} {"row" if rows == 1 else "rows"}. {why}'
 
 
 def read(product: DataProduct, service: str) -> Measurements:
@@ -113,14 +157,18 @@ def _askers(query: PhotometryQuery | None) -> Watchers:
     return Watchers(users=[*filter(None, [query.asked_by]), *query.followers.all()])
 
 
-def _reduction(product: DataProduct, service: str, table: Measurements, query: PhotometryQuery | None) -> tuple[str, str]:
-    """Which kind of photometry the file holds, and how we know where that is not certain."""
+def _reduction(
+    product: DataProduct, service: str, table: Measurements, query: PhotometryQuery | None, declared: str
+) -> tuple[str, str, bool]:
+    """Which kind of photometry the file holds, how we know where that is not certain, and whether it is assumed."""
     if query is not None and query.parameters.get('reduction'):
-        return str(query.parameters['reduction']), ''
+        return str(query.parameters['reduction']), '', False
     before = IngestedFile.objects.filter(data_product=product).first()
     if before is not None:
-        return before.reduction, ''
-    return _guess(product, table) if service == ATLAS else (_only_kind(service), '')
+        return before.reduction, '', before.assumed
+    if declared:
+        return declared, f'brought as {declared} photometry', False
+    return (*_guess(product, table), True) if service == ATLAS else (_only_kind(service), '', False)
 
 
 def _only_kind(service: str) -> str:

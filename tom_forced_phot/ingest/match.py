@@ -80,6 +80,12 @@ def _different(name: str, ours: Column, theirs: Column) -> NDArray[np.bool_]:
     return np.asarray(ours != theirs)
 
 
+def measured_by(program: str, stored: Stored, at: Integers) -> NDArray[np.bool_]:
+    """Which of the stored points ``at`` name this program."""
+    said = f'"program": {json.dumps(program)}'
+    return np.array([said in text for text in take(stored.columns['value'], at)], dtype=np.bool_)
+
+
 def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers) -> tuple[int, int]:
     """Of the exposures ``rows``: how many agree with a stored point ``at``, and how many say something that can be compared.
 
@@ -98,8 +104,14 @@ def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers)
 
 
 def same_meaning(left: str, right: str) -> bool:
-    """Whether two JSON texts say the same; databases print numbers in their own ways."""
-    return _same(json.loads(left), json.loads(right))
+    """Whether our JSON text says what theirs does; databases print numbers in their own ways.
+
+    A file that was saved again without its comments does not say which version of the program made it: that is no difference.
+    """
+    ours, theirs = json.loads(left), json.loads(right)
+    if isinstance(theirs, dict) and 'program_version' not in ours:
+        theirs.pop('program_version', None)
+    return _same(ours, theirs)
 
 
 def _same(left: Any, right: Any) -> bool:

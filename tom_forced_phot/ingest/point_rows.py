@@ -83,12 +83,32 @@ def texts(column: NDArray[Any], field: str) -> list[str]:
     return [str(value).replace('\0', '')[:length] for value in column.tolist()]
 
 
-def points(table: Measurements, reduction: str) -> PointRows:
-    """The rows as points."""
+def moments(table: Measurements, reduction: str) -> Integers:
+    """The time that each row is stored with, in microseconds since 1970.
+
+    Exposures of one instrument, band and reduction that were made at the same time are a microsecond apart, in the order of their
+    names: the host keeps one point for each time, and three ATLAS units have written one MJD into two exposures. The files give
+    times to 0.1 s.
+    """
+    times = microseconds(table.mjd)
+    words = [np.array(texts(column, name)) for name, column in (('instrument', table.instrument), ('bandpass', table.band))]
+    keys = (table.exposure.astype(np.str_), np.array(kinds(table, reduction)), *words, times)
+    order = np.lexsort(keys)
+    first = np.ones(len(order), dtype=np.bool_)
+    for key in keys[1:]:
+        first[1:] &= key[order][1:] == key[order][:-1]
+    first[1:], places = ~first[1:], np.arange(len(order))
+    apart = np.zeros(len(order), dtype=np.int64)
+    apart[order] = places - np.maximum.accumulate(np.where(first, places, 0)) if len(order) else places
+    return np.asarray(times + apart)
+
+
+def points(table: Measurements, reduction: str, times: Integers) -> PointRows:
+    """The rows as points, with these times."""
     rows, exposure = len(table), [str(value).replace('\0', '') for value in table.exposure.tolist()]
     telescope = table.telescope[: LENGTHS['telescope']]
     columns: dict[str, Column] = {
-        'timestamp': microseconds(table.mjd),
+        'timestamp': times,
         'value': values(table, exposure),
         'telescope': [telescope] * rows,
         'instrument': texts(table.instrument, 'instrument'),

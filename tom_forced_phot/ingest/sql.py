@@ -110,6 +110,22 @@ def move(ids: Sequence[int], product: int) -> None:
         Model.objects.filter(pk__in=some).update(data_product_id=product)
 
 
+def give(ids: Sequence[int], target: int) -> int:
+    """Let points belong to another target; how many do: one that equals a point of that target is deleted."""
+    moved = 0
+    for some in slices(ids):
+        try:
+            with transaction.atomic():
+                moved += Model.objects.filter(pk__in=some).update(target_id=target)
+        except IntegrityError:
+            if len(some) == 1:
+                delete(some)
+            else:
+                middle = len(some) // 2
+                moved += give(some[:middle], target) + give(some[middle:], target)
+    return moved
+
+
 def slices(ids: Sequence[Item], size: int = SLICE) -> Iterator[Sequence[Item]]:
     """So many at a time: SQLite takes a limited number of parameters."""
     return (ids[start : start + size] for start in range(0, len(ids), size))

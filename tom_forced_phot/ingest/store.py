@@ -18,15 +18,17 @@ from tom_targets.sharing import continuous_share_data
 
 from tom_followup.failpoints import PhotometryPoint, reach
 from tom_forced_phot.core.photometry import Measurements, Rejections
-from tom_forced_phot.ingest import match, permissions, sql
+from tom_forced_phot.ingest import assumptions, match, permissions, positions, sql
 from tom_forced_phot.ingest.match import Legacy
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.point_rows import FIELDS, Integers, PointRows, kinds, points
+from tom_forced_phot.ingest.point_rows import FIELDS, Integers, PointRows, kinds, moments, points
 from tom_forced_phot.ingest.sql import Stored, slices
 from tom_forced_phot.models import IngestedFile, LightCurve
 
 #: Rows handled at a time, so that memory stays bounded.
 CHUNK = 10_000
+#: Of ZTF's two programs the one whose measurement of an exposure stays, so that a light curve is not flipped by asking again.
+PREFERRED = 'batch'
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Counts:
     """What became of the rows of a file.
 
     ``merged``: points of the toolkit that were removed because another point holds their exposure. ``held``: rows left out, or
-    not updated, because a point of another source stands in their place (the host's unique constraints).
+    not updated, because a point of another source stands in their place (the host's unique constraints). ``preferred``: of those
+    unchanged, points that were measured by a program that is preferred to that of the file.
     """
 
     rows: int = 0
@@ -44,6 +47,7 @@ class Counts:
     rejected: int = 0
     merged: int = 0
     held: int = 0
+    preferred: int = 0
     message: str = ''
 
     @property
@@ -61,6 +65,7 @@ class Tally:
     unchanged: int = 0
     merged: int = 0
     held: int = 0
+    preferred: int = 0
     seen: list[Integers] = field(default_factory=list)
 
 
@@ -73,9 +78,11 @@ def ingest(
     now: datetime,
     watchers: Watchers = Watchers(),  # noqa: B008 - it cannot be changed
     note: str = '',
+    assumed: bool = False,
 ) -> Counts:
     """Store what the table holds as points of the product's target; ``note`` goes into the message.
 
+    ``assumed``: nobody said that the file holds this ``reduction``; it is put right when a file of a known one holds the same.
     TransactionManagementError outside a transaction: points, file and account of it belong together.
     """
     if not connection.in_atomic_block:
@@ -83,22 +90,25 @@ def ingest(
     curve = take_turn(product.target_id, service)
     table = sound(table, reduction)
     newest = _newest_point()
+    if not assumed:
+        note = '; '.join(filter(None, (note, assumptions.put_right(curve, product, table, reduction))))
     stored = sql.StoredCurve.of(product.target_id, service)
     found = match.find(table, stored, reduction)
     tally = _write(product, table, stored, reduction, found)
     reach(PhotometryPoint.POINTS_WRITTEN)
     permissions.grant(product, _made(product, newest), tally.seen, watchers)
-    counts = _counts(table, tally, '; '.join(filter(None, (note, found.note))))
-    _keep_account(curve, product, reduction, counts, now)
+    middle = positions.places(table).middle
+    counts = _counts(table, tally, '; '.join(filter(None, (note, found.note, _apart(curve, product, middle)))))
+    _keep_account(curve, product, reduction, counts, now, middle, assumed)
     if tally.new:
         after_commit(product, newest)
     return counts
 
 
-def fill(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
-    """Store those points of the table that are missing, and leave the others as they are. In the caller's turn."""
+def put_back(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
+    """Store the points of the table once more, as another file had found them. In the caller's turn."""
     newest = _newest_point()
-    _write(product, sound(table, reduction), sql.StoredCurve.of(product.target_id, service), reduction, None)
+    _write(product, sound(table, reduction), sql.StoredCurve.of(product.target_id, service), reduction, Legacy())
     permissions.grant(product, _made(product, newest), (), Watchers())
 
 
@@ -113,7 +123,7 @@ def take_turn(target: int, service: str) -> LightCurve:
 
 def sound(table: Measurements, reduction: str) -> Measurements:
     """The table as a reader should give it: every row with a time, every exposure once (the last one stays)."""
-    lines = np.arange(1, len(table) + 1)
+    lines = positions.numbered(table)
     table, lines = table.rejecting(~np.isfinite(table.mjd), 'no time', lines)
     last = {key: row for row, key in enumerate(zip(kinds(table, reduction), table.exposure.tolist(), strict=True))}
     if len(last) == len(table):
@@ -131,14 +141,15 @@ def count_again(curve: LightCurve) -> dict[str, Any]:
     return mine.aggregate(points=Count('pk'), last_point=Max('timestamp'))
 
 
-def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, reduction: str, found: Legacy | None) -> Tally:
-    """``found``: the toolkit's points; None where stored points are not to be changed at all."""
+def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, reduction: str, found: Legacy) -> Tally:
+    """``found``: the toolkit's points."""
     tally = Tally()
+    times = moments(table, reduction)
     order = np.argsort(table.mjd, kind='stable')
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
-        old = found.among(rows) if found else {}
-        _write_some(product, points(table.only(rows), reduction), curve, old, tally, found is not None)
+        some = points(table.only(rows), reduction, times[rows])
+        _write_some(product, some, curve, found.among(rows), tally, str(table.constants.get('program', '')))
     return tally
 
 
@@ -148,26 +159,29 @@ def _write_some(
     curve: sql.StoredCurve,
     old: dict[int, list[int]],
     tally: Tally,
-    replacing: bool,
+    program: str,
 ) -> None:
     times = np.asarray(some.columns['timestamp'])
     stored = curve.around(times, [str(name) for name in some.columns['reduction_version']])
     at = match.match(some, stored)
     there = np.flatnonzero(at != match.NOWHERE)
-    if replacing:
-        tally.seen.append(stored.ids[at[there]])
-        _update(some, there, stored, at[there], tally)
-        _upgrade(some, old, set(there.tolist()), tally)
+    tally.seen.append(stored.ids[at[there]])
+    _update(some, there, stored, at[there], tally, program)
+    _upgrade(some, old, set(there.tolist()), tally)
     absent = np.array([row for row in np.flatnonzero(at == match.NOWHERE).tolist() if row not in old], dtype=np.int64)
     inserted = sql.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
     tally.new += inserted
     tally.held += len(absent) - inserted
 
 
-def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally) -> None:
+def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally, program: str) -> None:
     """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
     differs = match.changes(some, rows, stored, at)
     changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))
+    if program and program != PREFERRED:
+        preferred = changed & match.measured_by(PREFERRED, stored, at)
+        tally.preferred += int(preferred.sum())
+        changed &= ~preferred
     fields = tuple(name for name, where in differs.items() if where.any())
     updated = sql.update(stored.ids[at[changed]], some.chosen(rows[changed], fields))
     tally.updated += updated
@@ -206,6 +220,7 @@ def _counts(table: Measurements, tally: Tally, note: str) -> Counts:
         rejected=rejected,
         merged=tally.merged,
         held=tally.held,
+        preferred=tally.preferred,
     )
     return replace(counts, message=sentence(counts, table.rejected, note))
 
@@ -219,16 +234,40 @@ def sentence(counts: Counts, rejected: Rejections, note: str) -> str:
         text += f'; {counts.merged:,} stored twice by the toolkit removed'
     if counts.held:
         text += f'; {counts.held:,} not stored, because an equal point of another source is there'
+    if counts.preferred:
+        text += f'; {counts.preferred:,} stay as the {PREFERRED} service measured them'
     if rejected:
         text += f'; left out: {rejected.sentence()}'
     return f'{text}; {note}.' if note else f'{text}.'
 
 
-def _keep_account(curve: LightCurve, product: DataProduct, reduction: str, counts: Counts, now: datetime) -> None:
+def _apart(curve: LightCurve, product: DataProduct, middle: tuple[float, float] | None) -> str:
+    """That other files of the light curve were measured elsewhere, if so; not for what moves."""
+    target = curve.target
+    if middle is None or target.type != 'SIDEREAL' or target.pm_ra or target.pm_dec:
+        return ''
+    others = curve.files.exclude(data_product=product).exclude(ra=None).values_list('ra', 'dec')
+    away = [float(positions.separations(*middle, ra, dec)) for ra, dec in others]
+    far = [arcsec for arcsec in away if arcsec > positions.APART]
+    if not far:
+        return ''
+    files = 'another file' if len(far) == 1 else f'{len(far)} other files'
+    return f'measured {positions.distance(max(far))} from the position of {files} of this light curve'
+
+
+def _keep_account(
+    curve: LightCurve,
+    product: DataProduct,
+    reduction: str,
+    counts: Counts,
+    now: datetime,
+    middle: tuple[float, float] | None,
+    assumed: bool,
+) -> None:
     kept = {name: getattr(counts, name) for name in ('rows', 'new', 'updated', 'unchanged', 'rejected', 'message')}
-    IngestedFile.objects.update_or_create(
-        data_product=product, defaults={**kept, 'light_curve': curve, 'reduction': reduction, 'ingested': now}
-    )
+    ra, dec = middle or (None, None)
+    where = {'light_curve': curve, 'reduction': reduction, 'ingested': now, 'ra': ra, 'dec': dec, 'assumed': assumed}
+    IngestedFile.objects.update_or_create(data_product=product, defaults={**kept, **where})
     if counts.changed:
         LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))
 

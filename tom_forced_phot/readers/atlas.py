@@ -7,6 +7,7 @@ has changed over the years: PA_DEG between mag5sig and Sky, ``Sky ZP Stack`` at 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ def read_atlas(content: bytes, *, threshold: float = DETECTION) -> Measurements:
     found = read_columns(names, lambda: rows_below(text, start), needed=NEEDED[:3], texts=TEXTS, split=split)
     kept, numbers = drop_absurd(points(found, threshold), found.lines)
     kept, numbers = kept.rejecting(kept.band == '', 'no filter is given', numbers)
-    return drop_repeated(kept, numbers)[0]
+    kept, numbers = drop_repeated(kept, numbers)
+    return replace(kept, lines=numbers)
 
 
 def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:

@@ -309,7 +309,8 @@ def read_panstarrs(content: bytes, *, threshold: float = DETECTION) -> Measureme
         detections(found, threshold) if kind == 'detection' else averages(found, kind, threshold)
         for kind, found in one_object(tables, wanted)
     ]
-    return drop_repeated(*together(parts, Rejections()))[0]
+    kept, numbers = drop_repeated(*together(parts, Rejections()))
+    return replace(kept, lines=numbers)
 
 
 def text_sections(text: str) -> tuple[str | None, list[Section]]:

@@ -144,12 +144,16 @@ def read_ztf(content: bytes, *, threshold: float = DETECTION, limit_sigmas: floa
     found = replace(found, values={**found.values, **places})
     measured = points(found, threshold, limit_sigmas, from_zero=counts_from_zero(text, found.values['qid']))
     told = header_of(text)
-    origin = {'program': 'batch' if 'sindex' in names else 'single', 'program_version': told.version}
+    origin = {'program': 'batch' if 'sindex' in names else 'single'}
+    if told.version:
+        origin['program_version'] = told.version
     kept, numbers = drop_fluxless(replace(measured, constants={**CONSTANTS, **origin}), found.lines)
     zero_point = np.asarray(kept.columns['zpdiff'], dtype=np.float64)
     usable = (zero_point > ZERO_POINTS[0]) & (zero_point < ZERO_POINTS[1])
     kept, numbers = kept.rejecting(~usable, 'zpdiff is no zero point', numbers)
-    return drop_repeated(*drop_absurd(kept, numbers))[0]
+    kept, numbers = drop_repeated(*drop_absurd(kept, numbers))
+    position = None if told.ra is None or told.dec is None else (told.ra, told.dec)
+    return replace(kept, lines=numbers, position=position)
 
 
 def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:

@@ -151,3 +151,61 @@ def test_other_products_of_the_host_are_none_of_our_business(answers: Answers) -
     other.delete()
     assert len(stored(answers.target)) == 1
     check_account(answers)
+
+
+def fluxes(answers: Answers) -> list[float]:
+    return [p.value['flux'] for p in stored(answers.target)]
+
+
+@pytest.mark.parametrize('way', ['row', 'page', 'query set'])
+def test_what_a_file_overwrote_comes_back_when_it_goes(answers: Answers, way: str) -> None:
+    first, _ = answers.bring(exposures(0, 20))
+    before = [(p.pk, p.brightness, p.value) for p in stored(answers.target)]
+    wrong, counts = answers.bring(exposures(5, 25, flux=9000))
+    assert counts.updated == 15
+    if way == 'row':
+        wrong.delete()
+    elif way == 'query set':
+        DataProduct.objects.filter(pk=wrong.pk).delete()
+    else:
+        client = Client()
+        client.force_login(User.objects.create_superuser('root', 'root@example.org', 'stars'))
+        client.post(reverse('tom_dataproducts:delete', kwargs={'pk': wrong.pk}))
+    assert [(p.pk, p.brightness, p.value) for p in stored(answers.target)] == before
+    assert {p.data_product_id for p in stored(answers.target)} == {first.pk}
+    check_account(answers)
+
+
+def test_of_several_remaining_files_the_newest_says_what_comes_back(answers: Answers) -> None:
+    answers.bring(exposures(0, 10, flux=500))
+    answers.bring(exposures(0, 5, flux=600))
+    wrong, _ = answers.bring(exposures(0, 10, flux=9000))
+    answers.bring(exposures(0, 2, flux=700))
+    wrong.delete()
+    assert fluxes(answers) == [700] * 2 + [600] * 3 + [500] * 5
+    check_account(answers)
+
+
+def test_two_wrong_files_that_go_together_leave_what_was_before(answers: Answers) -> None:
+    answers.bring(exposures(0, 10, flux=500))
+    one, _ = answers.bring(exposures(0, 6, flux=9000))
+    two, _ = answers.bring(exposures(4, 10, flux=8000))
+    DataProduct.objects.filter(pk__in=[one.pk, two.pk]).delete()
+    assert fluxes(answers) == [500] * 10
+    check_account(answers)
+
+
+def test_a_wrong_file_that_cannot_be_read_any_more_is_undone_too(answers: Answers) -> None:
+    answers.bring(exposures(0, 10, flux=500))
+    wrong, _ = answers.bring(exposures(0, 6, flux=9000))
+    wrong.data.storage.delete(wrong.data.name)
+    wrong.delete()
+    assert fluxes(answers) == [500] * 10
+
+
+def test_deleting_a_file_that_changed_nothing_changes_nothing(answers: Answers) -> None:
+    answers.bring(exposures(0, 10))
+    same, _ = answers.bring(exposures(0, 10))
+    before = [(p.pk, p.data_product_id, p.value) for p in stored(answers.target)]
+    same.delete()
+    assert [(p.pk, p.data_product_id, p.value) for p in stored(answers.target)] == before

@@ -24,6 +24,7 @@ from tom_forced_phot import ingest as ingesting
 from tom_forced_phot.ingest import store
 from tom_forced_phot.models import IngestedFile, LightCurve, PhotometryQuery
 
+HERE = ztf.file(ztf.row(), ztf.row(jd=2458663.5)).replace(b'201.25', b'210.774').replace(b'-24.125', b'54.274')
 VIEW = 'tom_dataproducts.view_photometryreduceddatum'
 
 
@@ -89,7 +90,7 @@ def test_processing_a_product_twice_changes_nothing(answers: Answers) -> None:
 @pytest.mark.parametrize(
     ('kind', 'content', 'service', 'reduction'),
     [
-        ('ztf_photometry', ztf.file(ztf.row(), ztf.row(jd=2458663.5)), 'ZTF', 'difference'),
+        ('ztf_photometry', HERE, 'ZTF', 'difference'),
         ('panstarrs_photometry', ps1.detections(ps1.row(), ps1.row(detectID=8, obsTime=55501.5)), 'PanSTARRS', 'detection'),
     ],
 )
@@ -123,9 +124,20 @@ def test_a_file_of_another_kind_is_refused_in_words_and_leaves_nothing(answers: 
     assert (DataProduct.objects.count(), IngestedFile.objects.count(), LightCurve.objects.count()) == (0, 0, 0)
 
 
-def test_a_file_without_a_measurement_is_accepted(answers: Answers) -> None:
-    (said,) = post(User.objects.create_superuser('root'), answers.target, atlas())
-    assert 'Successfully uploaded' in said
+NOTHING = row(1, flux=0, error=0), row(2, flux=0, error=0)
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (atlas(), 'There is no row in it'),
+        (atlas(*NOTHING), 'No point came of its 2 rows. Left out: 2 rows: no measurement: flux and error are zero, lines 2, 3.'),
+    ],
+)
+def test_a_file_of_which_no_row_is_a_point_is_refused_with_its_account(answers: Answers, content: bytes, words: str) -> None:
+    (said,) = post(User.objects.create_superuser('root'), answers.target, content)
+    assert words in said
+    assert (DataProduct.objects.count(), IngestedFile.objects.count(), LightCurve.objects.count()) == (0, 0, 0)
 
 
 def test_a_file_that_is_too_large_or_gone_is_refused_in_words(answers: Answers, settings: Any) -> None:
@@ -294,3 +306,72 @@ def test_another_error_and_a_database_that_stays_busy_come_through(monkeypatch: 
 
     with pytest.raises(OperationalError, match=text):
         retry.until_written(write, most=8)
+
+
+def process(target: Any, content: bytes, name: str = 'mine.txt', declared: str = '') -> DataProduct:
+    product = upload(target, content, name)
+    ingesting.process(product, 'ATLAS', declared)
+    return product
+
+
+@pytest.mark.parametrize('asked', ['reduced', 'difference'])
+@pytest.mark.parametrize('order', ['first by hand', 'first asked'])
+def test_a_file_brought_by_hand_and_asked_for_is_one_set_of_points(answers: Answers, asked: str, order: str) -> None:
+    content = exposures(0, 40)
+    if order == 'first by hand':
+        process(answers.target, content)
+        _, counts = answers.bring(content, reduction=asked)
+        assert (counts.new, counts.unchanged) == (0, 40)
+    else:
+        answers.bring(content, reduction=asked)
+        process(answers.target, content)
+    assert len(stored(answers.target)) == 40
+    assert {p.reduction_version for p in stored(answers.target)} == {asked}
+    assert set(IngestedFile.objects.values_list('reduction', flat=True)) == {asked}
+
+
+def test_what_was_assumed_is_put_right_by_a_part_of_it_and_the_account_says_so(answers: Answers) -> None:
+    product = process(answers.target, exposures(0, 40))
+    _, counts = answers.bring(exposures(30, 50), reduction='reduced')
+    assert (counts.new, counts.unchanged) == (10, 10)
+    assert 'an uploaded file was taken as another kind and holds the same: it is reduced photometry, too' in counts.message
+    kept = IngestedFile.objects.get(data_product=product)
+    assert (kept.reduction, kept.assumed) == ('reduced', False)
+    assert {p.reduction_version for p in stored(answers.target)} == {'reduced'}
+
+
+def test_points_of_the_known_kind_are_not_doubled_by_those_that_join_them(answers: Answers) -> None:
+    answers.bring(exposures(0, 10), reduction='reduced')
+    answers.bring(exposures(0, 10, flux=9000))
+    process(answers.target, exposures(5, 40, flux=700))
+    assert sorted({p.reduction_version for p in stored(answers.target)}) == ['difference', 'reduced']
+    before = len(stored(answers.target))
+    assumed = IngestedFile.objects.get(assumed=True)
+    other = 'reduced' if assumed.reduction == 'difference' else 'difference'
+    answers.bring(exposures(5, 40, flux=700), reduction=other)
+    exposures_of_kind = [p.value['exposure'] for p in stored(answers.target) if p.reduction_version == other]
+    assert len(exposures_of_kind) == len(set(exposures_of_kind)) == 40
+    assert len(stored(answers.target)) <= before + 5
+
+
+def test_measurements_that_differ_stay_two_kinds(answers: Answers) -> None:
+    process(answers.target, exposures(0, 40))
+    answers.bring(exposures(0, 40, flux=9000), reduction='reduced')
+    assert len(stored(answers.target)) == 80
+    assert IngestedFile.objects.get(assumed=True).reduction == 'difference'
+
+
+def test_a_declared_kind_is_believed_and_never_assumed(answers: Answers) -> None:
+    answers.bring(exposures(0, 3))
+    product = process(answers.target, exposures(0, 3), declared='reduced')
+    kept = IngestedFile.objects.get(data_product=product)
+    assert (kept.reduction, kept.assumed, kept.new) == ('reduced', False, 3)
+    assert 'brought as reduced photometry' in kept.message
+
+
+def test_the_types_for_difference_and_reduced_images_declare_the_kind(answers: Answers) -> None:
+    from tom_forced_phot import processors
+
+    for processor in (processors.AtlasReducedProcessor, processors.AtlasDifferenceProcessor):
+        processor().process_data(upload(answers.target, exposures(0, 3)))
+    assert sorted(p.reduction_version for p in stored(answers.target)) == ['difference'] * 3 + ['reduced'] * 3
