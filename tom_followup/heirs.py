@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.db import IntegrityError, models, router, transaction
-from django.db.models.deletion import CASCADE, Collector
+from django.db.models.deletion import Collector
 
 
 def heir_of(target: int, using: str) -> int | None:
     """The id of the target that bears the name of this one as an alias."""
-    from tom_targets.base_models import BaseTarget
-    from tom_targets.models import TargetName
-
-    names = BaseTarget.objects.using(using).filter(pk=target).values('name')
-    return (
-        TargetName.objects.using(using).filter(name__in=names).exclude(target_id=target).values_list('target_id', flat=True).first()
-    )
+    names = apps.get_model('tom_targets', 'BaseTarget').objects.using(using).filter(pk=target).values('name')
+    named = apps.get_model('tom_targets', 'TargetName').objects.using(using).filter(name__in=names).exclude(target_id=target)
+    heir: int | None = named.values_list('target_id', flat=True).first()
+    return heir
 
 
 def to_the_heir(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
@@ -31,13 +29,15 @@ def to_the_heir(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
     before it asks.
     """
     rows = list(sub_objs)
-    gone = []
+    gone: list[Any] = []
     for target in dict.fromkeys(getattr(row, field.attname) for row in rows):
         mine = [row for row in rows if getattr(row, field.attname) == target]
         heir = heir_of(target, using) if type(collector) is Collector else None
         gone += mine if heir is None else [row for row in mine if not _moved(row, field, heir, using)]
     if gone:
-        CASCADE(collector, field, gone, using)
+        collector.collect(
+            gone, source=field.remote_field.model, source_attr=field.name, nullable=field.null, fail_on_restricted=False
+        )
 
 
 def _moved(row: models.Model, field: Any, heir: int, using: str) -> bool:

@@ -117,6 +117,8 @@ WRITERS = {
     'tom_forced_phot/ingest/*': {'IngestedFile', 'LightCurve', 'DataProduct', 'PhotometryReducedDatum', 'ReducedDatum'},
     'tom_forced_phot/subscriptions.py': {'PhotometrySubscription'},
     'tom_forced_phot/queries/*': {'*'},
+    # what becomes of a row when its target is deleted, as a foreign key's on_delete
+    'tom_followup/heirs.py': {'*'},
 }
 ALWAYS_WRITE = {'save', 'bulk_create', 'bulk_update', 'get_or_create', 'update_or_create', 'delete', 'aupdate', 'adelete', 'asave'}
 MAY_WRITE = {'create', 'update', 'acreate'}

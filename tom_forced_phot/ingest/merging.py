@@ -25,8 +25,10 @@ def follow_product(product: DataProduct) -> None:
     with transaction.atomic():
         old, new = (take_turn(target, before.service) for target in (before.target_id, product.target_id))
         mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk, target_id=old.target_id)
-        there = set(_exposures(new))
-        doubled, moving = [], []
+        known = PhotometryReducedDatum.objects.filter(target_id=new.target_id, source_name=new.service)
+        there = set(known.values_list('reduction_version', KeyTextTransform('exposure', 'value')))
+        doubled: list[int] = []
+        moving: list[int] = []
         for reduction, exposure, pk in mine.values_list('reduction_version', KeyTextTransform('exposure', 'value'), 'pk'):
             (doubled if (reduction, exposure) in there else moving).append(pk)
         sql.delete(doubled)
@@ -37,11 +39,6 @@ def follow_product(product: DataProduct) -> None:
         IngestedFile.objects.filter(pk=file.pk).update(light_curve=new, message=f'{message}.{_elsewhere(file, new)}')
         for curve in (old, new):
             LightCurve.objects.filter(pk=curve.pk).update(version=F('version') + 1, **count_again(curve))
-
-
-def _exposures(curve: LightCurve) -> list[tuple[str, str]]:
-    mine = PhotometryReducedDatum.objects.filter(target_id=curve.target_id, source_name=curve.service)
-    return list(mine.values_list('reduction_version', KeyTextTransform('exposure', 'value')))
 
 
 def _elsewhere(file: IngestedFile, curve: LightCurve) -> str:

@@ -50,8 +50,8 @@ def places(table: Measurements) -> Places:
             ra, dec = (numbers(table.columns[name]) for name in names)
             known = (np.abs(dec) <= 90) & (ra >= -360) & (ra <= 720)
             return Places(ra=np.where(known, ra, np.nan), dec=np.where(known, dec, np.nan))
-    ra, dec = table.position or (np.nan, np.nan)
-    return Places(ra=np.full(len(table), ra), dec=np.full(len(table), dec))
+    asked = table.position or (np.nan, np.nan)
+    return Places(ra=np.full(len(table), asked[0]), dec=np.full(len(table), asked[1]))
 
 
 def numbers(column: NDArray[Any]) -> Floats:

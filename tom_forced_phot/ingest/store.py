@@ -247,7 +247,7 @@ def _apart(curve: LightCurve, product: DataProduct, middle: tuple[float, float] 
     if middle is None or target.type != 'SIDEREAL' or target.pm_ra or target.pm_dec:
         return ''
     others = curve.files.exclude(data_product=product).exclude(ra=None).values_list('ra', 'dec')
-    away = [float(positions.separations(*middle, ra, dec)) for ra, dec in others]
+    away = [float(positions.separations(*middle, ra, dec)) for ra, dec in others if ra is not None and dec is not None]
     far = [arcsec for arcsec in away if arcsec > positions.APART]
     if not far:
         return ''
