@@ -92,9 +92,13 @@ class Cut:
             raise ValueError(
                 f'{self.name} needs the column {", ".join(dict.fromkeys(lacking))}, which these measurements do not have.'
             )
-        flags = np.zeros(len(measured), dtype=np.int64)
+        return self.of({rule.column: quality(measured, rule.column) for rule in self.rules})
+
+    def of(self, columns: Mapping[str, Floats]) -> Verdict:
+        """The same of columns by their names."""
+        flags = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
         for rule in self.rules:
-            flags[~rule.passes(quality(measured, rule.column))] |= rule.flag
+            flags[~rule.passes(columns[rule.column])] |= rule.flag
         return Verdict(flags, {rule.flag: rule.words() for rule in self.rules})
 
 

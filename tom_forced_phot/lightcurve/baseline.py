@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,10 @@ from tom_followup.units import Floats, flux_of
 from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, ZTF_RECOMMENDED, quality, quiet_epochs, rescale, subtract_baseline
 from tom_forced_phot.cleaning.ztf import LEAST, groups
 from tom_forced_phot.core.photometry import Measurements
-from tom_forced_phot.lightcurve.columns import Columns
-from tom_forced_phot.lightcurve.options import Baseline
-from tom_forced_phot.lightcurve.reading import numeric
+from tom_forced_phot.lightcurve.columns import Columns, numeric
+from tom_forced_phot.lightcurve.options import Baseline, Options
+from tom_forced_phot.lightcurve.points import Mask, Points
 
-Mask = NDArray[np.bool_]
 DIFFERENCE = 'difference'
 
 
@@ -47,20 +46,26 @@ class Corrected:
     unjudged: Mask
     groups: Sequence[ReferenceGroup]
 
+    def applied(self, points: Points) -> Points:
+        """All points with these fluxes."""
+        return replace(points, flux=self.flux, flux_error=self.flux_error, baseline=self.level, baseline_epochs=self.epochs)
 
-def corrected(stored: Columns, services: frozenset[str], keep: Mask, flux: Floats, error: Floats, baseline: Baseline) -> Corrected:
+
+def corrected(stored: Columns, points: Points, sound: Mask, options: Options) -> Corrected:
     """The fluxes of the services' difference images without their baseline.
 
-    It is made of all kept epochs that pass the guide's own quality cut, whichever cut was chosen: a ruined frame tells nothing
+    It is made of all sound epochs that pass the guide's own quality cut, whichever cut was chosen: a ruined frame tells nothing
     of a baseline.
     """
-    mine = np.array([label.service in services and label.reduction == DIFFERENCE for label in stored.labels], dtype=np.bool_)
-    of_service = mine[stored.code] & keep & ~stored.unsolved & np.isfinite(flux) & (error > 0)
+    baseline = options.baseline or Baseline()
+    mine = [label.service in options.baselined and label.reduction == DIFFERENCE for label in stored.labels]
+    of_service = np.array(mine, dtype=np.bool_)[stored.code] & sound & ~stored.unsolved
+    of_service &= np.isfinite(points.flux) & (points.flux_error > 0)
     missing = np.full(len(stored), np.nan)
     own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in ZTF_BASELINE_COLUMNS}
     described = of_service & np.logical_and.reduce([np.isfinite(column) for column in own.values()])
     rows = np.flatnonzero(described)
-    found = measured(stored, rows, flux, error, own)
+    found = measured(stored, points, rows, own)
     quiet = (quiet_between if baseline.quiet else quiet_far)(found, baseline)
     made = subtract_baseline(found, quiet)
     if baseline.rescale:
@@ -68,11 +73,11 @@ def corrected(stored: Columns, services: frozenset[str], keep: Mask, flux: Float
     level, epochs = missing.copy(), np.zeros(len(stored), dtype=np.int64)
     level[rows] = made.columns['baseline'] * flux_of(own['zpdiff'][rows])
     epochs[rows] = made.columns['baseline_epochs']
-    new_flux, new_error = flux.copy(), error.copy()
-    new_flux[rows], new_error[rows] = made.flux, made.flux_error
+    flux, error = points.flux.copy(), points.flux_error.copy()
+    flux[rows], error[rows] = made.flux, made.flux_error
     return Corrected(
-        flux=new_flux,
-        flux_error=new_error,
+        flux=flux,
+        flux_error=error,
         level=level,
         epochs=epochs,
         wanting=described & np.isnan(level),
@@ -81,15 +86,15 @@ def corrected(stored: Columns, services: frozenset[str], keep: Mask, flux: Float
     )
 
 
-def measured(stored: Columns, rows: NDArray[np.int64], flux: Floats, error: Floats, own: dict[str, Floats]) -> Measurements:
+def measured(stored: Columns, points: Points, rows: NDArray[np.int64], own: dict[str, Floats]) -> Measurements:
     """Stored points as the recipe takes them."""
     nothing = np.full(len(rows), np.nan)
     bands, instruments = (np.array([getattr(label, name) for label in stored.labels]) for name in ('band', 'instrument'))
     return Measurements(
         mjd=stored.mjd[rows],
         band=bands[stored.code[rows]] if len(rows) else np.zeros(0, dtype='<U1'),
-        flux=flux[rows],
-        flux_error=error[rows],
+        flux=points.flux[rows],
+        flux_error=points.flux_error[rows],
         magnitude=nothing,
         magnitude_error=nothing,
         limit=nothing,

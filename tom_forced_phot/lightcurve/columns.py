@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -165,3 +166,14 @@ def fluxes(points: Columns) -> tuple[Floats, Floats]:
     flux = sound(flux_of(points.magnitude))
     error = sound(flux_error_of(flux, points.magnitude_error))
     return np.where(derived, flux, points.flux), np.where(derived, error, points.flux_error)
+
+
+def numeric(found: NDArray[Any]) -> Floats:
+    """A column as numbers whatever it holds; nan for a text that is none."""
+    if found.dtype.kind != 'U':
+        return np.asarray(found, dtype=np.float64)
+    made = np.full(len(found), np.nan)
+    for row, text in enumerate(found.tolist()):
+        with suppress(ValueError):
+            made[row] = float(text)
+    return made

@@ -10,77 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_followup.units import DETECTION, Floats, Integers, flux_of, is_detection, limit_of, magnitude_error_of, magnitude_of
+from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnitude_error_of, magnitude_of
 from tom_forced_phot.cleaning import Cut, plain, weighted
 from tom_forced_phot.cleaning.stack import BAD_DAY, clip
 from tom_forced_phot.cleaning.ztf import SNT, SNU
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve import baseline as baselines
+from tom_forced_phot.lightcurve.bands import Dust
 from tom_forced_phot.lightcurve.baseline import Corrected, ReferenceGroup
-from tom_forced_phot.lightcurve.columns import Columns, Label, Series, fluxes, series_of
-from tom_forced_phot.lightcurve.options import Options
-from tom_forced_phot.lightcurve.reading import numeric
-
-Mask = NDArray[np.bool_]
-#: What a point is: a mean of a day flagged as bad, and a frame without photometric solution, are neither detection nor limit.
-NOTHING, DETECTED, LIMIT, BAD, UNSOLVED = 0, 1, 2, 3, 4
-#: More errors than this are no limit of theirs: its source made it in another way.
-MOST_SIGMAS = 1e6
-
-
-@dataclass(frozen=True)
-class Points:
-    """Points to draw, in order of time; ``ids`` are 0 for means. ``measured``: the flux was measured, not made of a magnitude.
-
-    ``row``: its place among the stored points, -1 for a mean. ``flags``: ATClean's, of a weighted mean; ``clipped`` and ``x2``: how
-    many points it is without, and its reduced chi squared. ``baseline`` (microjansky): what was subtracted from the flux.
-    """
-
-    ids: Integers
-    series: NDArray[np.int64]
-    code: NDArray[np.int32]
-    mjd: Floats
-    flux: Floats
-    flux_error: Floats
-    magnitude: Floats
-    magnitude_error: Floats
-    limit: Floats
-    exposure_time: Floats
-    number: NDArray[np.int64]
-    measured: Mask
-    row: NDArray[np.int64]
-    unsolved: Mask
-    flags: NDArray[np.int64]
-    clipped: NDArray[np.int64]
-    x2: Floats
-    baseline: Floats
-    baseline_epochs: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def kind(self) -> NDArray[np.int64]:
-        """Of each point: a detection, a limit, or why it is neither."""
-        judged = np.where(np.isfinite(self.magnitude), DETECTED, np.where(np.isfinite(self.limit), LIMIT, NOTHING))
-        return np.where((self.flags & BAD_DAY) != 0, BAD, np.where(self.unsolved, UNSOLVED, judged))
-
-    @property
-    def limit_sigmas(self) -> Floats:
-        """How many errors of the flux a limit is; nan where there is no limit, or no error."""
-        with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-            ratio = flux_of(self.limit) / self.flux_error
-        return np.where((self.flux_error > 0) & (ratio < MOST_SIGMAS), np.round(ratio, 3), np.nan)
-
-    @property
-    def snr(self) -> Floats:
-        """Flux over its error; nan where a point has none."""
-        with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-            return np.where(self.flux_error > 0, self.flux / self.flux_error, np.nan)
-
-    def only(self, keep: NDArray[np.bool_] | Integers) -> Points:
-        """The points that a mask, or indices, choose."""
-        return Points(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
+from tom_forced_phot.lightcurve.columns import Columns, Label, Series, fluxes, numeric, series_of
+from tom_forced_phot.lightcurve.options import Distance, Options
+from tom_forced_phot.lightcurve.points import Mask, Points
+from tom_forced_phot.lightcurve.times import Axis, find_period
 
 
 @dataclass(frozen=True)
@@ -96,6 +37,14 @@ class Curve:
     stored: int = 0
     quality: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     groups: Sequence[ReferenceGroup] = ()
+    axis: Axis | None = None
+    distance: Distance | None = None
+    dust: Dust | None = None
+
+    @property
+    def modulus(self) -> float:
+        """What is subtracted from a magnitude to make it absolute; 0 where no distance was given."""
+        return 0.0 if self.distance is None else self.distance.modulus
 
     @property
     def shown(self) -> Points:
@@ -103,46 +52,109 @@ class Curve:
         return self.points if self.means is None else self.means
 
 
+@dataclass
+class _Account:
+    """What is told of an evaluation: how many points were left out for which reason, and sentences."""
+
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
 def evaluate(stored: Columns, options: Options) -> Curve:
-    """The light curve that these switches ask for."""
+    """The light curve that these switches ask for.
+
+    What is hidden, or outside of the dates asked for, is not counted, but has its part in a baseline: that does not change with
+    what is looked at.
+    """
     series, which = series_of(stored)
-    flux, error = fluxes(stored)
-    left_out: Counter[str] = Counter()
-    keep, notes = _chosen(stored, series, which, options), list[str]()
+    points, account = points_of(stored, which), _Account()
+    asked = _chosen(points, series, options)
+    sound = np.ones(len(stored), dtype=np.bool_)
     for service, cut in options.cuts.items():
-        keep &= _passing(stored, service, cut, keep, left_out, notes)
+        sound &= _passing(stored, service, cut, asked & sound, account)
     larger = np.zeros(len(stored), dtype=np.bool_)
     for service, column in options.inflated.items():
-        error, of_service = _inflated(stored, service, column, keep, error, notes)
-        larger |= of_service
-    without = None
+        errors = _larger_errors(stored, service, column, asked & sound, account)
+        larger |= errors > 0
+        points = replace(points, flux_error=np.where(errors > 0, errors, points.flux_error))
+    groups: Sequence[ReferenceGroup] = ()
     if options.baseline is not None:
-        without = baselines.corrected(stored, options.baselined, keep, flux, error, options.baseline)
-        keep &= _with_baseline(without, options, left_out, notes)
-        flux, error = without.flux, without.flux_error
+        without = baselines.corrected(stored, points, sound, options)
+        sound &= _with_baseline(without, asked, options, account)
+        points, groups = without.applied(points), without.groups
     if options.clip:
-        keep &= _unclipped(stored, which, flux, error, keep, left_out)
-    chosen = points_of(stored, which, flux, error, without)
-    kept = chosen if keep.all() else chosen.only(keep)
-    if without is not None:
+        sound &= _unclipped(points, asked & sound, account)
+    keep = asked & sound
+    kept = points if keep.all() else points.only(keep)
+    if options.dust is not None:
+        kept = _without_dust(kept, series, options.dust, account)
+    if options.baseline is not None:
         kept = _judged_again(kept)
     if larger.any():
         kept = judged(kept, DETECTION, larger[kept.row])
     if options.snr is not None:
         kept = judged(kept, options.snr)
-    means = _stacked(kept, options, left_out) if options.stack else None
-    groups = () if without is None else without.groups
-    return Curve(series, stored.labels, kept, means, dict(left_out), notes, len(stored), stored.quality, groups)
+    means = _stacked(kept, options, account) if options.stack else None
+    axis = _axis(kept if means is None else means, series, options, account)
+    return Curve(
+        series=series,
+        labels=stored.labels,
+        points=kept,
+        means=means,
+        left_out=dict(account.left_out),
+        notes=account.notes,
+        stored=len(stored),
+        quality=stored.quality,
+        groups=groups,
+        axis=axis,
+        distance=options.distance,
+        dust=options.dust,
+    )
 
 
-def _with_baseline(without: Corrected, options: Options, left_out: Counter[str], notes: list[str]) -> Mask:
+def _without_dust(points: Points, series: Sequence[Series], dust: Dust, account: _Account) -> Points:
+    """As bright as without the dust of the Milky Way; a band whose wavelength nobody knows is left out, and counted."""
+    dimmed = np.array([dust.of(each.band) for each in series], dtype=np.float64)
+    for place, each in enumerate(series):
+        number = int(np.count_nonzero(points.series == place))
+        if number and np.isnan(dimmed[place]):
+            account.left_out[f'no wavelength is known of the band of {each.words}: no extinction'] += number
+    points = points.only(np.isfinite(dimmed[points.series])) if len(points) else points
+    by = dimmed[points.series]
+    return replace(
+        points,
+        magnitude=points.magnitude - by,
+        limit=points.limit - by,
+        flux=points.flux * 10 ** (0.4 * by),
+        flux_error=points.flux_error * 10 ** (0.4 * by),
+        extinction=by,
+    )
+
+
+def _axis(shown: Points, series: Sequence[Series], options: Options, account: _Account) -> Axis | None:
+    """What times are counted from; a period that is to be found is found in the series with most points."""
+    period = options.period
+    if options.search is not None and len(shown):
+        place = int(np.bincount(shown.series).argmax())
+        chosen = shown.only((shown.series == place) & ~shown.unsolved & ((shown.flags & BAD_DAY) == 0))
+        found = find_period(chosen.mjd, chosen.flux, chosen.flux_error, options.search)
+        words = series[place].words
+        none = f'No period can be found in {words}: too few points, or no change.'
+        account.notes.append(none if found is None else found.words(words))
+        period = period if found is None else found.period
+    if period is None and options.since is None:
+        return None
+    return Axis(zero=options.since or 0.0, period=period)
+
+
+def _with_baseline(without: Corrected, asked: Mask, options: Options, account: _Account) -> Mask:
     """The points that have a baseline, and those that need none; never some corrected and others not in one series."""
     service = ' and '.join(sorted(options.baselined))
     for points, words in ((without.wanting, baselines.TOO_FEW), (without.unjudged, baselines.NO_COLUMNS)):
-        if points.any():
-            left_out[f'{service}: {words}'] += int(np.count_nonzero(points))
+        if (points & asked).any():
+            account.left_out[f'{service}: {words}'] += int(np.count_nonzero(points & asked))
     made = [group for group in without.groups if np.isfinite(group.level)]
-    notes.append(
+    account.notes.append(
         f'Baseline of {service}: subtracted from {counted_as(sum(group.points for group in made), "point")} of '
         f'{counted_as(len(made), "group")} (field, CCD, quadrant, filter, reference image).'
     )
@@ -162,9 +174,10 @@ def _judged_again(points: Points) -> Points:
     return replace(points, **new)
 
 
-def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Floats, without: Corrected | None = None) -> Points:
-    """Stored points as they stand, with what their fluxes are."""
+def points_of(stored: Columns, which: NDArray[np.int64]) -> Points:
+    """Stored points as they stand, with what their fluxes are; ``which``: the series of each."""
     number = len(stored)
+    flux, error = fluxes(stored)
     return Points(
         ids=stored.ids,
         series=which,
@@ -183,20 +196,21 @@ def points_of(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Fl
         flags=np.zeros(number, dtype=np.int64),
         clipped=np.zeros(number, dtype=np.int64),
         x2=np.full(number, np.nan),
-        baseline=np.full(number, np.nan) if without is None else without.level,
-        baseline_epochs=np.zeros(number, dtype=np.int64) if without is None else without.epochs,
+        baseline=np.full(number, np.nan),
+        baseline_epochs=np.zeros(number, dtype=np.int64),
+        extinction=np.zeros(number),
     )
 
 
-def _inflated(stored: Columns, service: str, column: str, keep: Mask, error: Floats, notes: list[str]) -> tuple[Floats, Mask]:
-    """Errors with those of a column in their place, and of which points they are; what has none keeps its own, and is counted."""
+def _larger_errors(stored: Columns, service: str, column: str, keep: Mask, account: _Account) -> Floats:
+    """The errors in a column of the service's own, nan for other points; what has none is counted."""
     of_service = np.array([label.service == service for label in stored.labels], dtype=np.bool_)[stored.code]
     own = numeric(stored.quality[column]) if column in stored.quality else np.full(len(stored), np.nan)
-    larger = of_service & (own > 0)
-    without = int(np.count_nonzero(of_service & keep & ~larger))
+    without = int(np.count_nonzero(of_service & keep & ~(own > 0)))
     if without:
-        notes.append(f'{counted_as(without, f"{service} point")} without control light curves: the errors stay as they are.')
-    return np.where(larger, own, error), larger
+        words = counted_as(without, f'{service} point')
+        account.notes.append(f'{words} without control light curves: the errors stay as they are.')
+    return np.where(of_service, own, np.nan)
 
 
 def judged(points: Points, snr: float, which: Mask | None = None) -> Points:
@@ -221,39 +235,40 @@ def judged(points: Points, snr: float, which: Mask | None = None) -> Points:
     return replace(points, **new)
 
 
-def _chosen(stored: Columns, series: Sequence[Series], which: NDArray[np.int64], options: Options) -> Mask:
+def _chosen(points: Points, series: Sequence[Series], options: Options) -> Mask:
     """The points of the series, and of the dates, that are asked for."""
-    keep = np.ones(len(stored), dtype=np.bool_)
+    keep = np.ones(len(points), dtype=np.bool_)
     hidden = np.array([each.key in options.hide for each in series], dtype=np.bool_)
     if hidden.any():
-        keep &= ~hidden[which]
+        keep &= ~hidden[points.series]
     if options.first is not None:
-        keep &= stored.mjd >= options.first
+        keep &= points.mjd >= options.first
     if options.last is not None:
-        keep &= stored.mjd <= options.last
+        keep &= points.mjd <= options.last
     return keep
 
 
-def _passing(stored: Columns, service: str, cut: Cut, keep: Mask, left_out: Counter[str], notes: list[str]) -> Mask:
+def _passing(stored: Columns, service: str, cut: Cut, asked: Mask, account: _Account) -> Mask:
     """The points that pass a cut, and those it does not judge: of other services, or without one of its columns."""
     mine = [label.service == service and (not cut.reductions or label.reduction in cut.reductions) for label in stored.labels]
-    of_service = np.array(mine, dtype=np.bool_)[stored.code] & keep
+    of_service = np.array(mine, dtype=np.bool_)[stored.code]
     missing = np.full(len(stored), np.nan)
     wanted = dict.fromkeys(rule.column for rule in cut.rules)
     own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in wanted}
     whole = of_service & np.logical_and.reduce([np.isfinite(column) for column in own.values()])
-    unjudged = of_service & ~whole
+    unjudged = of_service & ~whole & asked
     if unjudged.any():
         lacking = [name for name, column in own.items() if np.isnan(column[unjudged]).any()]
         number = int(np.count_nonzero(unjudged))
         verb, them = ('lacks', 'it') if number == 1 else ('lack', 'them')
-        notes.append(f'{counted_as(number, f"{service} point")} {verb} {", ".join(lacking)}: {cut.name} does not judge {them}.')
+        words = counted_as(number, f'{service} point')
+        account.notes.append(f'{words} {verb} {", ".join(lacking)}: {cut.name} does not judge {them}.')
     rows = np.flatnonzero(whole)
-    given = table(stored.mjd[rows], stored.code[rows], stored.flux[rows], stored.flux_error[rows], stored.ids[rows])
-    verdict = cut(replace(given, columns={name: column[rows] for name, column in own.items()}))
-    for words, number in verdict.counts().items():
-        if number:
-            left_out[f'{service}: {words}'] += number
+    verdict = cut.of({name: column[rows] for name, column in own.items()})
+    for flag, words in verdict.words.items():
+        failing = int(np.count_nonzero((verdict.flags & flag != 0) & asked[rows]))
+        if failing:
+            account.left_out[f'{service}: {words}'] += failing
     passing = np.ones(len(stored), dtype=np.bool_)
     passing[rows] = verdict.keep
     return passing
@@ -264,28 +279,26 @@ def counted_as(number: int, noun: str) -> str:
     return f'{number:,} {noun}{"" if number == 1 else "s"}'
 
 
-def _unclipped(stored: Columns, which: NDArray[np.int64], flux: Floats, error: Floats, keep: Mask, left_out: Counter[str]) -> Mask:
+def _unclipped(points: Points, keep: Mask, account: _Account) -> Mask:
     """Without the outliers of each series; points without a flux, or without photometric solution, are not judged."""
-    rows = np.flatnonzero(keep & np.isfinite(flux) & (error > 0) & ~stored.unsolved)
-    judging = table(mjd=stored.mjd[rows], band=which[rows], flux=flux[rows], error=error[rows], ids=stored.ids[rows])
-    clipped = clip(judging)
+    rows = np.flatnonzero(keep & np.isfinite(points.flux) & (points.flux_error > 0) & ~points.unsolved)
+    clipped = clip(table(points.only(rows)))
     if clipped.any():
-        left_out['further than 3 sigma from the rolling median'] += int(clipped.sum())
-    passing = np.ones(len(stored), dtype=np.bool_)
+        account.left_out['further than 3 sigma from the rolling median'] += int(clipped.sum())
+    passing = np.ones(len(points), dtype=np.bool_)
     passing[rows[clipped]] = False
     return passing
 
 
-def _stacked(points: Points, options: Options, left_out: Counter[str]) -> Points:
+def _stacked(points: Points, options: Options, account: _Account) -> Points:
     """One mean a series and bin; frames without photometric solution are in none."""
     if points.unsolved.any():
-        left_out[UNSOLVED_WORDS] += int(np.count_nonzero(points.unsolved))
+        account.left_out[UNSOLVED_WORDS] += int(np.count_nonzero(points.unsolved))
         points = points.only(~points.unsolved)
     stack = {'weighted': weighted, 'plain': plain}[options.stack]
     threshold = DETECTION if options.snr is None else options.snr
-    given = table(points.mjd, points.series, points.flux, points.flux_error, points.ids, points.exposure_time)
-    found = stack(given, days=options.days, threshold=threshold)
-    left_out.update(found.rejected.counts)
+    found = stack(table(points), days=options.days, threshold=threshold)
+    account.left_out.update(found.rejected.counts)
     order = np.argsort(found.mjd, kind='stable')
     made = Points(
         ids=np.zeros(len(found), dtype=np.int64),
@@ -308,6 +321,7 @@ def _stacked(points: Points, options: Options, left_out: Counter[str]) -> Points
         x2=np.asarray(found.columns['x2'], dtype=np.float64),
         baseline=np.full(len(found), np.nan),
         baseline_epochs=np.zeros(len(found), dtype=np.int64),
+        extinction=np.zeros(len(found)),
     )
     return made.only(order)
 
@@ -315,21 +329,19 @@ def _stacked(points: Points, options: Options, left_out: Counter[str]) -> Points
 UNSOLVED_WORDS = 'no photometric solution: in no mean'
 
 
-def table(
-    mjd: Floats, band: NDArray, flux: Floats, error: Floats, ids: Integers, exposure_time: Floats | None = None
-) -> Measurements:
-    """Numbers as the recipes take them: what stands for a band is what keeps two points apart, here a series."""
-    nothing = np.full(len(mjd), np.nan)
+def table(points: Points) -> Measurements:
+    """Points as the recipes take them: what stands for a band is what keeps two points apart, here a series."""
+    nothing = np.full(len(points), np.nan)
     return Measurements(
-        mjd=mjd,
-        band=band,
-        flux=flux,
-        flux_error=error,
+        mjd=points.mjd,
+        band=points.series,
+        flux=points.flux,
+        flux_error=points.flux_error,
         magnitude=nothing,
         magnitude_error=nothing,
         limit=nothing,
-        exposure=ids,
-        exposure_time=nothing if exposure_time is None else exposure_time,
+        exposure=points.ids,
+        exposure_time=points.exposure_time,
         telescope='',
-        instrument=np.zeros(len(mjd), dtype='<U1'),
+        instrument=np.zeros(len(points), dtype='<U1'),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -14,8 +14,10 @@ from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
-from tom_followup.units import microseconds_of
-from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, UNSOLVED, Curve
+from tom_followup.units import Floats, microseconds_of
+from tom_forced_phot.lightcurve.curve import Curve
+from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, UNSOLVED
+from tom_forced_phot.lightcurve.times import bjd_tdb, jd
 
 #: Format -> content type.
 FORMATS = {'csv': 'text/csv; charset=utf-8', 'ecsv': 'text/x-ecsv; charset=utf-8', 'votable': 'application/x-votable+xml'}
@@ -37,8 +39,8 @@ NUMBERS = {
 }
 
 
-def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
-    """What is shown, a row a point in order of time."""
+def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | None = None) -> Table:
+    """What is shown, a row a point in order of time. ``place``: RA and Dec (degrees) of a target that stands still."""
     shown = curve.shown
     found = Table(meta={**meta, 'comments': list(meta.get('comments', ()))})
     for name, (unit, text) in NUMBERS.items():
@@ -47,6 +49,15 @@ def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
         values = getattr(shown, name)
         found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit or None, description=text)
     found['utc'].description = 'The same as mjd, as a date'
+    for name, unit, text, values in other_times(curve, place):
+        found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit or None, description=text)
+    if curve.dust is not None and curve.means is None:
+        text = 'By which magnitude, limit and flux were corrected'
+        found['extinction'] = MaskedColumn(shown.extinction, unit='mag', description=text)
+    if curve.distance is not None:
+        for name in ('magnitude', 'limit'):
+            values = getattr(shown, name) - curve.modulus
+            found[f'absolute_{name}'] = MaskedColumn(values, mask=~np.isfinite(values), unit='mag')
     found['flux_measured'] = shown.measured
     found['kind'] = [KINDS.get(kind, '') for kind in shown.kind.tolist()]
     for name in ('band', 'service', 'reduction'):
@@ -70,6 +81,24 @@ def table(curve: Curve, meta: Mapping[str, Any]) -> Table:
         found['flags'] = shown.flags
         found['flags'].description = 'ATClean: 0x2000 few points, 0x800000 bad day'
     return found
+
+
+def other_times(curve: Curve, place: tuple[float, float] | None) -> Iterator[tuple[str, str, str, Floats]]:
+    """Name, unit, description and values of each other way to tell the time."""
+    mjd = curve.shown.mjd
+    yield 'jd', 'd', 'Julian date, UTC', jd(mjd)
+    if place is not None:
+        yield (
+            'bjd_tdb',
+            'd',
+            "Julian date at the barycentre of the solar system, TDB, as seen from the Earth's centre",
+            bjd_tdb(mjd, *place),
+        )
+    if curve.axis is not None and curve.axis.period is None:
+        yield 'days', 'd', f'Days since MJD {curve.axis.zero:.10g}', curve.axis.of(mjd)
+    elif curve.axis is not None:
+        words = f'Phase of the period {curve.axis.period:.10g} d from MJD {curve.axis.zero:.10g}'
+        yield 'phase', '', words, curve.axis.of(mjd)
 
 
 def unused(name: str, taken: Sequence[str]) -> str:

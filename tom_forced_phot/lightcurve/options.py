@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from astropy import units
+from astropy.cosmology import Planck18
+
 from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, Cut
 from tom_forced_phot.cleaning.ztf import AFTER, BEFORE
+from tom_forced_phot.lightcurve.bands import Dust
+from tom_forced_phot.lightcurve.times import Search
 
 STACKS = {'weighted': 'weighted mean (ATClean)', 'plain': 'plain mean (plot_atlas_fp)'}
 
@@ -30,11 +36,32 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distance:
+    """How far: a luminosity distance in Mpc, or a redshift."""
+
+    mpc: float | None = None
+    redshift: float | None = None
+
+    @property
+    def modulus(self) -> float:
+        """m - M in mag; of a redshift in the cosmology of Planck 2018, without K correction."""
+        if self.mpc is not None:
+            return float(5 * np.log10(self.mpc) + 25)
+        return float(Planck18.distmod(self.redshift).to_value(units.mag))
+
+    def words(self) -> str:
+        """For the head of a file."""
+        of = f'{self.mpc:g} Mpc' if self.mpc is not None else f'redshift {self.redshift:g} (Planck 2018), without K correction'
+        return f'absolute magnitudes: distance modulus {self.modulus:.3f} of {of}'
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The switches that change which points there are; ``snr`` None leaves detections and limits as they were stored.
 
     ``cuts``: service -> the published cut for its points. ``hide``: keys of series. ``first``, ``last``: MJD. ``baselined``: the
     services whose difference images a baseline is for. ``inflated``: service -> the column of errors that is taken for its own.
+    ``since``: MJD from which days, or phases of ``period`` (days), are counted; ``search``: find a period instead.
     ``shown``: columns of a service's own that are wanted besides.
     """
 
@@ -43,6 +70,11 @@ class Options:
     baseline: Baseline | None = None
     baselined: frozenset[str] = frozenset()
     inflated: Mapping[str, str] = field(default_factory=dict)
+    dust: Dust | None = None
+    distance: Distance | None = None
+    since: float | None = None
+    period: float | None = None
+    search: Search | None = None
     clip: bool = False
     stack: str = ''
     days: float = 1.0
@@ -77,6 +109,10 @@ class Options:
                 )
         for service, column in self.inflated.items():
             yield f'{service}: errors of {column}, made larger by the scatter of the control light curves (ATClean, uncert_est)'
+        if self.dust is not None:
+            yield self.dust.words()
+        if self.distance is not None:
+            yield self.distance.words()
         if self.clip:
             yield 'outliers clipped by a rolling median per series'
         if self.snr is not None:

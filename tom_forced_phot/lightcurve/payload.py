@@ -6,17 +6,17 @@ good to 0.1 s, magnitudes to 0.0001, fluxes to a hundredth of the smallest error
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tom_followup.units import Floats
+from tom_forced_phot.lightcurve.bands import colour, symbol
 from tom_forced_phot.lightcurve.columns import Series
-from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, Curve, Points
+from tom_forced_phot.lightcurve.curve import Curve
+from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, Points
 
 DAY, MAGNITUDE = 1e-6, 1e-4
 FINEST, COARSEST = 1e-9, 1e15
@@ -27,8 +27,10 @@ def payload(curve: Curve, symbols: Mapping[str, str]) -> dict[str, Any]:
     """Everything that is drawn; ``symbols``: those that services name for themselves."""
     return {
         'series': [described(series, symbols) for series in curve.series],
-        'points': blocks(curve.points, len(curve.series)),
-        'means': None if curve.means is None else blocks(curve.means, len(curve.series)),
+        'points': blocks(curve.points, len(curve.series), curve.modulus),
+        'means': None if curve.means is None else blocks(curve.means, len(curve.series), curve.modulus),
+        'axis': None if curve.axis is None else {'zero': curve.axis.zero, 'period': curve.axis.period},
+        'modulus': curve.modulus,
     }
 
 
@@ -51,8 +53,11 @@ def is_open(series: Series) -> bool:
     return series.reduction not in ('', 'difference', 'detection')
 
 
-def blocks(points: Points, series: int) -> dict[str, Any]:
-    """The points in blocks of one series, each in order of time; ``counts`` says how many are in each block."""
+def blocks(points: Points, series: int, modulus: float) -> dict[str, Any]:
+    """The points in blocks of one series, each in order of time; ``counts`` says how many are in each block.
+
+    ``modulus`` is subtracted from magnitudes.
+    """
     points = points.only(np.argsort(points.series, kind='stable'))
     scale = flux_scale(points.flux, points.flux_error)
     kind = points.kind
@@ -63,7 +68,7 @@ def blocks(points: Points, series: int) -> dict[str, Any]:
         'mjd': column(points.mjd, DAY, delta=True),
         'flux': column(points.flux, scale),
         'flux_error': column(points.flux_error, scale),
-        'magnitude': column(shown, MAGNITUDE),
+        'magnitude': column(shown - modulus, MAGNITUDE),
         'magnitude_error': column(points.magnitude_error, MAGNITUDE),
         'kind': kind.tolist(),
         'number': points.number.tolist() if points.number.max(initial=1) > 1 else None,
@@ -122,48 +127,3 @@ def counted(curve: Curve, symbols: Mapping[str, str]) -> Iterator[dict[str, Any]
             'last': None if row < 0 else float(shown.mjd[row]),
             'row': row,
         }
-
-
-#: Bands with a colour of their own in ``lightcurve.css``; case counts: Johnson's R is not Sloan's r.
-KNOWN = ('c', 'o', 'u', 'g', 'r', 'i', 'z', 'y', 'w', 'U', 'B', 'V', 'R', 'I', 'J', 'H', 'K', 'G', 'L')
-WORDS = {'cyan': 'c', 'orange': 'o', 'clear': 'w', 'open': 'w', 'wide': 'w', 'lum': 'L', 'ks': 'K'}
-#: ``ZTF_g``, ``zg``, ``gp``, ``g'``, ``SDSS-g``, ``LSST g``: the letter that counts.
-NAMED = 'ztf|atlas|ps1?|pan-?starrs1?|sdss|sloan|lsst|des|decam|skymapper|gaia|goto|bessell|johnson|cousins'
-SURVEYS = re.compile(rf'^(?:{NAMED})[\s_\-.:]*', re.IGNORECASE)
-SYMBOLS = ('triangle-up', 'pentagon', 'hexagram', 'star', 'triangle-left', 'triangle-right', 'cross', 'x')
-OTHER_COLOURS = 8
-
-
-def letter(band: str) -> str:
-    """The band that a name stands for, as one letter; empty where it is none of the known ones."""
-    rest = SURVEYS.sub('', band.strip())
-    plain = WORDS.get(rest.lower(), rest)
-    return next((form for form in _forms(plain) if form in KNOWN), '')
-
-
-def _forms(name: str) -> Iterator[str]:
-    yield name
-    if name.startswith('z'):
-        yield name[1:]
-    if len(name) == 2:
-        yield name.rstrip("p'")
-    if _suffixed(name):
-        yield name[-1]
-
-
-def _suffixed(name: str) -> bool:
-    """``filter_g`` and the like: one letter after something that is no letter."""
-    return len(name) > 1 and not name[-2].isalnum()
-
-
-def colour(band: str) -> str:
-    """The name of the band's colour in the style sheet, always the same for the same band."""
-    known = letter(band)
-    if known:
-        return f'{"low" if known.islower() else "up"}-{known.lower()}'
-    return f'other-{crc32(band.encode()) % OTHER_COLOURS}'
-
-
-def symbol(service: str, known: Mapping[str, str]) -> str:
-    """The symbol of a service that names one, or of another source: always the same for the same source."""
-    return known.get(service) or SYMBOLS[crc32(service.encode()) % len(SYMBOLS)]

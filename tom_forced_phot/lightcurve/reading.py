@@ -275,20 +275,6 @@ def as_column(found: Sequence[Any]) -> NDArray[Any]:
     return np.array([as_number(each) for each in found], dtype=np.float64)
 
 
-def numeric(found: NDArray[Any]) -> Floats:
-    """A column as numbers whatever it holds; nan for a text that is none."""
-    if found.dtype.kind != 'U':
-        return np.asarray(found, dtype=np.float64)
-    return np.array([_float(text) for text in found.tolist()], dtype=np.float64)
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
-
-
 def _objects(values: Sequence[str]) -> list[Mapping[str, Any]]:
     """All texts at once, which is faster than one by one; what is no object counts as an empty one."""
     return [each if isinstance(each, Mapping) else {} for each in json.loads(f'[{",".join(values)}]')]

@@ -11,7 +11,8 @@ import numpy as np
 
 from tom_followup.units import instant_of
 from tom_forced_phot.lightcurve.baseline import ReferenceGroup
-from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, UNSOLVED, Curve, Points
+from tom_forced_phot.lightcurve.curve import Curve
+from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, UNSOLVED, Points
 
 NAMES = {
     'timestamp': 'Time (UTC)',
@@ -35,7 +36,9 @@ def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, 
     """The text beside the plot."""
     shown = curve.shown
     kinds = np.bincount(shown.kind, minlength=5)
-    series = [{**each, 'last_words': brightness(shown, each['row']), 'last': _date(each['last'])} for each in counted]
+    series = [
+        {**each, 'last_words': brightness(shown, each['row'], curve.modulus), 'last': _date(each['last'])} for each in counted
+    ]
     newest = max((each for each in series if each['last']), key=lambda each: each['row'], default=None)
     return {
         'series': series,
@@ -52,6 +55,8 @@ def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, 
         'removed': curve.stored - len(curve.points),
         'left_out': [(words, number) for words, number in curve.left_out.items() if number],
         'notes': list(curve.notes),
+        'dust': '' if curve.dust is None else curve.dust.words(),
+        'distance': '' if curve.distance is None else curve.distance.words(),
         'groups': [(group.words, baseline_words(group)) for group in curve.groups],
         'derived': bool(len(shown)) and not bool(shown.measured.all()),
     }
@@ -78,14 +83,14 @@ def _date(mjd: float | None) -> datetime | None:
     return None if mjd is None else instant_of(mjd)
 
 
-def brightness(points: Points, row: int) -> str:
-    """A point's magnitude or limit with sensible digits."""
+def brightness(points: Points, row: int, modulus: float = 0.0) -> str:
+    """A point's magnitude or limit with sensible digits, absolute where the distance modulus is given."""
     if row < 0:
         return ''
     if np.isfinite(points.magnitude[row]):
-        return with_error(float(points.magnitude[row]), float(points.magnitude_error[row]), least=2, most=3)
+        return with_error(float(points.magnitude[row]) - modulus, float(points.magnitude_error[row]), least=2, most=3)
     if np.isfinite(points.limit[row]):
-        return f'> {points.limit[row]:.2f}'
+        return f'> {points.limit[row] - modulus:.2f}'
     return ''
 
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from tom_followup.units import microseconds_of
 from tom_forced_phot.cleaning import CUTS
-from tom_forced_phot.lightcurve import columns, export, reading, words
-from tom_forced_phot.lightcurve import payload as lightcurve_payload
+from tom_forced_phot.lightcurve import bands, columns, export, reading, words
 from tom_forced_phot.lightcurve.columns import Columns, build
-from tom_forced_phot.lightcurve.curve import BAD, DETECTED, LIMIT, NOTHING, UNSOLVED, Curve, evaluate
+from tom_forced_phot.lightcurve.curve import Curve, evaluate
 from tom_forced_phot.lightcurve.options import Baseline, Options
 from tom_forced_phot.lightcurve.payload import counted, numbers_of, payload
+from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, NOTHING, UNSOLVED
 
 ATLAS = ('o', 'AB mag', 'ATLAS', '01a', 'ATLAS', 'difference')
 REDUCED = (*ATLAS[:-1], 'reduced')
@@ -66,16 +66,16 @@ def kinds(curve: Curve) -> list[int]:
     ],
 )  # fmt: skip
 def test_a_band_has_the_colour_of_its_letter_however_a_source_writes_it(band: str, colour: str) -> None:
-    assert lightcurve_payload.colour(band) == colour
+    assert bands.colour(band) == colour
 
 
 def test_an_unknown_band_and_an_unknown_service_always_look_the_same() -> None:
-    assert lightcurve_payload.colour('F200W') == lightcurve_payload.colour('F200W')
-    assert lightcurve_payload.colour('F200W').startswith('other-')
-    assert lightcurve_payload.colour('') == lightcurve_payload.colour('')
-    assert len({lightcurve_payload.symbol(name, SYMBOLS) for name in ('ATLAS', 'ZTF', 'PanSTARRS')}) == 3
-    assert lightcurve_payload.symbol('LCO', SYMBOLS) == lightcurve_payload.symbol('LCO', SYMBOLS)
-    assert lightcurve_payload.symbol('LCO', SYMBOLS) not in SYMBOLS.values()
+    assert bands.colour('F200W') == bands.colour('F200W')
+    assert bands.colour('F200W').startswith('other-')
+    assert bands.colour('') == bands.colour('')
+    assert len({bands.symbol(name, SYMBOLS) for name in ('ATLAS', 'ZTF', 'PanSTARRS')}) == 3
+    assert bands.symbol('LCO', SYMBOLS) == bands.symbol('LCO', SYMBOLS)
+    assert bands.symbol('LCO', SYMBOLS) not in SYMBOLS.values()
 
 
 def test_each_colour_stands_in_the_style_sheet() -> None:
@@ -84,9 +84,7 @@ def test_each_colour_stands_in_the_style_sheet() -> None:
     import tom_forced_phot
 
     sheet = (Path(tom_forced_phot.__file__).parent / 'static/tom_forced_phot/lightcurve.css').read_text()
-    names = {lightcurve_payload.colour(band) for band in lightcurve_payload.KNOWN} | {
-        f'other-{number}' for number in range(lightcurve_payload.OTHER_COLOURS)
-    }
+    names = {bands.colour(band) for band in bands.KNOWN} | {f'other-{number}' for number in range(bands.OTHER_COLOURS)}
     assert [name for name in sorted(names) if f'--lc-{name}:' not in sheet] == []
 
 
@@ -317,6 +315,16 @@ def test_what_has_no_baseline_is_left_out_and_counted_never_shown_among_correcte
     assert 'say nothing of the reference image' in next(iter(blind.left_out))
 
 
+def test_a_baseline_does_not_change_with_what_is_looked_at() -> None:
+    stored = ztf(*NIGHTS, (59000.0, 570.0))
+    whole = evaluate(stored, AFTER).points
+    part = evaluate(stored, replace(AFTER, first=58999.0)).points
+    assert part.flux.tolist() == whole.flux[-1:].tolist()
+    assert part.baseline_epochs.tolist() == [40]
+    other = evaluate(stored, replace(AFTER, hide=frozenset({'ZTF|difference|ZTF_r'}))).points
+    assert other.flux.tolist() == whole.flux.tolist()
+
+
 def test_a_ruined_frame_makes_no_baseline_though_it_is_shown() -> None:
     stored = ztf(*NIGHTS, (58600.0, 9e4), (58601.0, 9e4), (58602.0, 9e4), infobitssci=[0.0] * 40 + [2.0**25] * 3)
     curve = evaluate(stored, AFTER)
@@ -458,8 +466,8 @@ def test_quality_columns_are_numbers_or_texts() -> None:
     assert err[0] == 0
     assert np.isnan(err[1:]).all()
     assert status.tolist() == ['56,57', '0', '', '']
-    assert reading.numeric(np.array(['1.5', 'x', ''])).tolist()[:1] == [1.5]
-    assert np.isnan(reading.numeric(np.array(['1.5', 'x', '']))[1:]).all()
+    assert columns.numeric(np.array(['1.5', 'x', ''])).tolist()[:1] == [1.5]
+    assert np.isnan(columns.numeric(np.array(['1.5', 'x', '']))[1:]).all()
 
 
 def filed(curve: Curve, kind: str) -> bytes:

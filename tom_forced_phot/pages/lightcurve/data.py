@@ -34,7 +34,7 @@ from tom_forced_phot.permissions import visible_points, visible_products, visibl
 EFFORT = 4
 UNPROCESSABLE = 422
 VERSION = version('tom-followup')
-CONVENTIONS = ('AB zero point 23.9 for microjansky: 0 mag is 3630.78 Jy.', 'No correction for extinction.')
+CONVENTIONS = ('AB zero point 23.9 for microjansky: 0 mag is 3630.78 Jy.',)
 
 
 def target_of(request: HttpRequest, pk: int) -> Any:
@@ -125,9 +125,10 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         'written': conf.utc_now().isoformat(timespec='seconds'),
         'written_by': f'tom-followup {VERSION}',
         'points': len(curve.shown),
-        'comments': [*CONVENTIONS, *options.words(), *said(curve)],
+        'comments': [*CONVENTIONS, *([] if options.dust else ['No correction for extinction.']), *options.words(), *said(curve)],
     }
-    response = HttpResponse(export.write(export.table(curve, meta), kind), content_type=export.FORMATS[kind])
+    place = None if target.ra is None or target.dec is None else (float(target.ra), float(target.dec))
+    response = HttpResponse(export.write(export.table(curve, meta, place), kind), content_type=export.FORMATS[kind])
     name = f'{slugify(target.name) or pk}-light-curve.{export.ENDINGS[kind]}'
     response['Content-Disposition'] = f'attachment; filename="{name}"'
     return _private(response)

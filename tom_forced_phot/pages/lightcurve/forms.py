@@ -9,14 +9,20 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from tom_forced_phot.cleaning import Cut
-from tom_forced_phot.lightcurve.options import STACKS, Baseline, Options
+from tom_forced_phot.lightcurve.bands import LAWS, R_V, USUAL_LAW, Dust
+from tom_forced_phot.lightcurve.options import STACKS, Baseline, Distance, Options
+from tom_forced_phot.lightcurve.times import LONGEST, SHORTEST, Search
 from tom_forced_phot.services import DateField, ForcedPhotometryService
 
 NONE = 'none'
+LAW_CHOICES = [('', LAWS[USUAL_LAW]), *((key, words) for key, words in LAWS.items() if key != USUAL_LAW)]
 Services = Mapping[str, type[ForcedPhotometryService]]
 #: Switches that are folded away until one of them is used, under what they are called together.
-FOLDED = {'Baseline': ('peak', 'quiet_from', 'quiet_until', 'rescale')}
+FOLDED = {
+    'Baseline': ('peak', 'quiet_from', 'quiet_until', 'rescale'),
+    'Phase and period': ('since', 'period', 'search', 'shortest', 'longest'),
+    'Dust and distance': ('ebv', 'law', 'r_v', 'redshift', 'mpc'),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,20 @@ class SwitchForm(forms.Form):
     peak = date('Maximum of the transient')
     quiet_from = date('Or quiet from')
     quiet_until = date('Until')
+    since = date('Days since, or phase 0')
+    period = number('Period (days)', 'not folded', 1e-4, 1e5)
+    search = forms.BooleanField(required=False, label='Find a period (Lomb-Scargle)')
+    shortest = number('Not shorter than (days)', f'{SHORTEST:g}', 1e-3, 1e4)
+    longest = number('Not longer than (days)', f'{LONGEST:g}', 1e-2, 1e5)
+    ebv = number('E(B-V) of the Galaxy', 'not corrected', 0, 20)
+    law = forms.ChoiceField(
+        required=False,
+        choices=LAW_CHOICES,
+        label='Law of extinction',
+    )
+    r_v = number('R(V)', f'{R_V:g}', 1.5, 7)
+    redshift = number('Redshift', 'apparent magnitudes', 1e-6, 20)
+    mpc = number('Or distance (Mpc)', 'apparent magnitudes', 1e-6, 1e5)
     rescale = forms.BooleanField(required=False, label='Scale errors to their scatter')
     flux = forms.BooleanField(required=False, label='Flux instead of magnitudes')
     inflate = forms.BooleanField(required=False, label='Errors from control light curves')
@@ -105,29 +125,39 @@ class SwitchForm(forms.Form):
             self.add_error('quiet_until', 'The end must be later than the beginning.')
         if cleaned.get('peak') is not None and (first is not None or last is not None):
             self.add_error('peak', 'Give the maximum, or an interval without its light, not both.')
+        if cleaned.get('redshift') is not None and cleaned.get('mpc') is not None:
+            self.add_error('mpc', 'Give the redshift or the distance, not both.')
+        if cleaned.get('search') and cleaned.get('period') is not None:
+            self.add_error('period', 'Give the period, or let it be found, not both.')
+        if (cleaned.get('shortest') or SHORTEST) >= (cleaned.get('longest') or LONGEST):
+            self.add_error('longest', 'The longest period must be longer than the shortest.')
         return cleaned
 
     def options(self, hidden: Iterable[str], *, shown: bool = False) -> Options:
         """What was chosen; only of a form that is valid. ``shown``: with the columns of quality that a file has."""
         chosen = self.cleaned_data
+        cuts = {name: chosen[key_of(name)] or service.usual_cut for name, service in self.services.items()}
+        law, r_v, search = chosen['law'] or USUAL_LAW, chosen['r_v'] or R_V, None
+        if chosen['search']:
+            search = Search(shortest=chosen['shortest'] or SHORTEST, longest=chosen['longest'] or LONGEST)
+        far = chosen['redshift'] is not None or chosen['mpc'] is not None
         return Options(
             snr=chosen['snr'],
-            cuts=dict(self._cuts()),
+            cuts={name: self.services[name].cuts[cut] for name, cut in cuts.items() if cut and cut != NONE},
             baseline=self._baseline(),
             baselined=self.baselined,
             inflated=self.inflated if chosen.get('inflate') else {},
+            dust=None if chosen['ebv'] is None else Dust(ebv=chosen['ebv'], law=law, r_v=r_v),
+            distance=Distance(redshift=chosen['redshift'], mpc=chosen['mpc']) if far else None,
+            since=chosen['since'],
+            period=chosen['period'],
+            search=search,
             clip=chosen['clip'],
             stack=chosen['stack'],
             days=chosen['days'] or 1.0,
             hide=frozenset(hidden),
             shown={name: service.quality for name, service in self.services.items()} if shown else {},
         )
-
-    def _cuts(self) -> Iterator[tuple[str, Cut]]:
-        for name, service in self.services.items():
-            cut = self.cleaned_data[key_of(name)] or service.usual_cut
-            if cut and cut != NONE:
-                yield name, service.cuts[cut]
 
     def _baseline(self) -> Baseline | None:
         peak, first, last = (self.cleaned_data.get(name) for name in ('peak', 'quiet_from', 'quiet_until'))

@@ -21,8 +21,9 @@ from django_tables2.data import TableData
 from tom_followup.units import instant_of
 from tom_forced_phot.cleaning.stack import BAD_DAY, FEW
 from tom_forced_phot.lightcurve import reading
-from tom_forced_phot.lightcurve.curve import Curve, Points
+from tom_forced_phot.lightcurve.curve import Curve
 from tom_forced_phot.lightcurve.export import FORMATS
+from tom_forced_phot.lightcurve.points import Points
 from tom_forced_phot.lightcurve.words import brightness, with_error
 from tom_forced_phot.models import IngestedFile
 from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, plotly_js, point, switches, target_of
@@ -68,7 +69,7 @@ class Rows(TableData):
             'band': series.band,
             'service': series.service or 'unnamed',
             'kind': series.reduction,
-            'magnitude': brightness(shown, number),
+            'magnitude': brightness(shown, number, self.curve.modulus),
             'flux': with_error(float(shown.flux[number]), float(shown.flux_error[number])),
             'snr': float(shown.snr[number]),
             'averaged': int(shown.number[number]),

@@ -47,7 +47,7 @@
     listen() {
       this.form.addEventListener('submit', (event) => { event.preventDefault(); this.load(); });
       this.form.addEventListener('change', (event) => {
-        if (event.target.name === 'flux') this.state.y = null;
+        if (['flux', 'redshift', 'mpc', 'ebv'].includes(event.target.name)) this.state.y = null;
         this.tidy();
         if (DRAWN_HERE.includes(event.target.name)) this.draw();
         else this.load();
@@ -151,7 +151,8 @@
 
     watch() {
       this.plot.on('plotly_relayout', (change) => {
-        if (Object.keys(change).every((key) => key.startsWith('xaxis2.'))) return;
+        if (Object.keys(change).every((key) => /^xaxis2?\.tick/.test(key))) return;
+        if (curve.isFolded(this.data)) return;
         const {xaxis, yaxis} = this.plot._fullLayout;
         this.state.x = xaxis.autorange ? null : xaxis.range.map(Number);
         this.state.y = yaxis.autorange ? null : yaxis.range.map(Number);
@@ -167,7 +168,12 @@
 
     async dates() {
       const ticks = curve.dates(this.plot);
-      await window.Plotly.relayout(this.plot, {'xaxis2.tickvals': ticks.tickvals, 'xaxis2.ticktext': ticks.ticktext});
+      const change = {'xaxis2.tickvals': ticks.tickvals, 'xaxis2.ticktext': ticks.ticktext};
+      if (this.data.axis) {
+        const days = curve.days(this.plot, this.data);
+        Object.assign(change, {'xaxis.tickvals': days.tickvals, 'xaxis.ticktext': days.ticktext});
+      }
+      await window.Plotly.relayout(this.plot, change);
     }
 
     /* Point under the pointer: its numbers in a box beside it. */
@@ -185,7 +191,11 @@
     }
 
     words({points, series}, row) {
-      const lines = [series.words, `MJD ${points.mjd[row].toFixed(6)}`, `${curve.utc(points.mjd[row], 19)} UTC`];
+      const axis = this.data.axis;
+      const days = axis ? points.mjd[row] - axis.zero : 0;
+      const turn = axis && axis.period ? days / axis.period : 0;
+      const since = !axis ? [] : axis.period ? [`phase ${(turn - Math.floor(turn)).toFixed(4)}`] : [`${days.toFixed(4)} d since MJD ${axis.zero}`];
+      const lines = [series.words, ...since, `MJD ${points.mjd[row].toFixed(6)}`, `${curve.utc(points.mjd[row], 19)} UTC`];
       const magnitude = points.magnitude[row];
       const error = points.magnitude_error[row];
       if (points.kind[row] === 2) lines.push(`> ${magnitude.toFixed(2)} mag (limit)`);

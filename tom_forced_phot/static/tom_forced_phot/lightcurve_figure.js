@@ -29,6 +29,14 @@
   }
   curve.colourOf = (place, name) => painted(place, `color-mix(in srgb, var(--lc-${name}) var(--lc), var(--theme_text_primary))`);
 
+  /* Folded points are drawn twice, from phase 0 to 2, as usual in the field. */
+  const isFolded = (data) => Boolean(data.axis && data.axis.period);
+  function phase(mjd, axis) {
+    const turns = (mjd - axis.zero) / axis.period;
+    return turns - Math.floor(turns);
+  }
+  curve.isFolded = isFolded;
+
   const fluxOf = (magnitude) => 10 ** (0.4 * (23.9 - magnitude));
 
   /* The first of the rows from..to, in order of time, that is not before an instant. */
@@ -44,7 +52,7 @@
 
   /* Of each series the rows that are drawn: all, or of very many points those in view and as much on either side of it. */
   function blocks(data, points, state) {
-    const many = points.mjd.length > MANY && state.x;
+    const many = points.mjd.length > MANY && state.x && !isFolded(data);
     const [first, last] = many ? [2 * state.x[0] - state.x[1], 2 * state.x[1] - state.x[0]] : [];
     const found = [];
     let from = 0;
@@ -59,10 +67,18 @@
   }
 
   /* Which points of a series are drawn, and where: values with errors, limits, and means of days flagged as bad. */
-  function split(points, from, to, flux) {
-    const make = () => ({x: new Float64Array(to - from), y: new Float64Array(to - from), error: new Float64Array(to - from), row: new Int32Array(to - from), length: 0});
+  function split(data, points, from, to, flux) {
+    const folded = isFolded(data);
+    const size = (folded ? 2 : 1) * (to - from);
+    const make = () => ({x: new Float64Array(size), y: new Float64Array(size), error: new Float64Array(size), row: new Int32Array(size), length: 0});
     const put = (list, row, value, error) => {
-      list.x[list.length] = points.mjd[row];
+      if (folded) {
+        at(list, row, phase(points.mjd[row], data.axis), value, error);
+        at(list, row, phase(points.mjd[row], data.axis) + 1, value, error);
+      } else at(list, row, points.mjd[row], value, error);
+    };
+    const at = (list, row, x, value, error) => {
+      list.x[list.length] = x;
       list.y[list.length] = value;
       list.error[list.length] = error > 0 ? error : 0;
       list.row[list.length] = row;
@@ -75,7 +91,7 @@
       if (kind === BAD) put(bad, row, flux ? points.flux[row] : points.magnitude[row], flux ? points.flux_error[row] : points.magnitude_error[row]);
       else if (flux && points.flux[row] === points.flux[row]) put(values, row, points.flux[row], points.flux_error[row]);
       else if (!flux && kind === SEEN) put(values, row, points.magnitude[row], points.magnitude_error[row]);
-      else if (kind === LIMIT) put(limits, row, flux ? fluxOf(points.magnitude[row]) : points.magnitude[row], 0);
+      else if (kind === LIMIT) put(limits, row, flux ? fluxOf(points.magnitude[row] + data.modulus) : points.magnitude[row], 0);
     }
     for (const list of [values, limits, bad]) for (const name of ['x', 'y', 'error', 'row']) list[name] = list[name].subarray(0, list.length);
     return {values, limits, bad};
@@ -91,7 +107,7 @@
     const number = parts.reduce((sum, part) => sum + part.to - part.from, 0);
     const bars = !state.noerrors && !look.plain && number <= MANY;
     for (const {series, from, to} of parts) {
-      const {values, limits, bad} = split(points, from, to, state.flux);
+      const {values, limits, bad} = split(data, points, from, to, state.flux);
       const colour = look.colour || curve.colourOf(place, series.colour);
       const basis = {type: 'scattergl', mode: 'markers', hoverinfo: 'none', showlegend: false};
       if (values.x.length) {
@@ -150,10 +166,32 @@
   }
   const ticks = (place, range) => dates(range, Math.max(2, Math.floor(place.clientWidth / 110)));
   curve.dates = (plot) => ticks(plot, plot._fullLayout.xaxis.range);
+
+  /* The lower axis: MJD, days since a date, or a phase. */
+  function named(data) {
+    if (!data.axis) return 'MJD (UTC)';
+    if (data.axis.period) return `Phase (period ${Number(data.axis.period.toPrecision(8))} d from MJD ${data.axis.zero})`;
+    return `Days since MJD ${data.axis.zero}`;
+  }
+
+  /* Round numbers of days since a date, at their MJD: so that zoom and dates stay what they are. */
+  function days([first, last], zero, place) {
+    const rough = (last - first) / Math.max(2, Math.floor(place.clientWidth / 90));
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough) || 10 * power;
+    const found = {tickvals: [], ticktext: []};
+    for (let number = Math.ceil((first - zero) / step); number * step <= last - zero; number += 1) {
+      found.tickvals.push(zero + number * step);
+      found.ticktext.push(String(Number((number * step).toPrecision(10))));
+    }
+    return found;
+  }
+  curve.days = (plot, data) => days(plot._fullLayout.xaxis.range, data.axis.zero, plot);
   curve.isLarge = (data) => data.points.mjd.length > MANY;
 
   function axes(place, data, state) {
-    const range = state.x ? state.x.slice() : extent(data, state);
+    const folded = isFolded(data);
+    const range = folded ? [-0.02, 2.02] : state.x ? state.x.slice() : extent(data, state);
     const text = painted(place, 'var(--theme_text_primary)');
     const line = painted(place, 'color-mix(in srgb, var(--theme_text_primary) 35%, var(--theme_primary))');
     const grid = painted(place, 'color-mix(in srgb, var(--theme_text_primary) 12%, var(--theme_primary))');
@@ -161,9 +199,9 @@
     const reversed = !state.flux;
     return {
       text,
-      xaxis: {...axis, title: {text: 'MJD (UTC)'}, mirror: false, range, autorange: false},
-      xaxis2: {...axis, overlaying: 'x', matches: 'x', side: 'top', showgrid: false, tickmode: 'array', range: range.slice(), autorange: false, ...ticks(place, range)},
-      yaxis: {...axis, automargin: true, title: {text: state.flux ? 'Flux (µJy)' : 'Magnitude (AB)'}, zeroline: state.flux, zerolinecolor: line,
+      xaxis: {...axis, title: {text: named(data)}, mirror: false, range, autorange: false, ...(folded || !data.axis ? {} : {tickmode: 'array', ...days(range, data.axis.zero, place)})},
+      xaxis2: {...axis, overlaying: 'x', matches: 'x', side: 'top', showgrid: false, visible: !folded, tickmode: 'array', range: range.slice(), autorange: false, ...ticks(place, folded ? extent(data, state) : range)},
+      yaxis: {...axis, automargin: true, title: {text: state.flux ? 'Flux (µJy)' : data.modulus ? 'Absolute magnitude (AB)' : 'Magnitude (AB)'}, zeroline: state.flux, zerolinecolor: line,
         ...(state.y ? {range: state.y.slice(), autorange: false} : {autorange: reversed ? 'reversed' : true})},
     };
   }
@@ -191,7 +229,7 @@
         hovermode: 'closest',
         dragmode: state.dragmode || 'zoom',
         modebar: {color: text, activecolor: text, bgcolor: 'rgba(0,0,0,0)'},
-        shapes: (data.windows || []).map((each) => ({type: 'rect', layer: 'below', xref: 'x', yref: 'paper', x0: each.start, x1: each.end, y0: 0, y1: 1, line: {width: 0.5, color: shaded}, fillcolor: shaded, opacity: 0.18})),
+        shapes: (isFolded(data) ? [] : data.windows || []).map((each) => ({type: 'rect', layer: 'below', xref: 'x', yref: 'paper', x0: each.start, x1: each.end, y0: 0, y1: 1, line: {width: 0.5, color: shaded}, fillcolor: shaded, opacity: 0.18})),
       },
       config: {responsive: true, displaylogo: false, displayModeBar: narrow ? false : 'hover', doubleClick: 'autosize', modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'resetScale2d']},
     };
