@@ -27,6 +27,7 @@ from tom_cadence.facilities.errors import CallStage, classify, readable
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.facilities.words import outside
 
+USUAL_KEYWORDS = ('start', 'end')
 LIST_SKEW = timedelta(days=2)
 CLOCK_SKEW = timedelta(days=30)
 """How far apart a facility's clock and ours may be; a token is unique, so asking for more than needed does no harm."""
@@ -344,6 +345,20 @@ class Facilities:
         if key not in self._made:
             self._made[key] = Gateway(name, owner, self._class(name), self.breaker)
         return self._made[key]
+
+    def window(self, name: str, parameters: Any) -> Window | None:
+        """The window that a record of facility ``name`` asks for; None where nobody can read one."""
+        try:
+            return window_in(parameters, self.keywords(name))
+        except BadWindow:
+            return None
+
+    def keywords(self, name: str) -> tuple[str, str]:
+        """A facility's names of the ends of a window; of one that is configured no more, those that most have."""
+        try:
+            return self.gateway(name, None).keywords
+        except Exception:  # a facility class is the site's code
+            return USUAL_KEYWORDS
 
     def _class(self, name: str) -> type:
         try:

@@ -12,7 +12,7 @@ from tom_observations.cadence import CadenceStrategy as ToolkitStrategy
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
 from tom_cadence.core.parameters import Parameters, clean
-from tom_cadence.core.windows import Window, read_window, show, write_instant
+from tom_cadence.core.windows import Window, read_window, show, window_in, write_instant
 from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.strategies.forms import CadenceParametersForm
 
@@ -145,7 +145,7 @@ class AdvancesWindow(CadenceStrategy):
         if not isinstance(after, Mapping):
             raise NeedsAttention(f'advance_window of {type(self).__name__} returned {after!r} in place of the parameters.')
         changes = {key: value for key, value in after.items() if key not in (start, end) and before.get(key) != value}
-        return read_window(after.get(start), after.get(end)), changes
+        return window_in(after, (start, end)), changes
 
 
 def known_window(attempt: Attempt) -> Window:

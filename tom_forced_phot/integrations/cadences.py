@@ -35,6 +35,7 @@ def windows(user: Any, target: Any) -> list[WindowSpan]:
         return []
     from tom_observations.models import ObservationRecord
 
+    from tom_cadence.facilities import Facilities
     from tom_cadence.permissions import visible_cadences, visible_records
 
     cadences = visible_cadences(user).filter(cadence__observation_group__observation_records__target_id=target.pk)
@@ -44,19 +45,17 @@ def windows(user: Any, target: Any) -> list[WindowSpan]:
         return []
     names = ('pk', 'observationgroup', 'parameters', 'status', 'facility')
     found = visible_records(user, rows).order_by('-created', '-pk').values_list(*names)[:MOST]
-    spans = {pk: _span(parameters, status, facility, groups.get(group)) for pk, group, parameters, status, facility in found}
+    facilities = Facilities()
+    spans = {
+        pk: _span(facilities.window(facility, parameters), status, facility, groups.get(group))
+        for pk, group, parameters, status, facility in found
+    }
     return sorted((span for span in spans.values() if span is not None), key=lambda span: span.start)
 
 
-def _span(parameters: Any, status: str, facility: str, cadence: int | None) -> WindowSpan | None:
+def _span(window: Any, status: str, facility: str, cadence: int | None) -> WindowSpan | None:
     """None where the parameters hold no window that can be read."""
-    from tom_cadence.core.windows import read_window
-    from tom_cadence.exceptions import BadWindow
-
-    given = parameters if isinstance(parameters, dict) else {}
-    try:
-        window = read_window(given.get('start'), given.get('end'))
-    except BadWindow:
+    if window is None:
         return None
     start, end = mjd_of(window.start), mjd_of(window.end)
     return WindowSpan(start, end, status or '', facility, '' if cadence is None else reverse('cadences:page', args=[cadence]))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.samples import HOUR, NOON, window
-from tom_cadence.core.windows import Window, read_instant, read_window, show, write_instant
+from tom_cadence.core.windows import Window, read_instant, read_window, show, window_in, write_instant
 from tom_cadence.exceptions import BadWindow
 
 TOKYO = timezone(9 * HOUR)
@@ -132,3 +132,33 @@ def test_a_date_stays_a_date() -> None:
 
 def test_people_read_utc() -> None:
     assert show(STAMP.astimezone(TOKYO)) == '2026-11-21 03:41 UTC'
+
+
+READ = [
+    (('start', 'end'), {'start': '2026-11-20T08:00', 'end': '2026-11-20T12:00'}),
+    (
+        ('start', 'end'),
+        {'start_0': '2026-11-20', 'start_1': '08:00', 'end_0': '2026-11-20', 'end_1': '12:00', 'start': '', 'end': None},
+    ),
+    (('begin', 'finish'), {'begin': '2026-11-20T08:00Z', 'finish': '2026-11-20T12:00Z', 'start': 'no', 'end': 'no'}),
+    (('window_start', 'window_end'), {'window_start': '2026-11-20 08:00', 'window_duration': 4}),  # the toolkit's Gemini
+    (('window_start', 'window_end'), {'window_start': '2026-11-20 08:00', 'window_duration': '4', 'window_end': ''}),
+]
+
+
+@pytest.mark.parametrize(('keywords', 'parameters'), READ)
+def test_a_window_is_read_from_stored_parameters_by_the_facilitys_names(
+    keywords: tuple[str, str], parameters: dict[str, object]
+) -> None:
+    found = window_in(parameters, keywords)
+    assert (show(found.start), show(found.end)) == ('2026-11-20 08:00 UTC', '2026-11-20 12:00 UTC')
+
+
+@pytest.mark.parametrize(
+    'parameters',
+    [None, [], {}, {'window_start': '2026-11-20 08:00'}, {'window_start': 'x', 'window_duration': 4}]
+    + [{'window_start': '2026-11-20 08:00', 'window_duration': hours} for hours in ('x', -1, 0, float('nan'), 1e9, [])],
+)
+def test_what_is_no_window_is_refused_in_words(parameters: object) -> None:
+    with pytest.raises(BadWindow):
+        window_in(parameters, ('window_start', 'window_end'))

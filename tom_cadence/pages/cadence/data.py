@@ -16,12 +16,11 @@ from tom_observations.models import ObservationRecord
 from tom_cadence.core.decisions import Decision
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
-from tom_cadence.core.windows import Window, read_window, show
+from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.context import read_history
 from tom_cadence.engine.decide import decide, runs_itself
-from tom_cadence.engine.snapshot import Looked, RecordRow
-from tom_cadence.exceptions import BadWindow
+from tom_cadence.engine.snapshot import Looked, RecordRow, window_of
 from tom_cadence.facilities import Facilities
 from tom_cadence.flows.preview import Preview, next_windows
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
@@ -108,7 +107,7 @@ class Cadence:
         return len(self.looked.rows) - len(self.observations)
 
     def _observation(self, row: RecordRow, attempt: Any) -> ShownObservation:
-        window, trouble = (attempt.window, attempt.trouble) if attempt else _window(row)
+        window, trouble = (attempt.window, attempt.trouble) if attempt else window_of(row, self.facilities.keywords(row.facility))
         start, end = row.scheduled_start, row.scheduled_end
         outcome = attempt.outcome.value if attempt else 'unknown'
         return ShownObservation(
@@ -231,13 +230,6 @@ def _row(record: ObservationRecord) -> RecordRow:
         target=record.target_id,
         parameters=parameters,
     )
-
-
-def _window(row: RecordRow) -> tuple[Window | None, str]:
-    try:
-        return read_window(row.start, row.end), ''
-    except BadWindow as error:
-        return None, str(error)
 
 
 def _bar(observation: ShownObservation) -> Bar:

@@ -13,8 +13,7 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.template_fields import in_words
-from tom_cadence.core.windows import Window, read_window
-from tom_cadence.exceptions import BadWindow
+from tom_cadence.core.windows import Window
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.permissions import Rows, visible_records, visible_targets
@@ -140,7 +139,7 @@ def _next_action(row: ManagedCadence, summary: CadenceSummary, in_doubt: bool, n
 
 def _next_window(summary: CadenceSummary, record: Any, facilities: Facilities, numbered: bool, now: datetime) -> None:
     """The observation that is booked; its number only where the user may see it."""
-    summary.next_words, summary.next_when = _window_words(_window(record, facilities), now)
+    summary.next_words, summary.next_when = _window_words(facilities.window(record.facility, record.parameters), now)
     over = summary.next_when is not None and summary.next_when <= now
     name = f'Observation {record.observation_id}' if numbered else 'An observation'
     summary.next_action = f'{name} {"has no result yet" if over else "is booked"}.'
@@ -152,15 +151,6 @@ def _window_words(window: Window | None, now: datetime) -> tuple[str, datetime |
     if now < window.start:
         return 'Window opens', window.start
     return ('Window closes' if now < window.end else 'Window closed'), window.end
-
-
-def _window(record: Any, facilities: Facilities) -> Window | None:
-    try:
-        start, end = facilities.gateway(record.facility, None).keywords
-        parameters = record.parameters if isinstance(record.parameters, dict) else {}
-        return read_window(parameters.get(start), parameters.get(end))
-    except BadWindow:
-        return None
 
 
 def _shortened(text: str) -> str:

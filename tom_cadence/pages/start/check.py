@@ -16,7 +16,7 @@ from tom_observations.models import ObservationRecord
 
 from tom_cadence.core.bounds import redact
 from tom_cadence.core.history import Outcome
-from tom_cadence.core.windows import Window, read_window, show
+from tom_cadence.core.windows import Window, show
 from tom_cadence.exceptions import BadWindow, CadenceError, Refused
 from tom_cadence.facilities import Facilities, Gateway, forms_user
 from tom_cadence.facilities import forms as facility_forms
@@ -131,7 +131,7 @@ def _move_shared_errors(made: Forms) -> None:
 def _window(gateway: Gateway, made: Forms, asked: dict[str, Any]) -> Window:
     start, end = gateway.keywords
     try:
-        return read_window(asked.get(start), asked.get(end))
+        return gateway.window(asked)
     except BadWindow as error:
         name = end if asked.get(start) else start
         _add(made, name, str(error))
@@ -215,9 +215,7 @@ def _span(record: Any, facilities: Facilities, user: Any) -> Window | None:
             return None
         if record.scheduled_start and record.scheduled_end and record.scheduled_start < record.scheduled_end:
             return Window(start=record.scheduled_start, end=record.scheduled_end)
-        start, end = gateway.keywords
-        parameters = record.parameters if isinstance(record.parameters, dict) else {}
-        return read_window(parameters.get(start), parameters.get(end))
+        return gateway.window(record.parameters)
     except Exception:  # a facility that is configured no more, or its code: an observation nobody can place is not warned of
         return None
 
