@@ -21,12 +21,14 @@ if __name__ == '__main__':  # run as a folder: let the package be found, not its
 from simulators.atlas import AtlasServer
 from simulators.mast import MastServer
 from simulators.observatory import Observatory
+from simulators.portal import Portal
 from simulators.server import serve
 from simulators.service import Service
 from simulators.zfps import ZfpsServer
 
 SERVICES: dict[str, Callable[..., Service]] = {
     'observatory': Observatory,
+    'portal': Portal,
     'atlas': AtlasServer,
     'zfps': ZfpsServer,
     'mast': MastServer,

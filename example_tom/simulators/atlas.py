@@ -6,8 +6,18 @@ may be given to the constructor, changed with ``configure(name=value)`` or poste
 
 Users: ``USERS`` (name to password) with ``token_of(name)``; ``service.token`` is the first user's.
 Verbs of faults and counts: auth, submit, list, status, result, delete, positions, other.
-Control: see service.py, and ``/control/task`` (``id``; ``error``, or ``failures``, ``seconds``; without these: finish
-it now), ``/control/outcome`` (``ra``, ``dec``, ``error`` of positions; ``No data returned`` if left out).
+Control: see service.py, and ``/control/task`` (``id``; ``error``, ``lost``, or ``failures``, ``seconds``; without these:
+finish it now), ``/control/outcome`` (``ra``, ``dec``, ``error`` of positions; ``No data returned`` if left out; or
+``lost``: finished, but no file and no error text), ``/control/callbacks`` (GET: what was sent to callback addresses).
+
+Its limits are the real ones: a sliding window of 60 writes and 600 reads in any minute and account, 429s not counted;
+500 tasks of an account that have not begun, counted after the lines were read; 100 lines. Time is the server's own clock
+(``service.clock``, ``set_clock``, ``advance``): nothing in it sleeps, and tasks end when the clock says so and the server
+is next asked, or by ``settle()``.
+
+Callbacks: a task with ``callback_url`` that has ended is told of once, in ``callbacks``, as the real server would POST it
+(webhooks.py); ``on_callback`` is called with address and payload, for a test that delivers it to a TOM. Nothing leaves
+this machine.
 """
 
 from __future__ import annotations
@@ -24,7 +34,7 @@ from urllib.parse import parse_qs, urlencode
 
 from simulators.accounts import WRITES, Accounts, Refused, token_of, unauthorized
 from simulators.atlas_files import atlas_columns, atlas_frame, write_atlas
-from simulators.atlas_tasks import Queue, Task, Wrong, clean, split
+from simulators.atlas_tasks import Queue, Task, Wrong, clean, split, stamp
 from simulators.lightcurves import near, uniform
 from simulators.photometry import DAY, MJD_OF_EPOCH, PhotometryService
 from simulators.server import Server, serve
@@ -35,6 +45,8 @@ __all__ = ['USERS', 'AtlasOptions', 'AtlasServer', 'serve_atlas', 'token_of']
 USERS = {'tom': 'look-up', 'jerry': 'look-down'}
 NO_DATA = 'No data returned'
 PAGE, LARGEST = 6, 100
+#: Names of moving objects that are found: (433), or packed designations such as K22W01O, 00433 and A0433.
+DESIGNATION = re.compile(r'\(\d+\)|[I-K]\d\d[A-Z]\w\d[A-Z]|[A-Za-z\d]\d{4}|[CPDXAI][I-K]\d\d[A-Z]\w\d\w')
 
 
 @dataclass
@@ -58,6 +70,7 @@ class AtlasOptions:
     last_newline: bool = True
     revision: int = 0
     first_id: int = 1
+    strict_names: bool = False  # moving objects are found by (number) or packed designation only
 
 
 class AtlasServer(PhotometryService):
@@ -73,7 +86,9 @@ class AtlasServer(PhotometryService):
         super().__init__(AtlasOptions(**options), storage, seed)
         self.set_users(USERS if users is None else users)
         self.queue = Queue(self.shelf, self.judge)
-        self.errors: list[tuple[float, float, str]] = []
+        self.errors: list[tuple[float, float, str | None]] = []
+        self.callbacks: list[dict[str, Any]] = []
+        self.on_callback: Callable[[str, dict[str, Any]], None] | None = None
 
     def set_users(self, users: dict[str, str]) -> None:
         """Know these users (name to password) only."""
@@ -131,7 +146,7 @@ class AtlasServer(PhotometryService):
                 deeds: dict[str, Callable[[], Answer]] = {
                     'submit': lambda: self._submit(request, str(user), lost),
                     'list': lambda: self._list(request, str(user)),
-                    'status': lambda: self._status(request),
+                    'status': lambda: self._status(request, user),
                     'result': lambda: self._file(request),
                     'delete': lambda: self._delete(request, str(user)),
                     'positions': lambda: self._positions(str(user)),
@@ -145,7 +160,26 @@ class AtlasServer(PhotometryService):
         """Let tasks run and old ones go, until now."""
         now, set_to = self.seconds(), self.options
         self.queue.settle(now, seconds=set_to.seconds_per_task, delay=set_to.start_delay, slots=set_to.slots, held=set_to.held)
+        self._call_back()
         self.queue.sweep(now, set_to.days, set_to.archived_days)
+
+    def _call_back(self) -> None:
+        for task in self.queue.tasks.values():
+            if task.finished is None or task.called_back or not task.callback_url:
+                continue
+            task.called_back = True
+            self.queue.keep(task)
+            told = {
+                'task_id': task.id,
+                'task_url': f'{self.url}/queue/{task.id}/',
+                'request_type': task.request_type,
+                'finishtimestamp': stamp(task.finished),
+                'error_msg': task.error,
+                'success': not task.error,
+            }
+            self.callbacks.append({'url': task.callback_url, 'payload': told})
+            if self.on_callback:
+                self.on_callback(task.callback_url, told)
 
     def _permit(self, verb: str, request: Request, user: str | None) -> None:
         text = 'Authentication credentials were not provided.'
@@ -165,7 +199,8 @@ class AtlasServer(PhotometryService):
         queued = self.queue.unstarted(user)
         if queued + len(wanted) > self.options.most_queued:
             # a plain text, not a list (views.py of the server)
-            return as_json(400, {'non_field_errors': f'ERROR: You have too many queued tasks ({queued}).'})
+            counts = f'{queued} queued + {len(wanted)} requested > {self.options.most_queued}'
+            return as_json(400, {'non_field_errors': f'ERROR: You have too many queued tasks ({counts}).'})
         tasks = [self._accept(values, user, queued, place, request, lost) for place, values in enumerate(wanted)]
         replies = [task.as_reply(request.base, queuepos=None, has_file=False, old=self.options.old_keys) for task in tasks]
         return as_json(201, replies) if many else as_json(201, replies[0], Location=replies[0]['url'])
@@ -175,17 +210,10 @@ class AtlasServer(PhotometryService):
         if not many:
             return [clean(said, mjd)]
         common = {name: value for name, value in said.items() if name not in ('radeclist', 'ra', 'dec', 'mpc_name')}
-        done: list[dict[str, Any]] = []
-        errors: list[Any] = []
-        for target in split(said['radeclist']):
-            try:
-                done.append(clean(common | target, mjd))
-                errors.append({})
-            except Wrong as wrong:
-                errors.append(wrong.errors)
-        if any(errors):
-            raise Wrong(errors)
-        return done
+        targets = split(said['radeclist'])
+        if said.get('ra') and said.get('dec'):
+            targets.insert(0, {'ra': said['ra'], 'dec': said['dec']})
+        return [clean(common | target, mjd) for target in targets]
 
     def _accept(self, values: dict[str, Any], user: str, queued: int, place: int, request: Request, lost: str) -> Task:
         key, user_id = max(self.queue.next_id, self.options.first_id), 200 + list(self.accounts.users).index(user)
@@ -204,17 +232,18 @@ class AtlasServer(PhotometryService):
             raise Refused(as_text(404, 'Page not found'))
         return task
 
-    def shown(self, task: Task, base: str) -> dict[str, Any]:
-        """A task object as it is now."""
+    def shown(self, task: Task, base: str, user: str | None) -> dict[str, Any]:
+        """A task object as it is now; who does not own it does not see its callback."""
         place = self.queue.positions().get(task.id)
-        return task.as_reply(base, queuepos=place, has_file=self._has_file(task), old=self.options.old_keys)
+        has_file, owner = self._has_file(task), user == task.user
+        return task.as_reply(base, queuepos=place, has_file=has_file, owner=owner, old=self.options.old_keys)
 
-    def _status(self, request: Request) -> Answer:
+    def _status(self, request: Request, user: str | None) -> Answer:
         task = self._task(request)
         accepts = request.headers.get('accept', '')
         if 'text/html' in accepts or (self.options.html_default and 'json' not in accepts):
             return as_text(200, f'<html><body>Task {task.id}</body></html>', 'text/html; charset=utf-8')
-        answer = as_json(200, self.shown(task, request.base), Vary='Accept, Cookie')
+        answer = as_json(200, self.shown(task, request.base, user), Vary='Accept, Cookie')
         tag = f'"{hashlib.blake2b(answer.body, digest_size=16).hexdigest()}"'
         if request.headers.get('if-none-match') == tag:
             return Answer(304, headers={'ETag': tag})
@@ -259,7 +288,7 @@ class AtlasServer(PhotometryService):
             'previous': link(begin, True) if page and begin else None,
             'pagefirsttaskposition': begin,
             'taskcount': len(tasks),
-            'results': [self.shown(task, request.base) for task in page],
+            'results': [self.shown(task, request.base, user) for task in page],
         }
         return as_json(200, reply, Vary='Accept, Cookie')
 
@@ -271,7 +300,7 @@ class AtlasServer(PhotometryService):
         return as_json(200, {'queuepositions': mine, 'queuedtypes': kinds, 'queueoffset': 0})
 
     def _has_file(self, task: Task) -> bool:
-        if task.finished is None or task.error or task.archived:
+        if task.finished is None or task.error or task.archived or task.lost:
             return False
         kept = self.options.file_days
         return kept is None or self.seconds() - task.finished <= DAY * kept
@@ -309,24 +338,27 @@ class AtlasServer(PhotometryService):
         """The final error of a task that ends."""
         task.revision = self.options.revision
         ra, dec = self.place(task)
-        told = next((error for one, two, error in self.errors if near(one, two, ra, dec)), None)
-        if told:
-            return told
+        if task.mpc_name and self.options.strict_names and not DESIGNATION.fullmatch(task.mpc_name):
+            return f'Object {task.mpc_name} not found'  # the real words are the tool's own, and not known
+        for one, two, error in self.errors:
+            if near(one, two, ra, dec):
+                task.lost = error is None
+                return error
         if dec < -89 or any(near(one, two, ra, dec) for one, two in self.options.no_data):
             return NO_DATA
         if self.sky.file(ra, dec) is not None:
             return None
         return None if len(atlas_frame(self.sky, ra, dec, *self._range(task)).number) else NO_DATA
 
-    def set_outcome(self, ra: float, dec: float, error: str = NO_DATA) -> None:
-        """Let every task of a position end with an error."""
+    def set_outcome(self, ra: float, dec: float, error: str = NO_DATA, *, lost: bool = False) -> None:
+        """Let every task of a position end with an error, or ``lost``: finished without a file and without a word."""
         with self.lock:
-            self.errors.insert(0, (ra, dec, error))
+            self.errors.insert(0, (ra, dec, None if lost else error))
 
     def set_task(
-        self, id: int, error: str | None = None, failures: int | None = None, seconds: float | None = None
+        self, id: int, error: str | None = None, failures: int | None = None, seconds: float | None = None, *, lost: bool = False
     ) -> dict[str, Any]:
-        """End a task now (with data, or with ``error``), or let attempts fail, or let it take ``seconds``."""
+        """End a task now (with data, with ``error``, or ``lost``), or let attempts fail, or let it take ``seconds``."""
         with self.lock:
             self.settle()
             task = self.queue.tasks[int(id)]
@@ -336,19 +368,23 @@ class AtlasServer(PhotometryService):
             else:
                 task.started = task.started or self.seconds()
                 self.queue.finish(task, self.seconds(), error or self.judge(task))
-            return self.shown(task, self.prefix)
+                task.lost = task.lost or lost
+                self.queue.keep(task)
+                self._call_back()
+            return self.shown(task, self.prefix, task.user)
 
     def reset(self) -> None:
         """Forget everything but seed and options."""
         super().reset()
         with self.lock:
             self.errors.clear()
+            self.callbacks.clear()
             self.accounts.throttle.clear()
             self.queue = Queue(self.shelf, self.judge)
 
     def deeds(self) -> dict[str, Callable[..., Any]]:
         """What ``/control/`` can do here."""
-        return super().deeds() | {'task': self.set_task, 'outcome': self.set_outcome}
+        return super().deeds() | {'task': self.set_task, 'outcome': self.set_outcome, 'callbacks': lambda: self.callbacks}
 
 
 def _said(request: Request) -> dict[str, Any]:

@@ -2,18 +2,22 @@
 
 After atlasserver 06e7865 and 5cc8859 (2026): its serializers say what is wrong in four shapes: ``{"field": ["text"]}``
 (Django REST framework's own and object rules), ``{"ra": {"ra": "text"}}`` (rules of one field), ``{"non_field_errors":
-"text"}`` (too many tasks), and a list, one object a line, for a ``radeclist``. It has 16 slots, at most one running task
-per user, round robin between users; a failed attempt without a definite error is run again; old tasks are swept away.
+"text"}`` (too many tasks), and ``{"radeclist": "Error on line 8: text"}``, which names the first bad line only. It has 16
+slots, at most one running task per user, round robin between users; a failed attempt without a definite error is run
+again; old tasks are swept away.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import urlsplit
 
 from simulators.photometry import DAY
 from simulators.service import Shelf
@@ -23,6 +27,9 @@ FALSE = ('f', 'n', 'no', 'false', 'off', '0', '')
 NUMBERS = ('ra', 'dec', 'mjd_min', 'mjd_max', 'radec_epoch_year', 'propermotion_ra', 'propermotion_dec')
 FINITE = ('ra', 'dec', 'propermotion_ra', 'propermotion_dec')
 LINES = 100
+LONGEST_CALLBACK = 500
+BAD_NAME = 'Invalid mpc_name. May not contain quotes or semicolons'
+SEXAGESIMAL = re.compile(r'(?P<sign>[+-]?)(?P<first>\d\d?)\D+(?P<minutes>[0-5]\d)\D+(?P<seconds>[0-6]?\d(\.\d*)?)s?\s*')
 #: The keys of a task object before 2026 lack these (a recorded reply of 2022).
 LATER_KEYS = ('callback_url', 'result_imagestack_url', 'userqueuedtasks_on_submit', 'waittime', 'runtime', 'attempt_count')
 NULLS = ('previewimage_url', 'parent_task_id', 'parent_task_url')
@@ -72,9 +79,9 @@ def _text(name: str, value: Any, longest: int = 300) -> str | None:
     if len(text) > longest:
         raise Wrong([f'Ensure this field has no more than {longest} characters.'])
     if name == 'mpc_name' and set(text) & set('\'";'):
-        raise Wrong({name: 'Invalid mpc_name. May not contain quotes or semicolons'})
-    if name == 'callback_url' and text and not text.startswith('https://'):
-        raise Wrong({name: 'callback_url must be an https:// address.'})
+        raise Wrong({name: BAD_NAME})
+    if name == 'callback_url' and (wrong := callback_error(text)):
+        raise Wrong({name: wrong})
     return text or None
 
 
@@ -138,36 +145,75 @@ def _check_dates(values: dict[str, Any], mjd_now: float) -> None:
         raise Wrong({'mjd_max': [f'mjd_max must be greater than mjd_min ({begin} was applied).']})
 
 
+def callback_error(url: str) -> str:
+    """Why a callback goes nowhere (webhooks.py); whether a name resolves to a public address is not looked up."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f'callback_url has an invalid port: {error}'
+    if len(url) > LONGEST_CALLBACK:
+        return f'callback_url must be at most {LONGEST_CALLBACK} characters'
+    if parts.scheme != 'https':
+        return 'callback_url must use https'
+    if not parts.hostname:
+        return 'callback_url must include a hostname'
+    if parts.username or parts.password:
+        return 'callback_url must not contain credentials'
+    try:
+        public = parts.hostname != 'localhost' and ipaddress.ip_address(parts.hostname).is_global
+    except ValueError:
+        public = port != 0 and parts.hostname != 'localhost'
+    return '' if public else 'callback_url must resolve to a public address'
+
+
 def split(text: Any) -> list[dict[str, Any]]:
-    """The targets of a ``radeclist``: lines of "ra,dec", "ra dec" (decimal or sexagesimal) or "mpc NAME"."""
+    """The targets of a ``radeclist``: lines of "ra,dec", "ra dec" (decimal or sexagesimal) or "mpc NAME" (misc.py).
+
+    The first bad line is named, counting empty ones. A declination of 90.0 is refused.
+    """
     if not isinstance(text, str):
         raise Wrong({'radeclist': ['Not a valid string.']})
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = text.split('\n')
     if len(lines) > LINES:
-        raise Wrong({'radeclist': f'Number of lines must not exceed {LINES}'})
+        raise Wrong({'radeclist': f'Number of lines ({len(lines)}) is above the limit of {LINES}'})
     found: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
-        if line.lower().startswith('mpc '):
-            found.append({'mpc_name': line[4:].strip()})
+        if line[:4] in ('mpc_', 'MPC_', 'mpc ', 'MPC '):
+            name = line[4:].strip()
+            if not name or set(name) & set('\'";'):
+                raise Wrong({'radeclist': f'Error on line {number}: {BAD_NAME if name else "MPC name is blank"}'})
+            found.append({'mpc_name': name})
             continue
-        words = line.replace(',', ' ').split()
-        half = len(words) // 2
-        if len(words) not in (2, 6):
-            raise Wrong({'radeclist': f'Error on line {number}: Could not read two coordinates.'})
+        words = line.split()
+        parts = line.split(',') if ',' in line else [' '.join(words[:3]), ' '.join(words[3:])] if len(words) == 6 else words
+        if not parts:
+            continue
+        if len(parts) < 2:
+            what = 'Could not find two columns. Separate RA and Dec by a comma or a space.'
+            raise Wrong({'radeclist': f'Error on line {number}: {what}'})
         try:
-            ra, dec = _angle(':'.join(words[:half]), hours=True), _angle(':'.join(words[half:]), hours=False)
-        except ValueError:
-            raise Wrong({'radeclist': f'Error on line {number}: Could not read two coordinates.'}) from None
-        found.append({'ra': ra, 'dec': dec})
+            found.append({'ra': _angle('ra', parts[0].strip()), 'dec': _angle('dec', parts[1].strip())})
+        except ValueError as error:
+            raise Wrong({'radeclist': f'Error on line {number}: {error}'}) from None
     return found
 
 
-def _angle(text: str, *, hours: bool) -> float:
-    if ':' not in text:
-        return float(text)
-    first, *rest = text.split(':')
-    size: float = abs(float(first)) + sum(float(part) / 60 ** (place + 1) for place, part in enumerate(rest))
-    return (-size if first.startswith('-') else size) * (15 if hours else 1)
+def _angle(name: str, text: str) -> float:
+    """Degrees from decimal degrees, or from hours (ra) or degrees (dec), minutes and seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if (0 <= value <= 360) if name == 'ra' else (-90 < value < 90):
+        return value
+    found = SEXAGESIMAL.fullmatch(text)
+    first = int(found['first']) if found else 99
+    if found is None or first > (23 if name == 'ra' else 89) or (name == 'ra' and found['sign'] == '-'):
+        problem = f'could not convert {name} to decimal degrees, could not parse sexegesimal input'
+        raise ValueError(f'{problem}. Original value was `{text}`')
+    size = first + int(found['minutes']) / 60 + float(found['seconds']) / 3600
+    return (-size if found['sign'] == '-' else size) * (15 if name == 'ra' else 1)
 
 
 @dataclass
@@ -200,8 +246,10 @@ class Task:
     seconds: float | None = None
     archived: bool = False
     revision: int = 0
+    lost: bool = False  # it ended with data, but the file is gone: no result_url, and no error either
+    called_back: bool = False
 
-    def as_reply(self, base: str, *, queuepos: int | None, has_file: bool, old: bool = False) -> dict[str, Any]:
+    def as_reply(self, base: str, *, queuepos: int | None, has_file: bool, owner: bool = True, old: bool = False) -> dict[str, Any]:
         """The task object, in the order of the serializer's fields."""
         shown = bool(self.finished and not self.error and has_file)
         names = ('mpc_name', 'ra', 'dec', 'mjd_min', 'mjd_max', 'radec_epoch_year', 'propermotion_ra', 'propermotion_dec')
@@ -216,7 +264,7 @@ class Task:
             'result_url': f'{base}/static/results/job{self.id:05d}.txt' if shown else None,
             'comment': self.comment,
             'send_email': self.send_email,
-            'callback_url': self.callback_url,
+            'callback_url': self.callback_url if owner else None,
             'starttimestamp': stamp(self.started),
             'finishtimestamp': stamp(self.finished),
             'error_msg': self.error,

@@ -225,7 +225,7 @@ class Server(ThreadingHTTPServer, Generic[S]):
         self.host, self.port = address[0], int(self.server_address[1])
         self.hosts = {f'{name}:{self.port}' for name in (self.host, 'localhost', '127.0.0.1')}
         self.root = f'http://{self.host}:{self.port}'
-        self.url = self.root + service.prefix
+        self.url = service.url = self.root + service.prefix
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=service.name, daemon=True)
         self._thread.start()
 

@@ -159,6 +159,7 @@ class Service:
     name = 'service'
     prefix = ''
     verbs: tuple[str, ...] = ()
+    url = ''  # the base that a client is given, once it is served
     kinds: tuple[str, ...] = ()  # faults of its own, beyond those of faults.py
 
     def __init__(self, options: Any = None, storage: Path | None = None, seed: int = 0) -> None:

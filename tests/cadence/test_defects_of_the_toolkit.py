@@ -14,10 +14,11 @@ from django.db import DatabaseError
 from django.db.models.signals import post_save
 from tom_observations.models import DynamicCadence, ObservationRecord
 
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.conftest import NIGHT, at
 from tests.support import oddities
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters, records, settle
-from tests.support.portal import Portal
 from tests.support.webform import connect, start_cadence
 from tom_cadence import registry
 from tom_cadence.core.windows import Window, read_window
@@ -35,7 +36,8 @@ HOUR = timedelta(hours=1)
 def lco(settings: Any, client: Any, astronomer: Any, target: Any) -> Iterator[Any]:
     """Starts a cadence at LCO through the web form; the portal is a stand-in."""
     settings.FACILITIES, settings.TOM_FACILITY_CLASSES = {}, []
-    with Portal() as portal:
+    with serve(Portal()) as server:
+        portal = server.service
         connect(settings, portal, 'LCO')
         client.force_login(astronomer)
 
@@ -50,7 +52,7 @@ def lco(settings: Any, client: Any, astronomer: Any, target: Any) -> Iterator[An
 def turn(portal: Portal, cadence: Any, outcome: str, when: datetime) -> tuple[Window, Window]:
     """The newest observation ends so, cron runs: the windows in the record and at the portal."""
     portal.set_state(records(cadence)[-1].observation_id, outcome)
-    portal.clock = when
+    portal.set_clock(when, frozen=True)
     run_cadences(now=when)
     asked = records(cadence)[-1].parameters
     start, end = portal.submissions[-1].windows[0]

@@ -135,8 +135,21 @@ class TestSubmission:
             ({**PLACE, 'mpc_name': 'X'}, {'mpc_name': ['mpc_name was given but RA and Dec were not empty.']}),
             ({'mpc_name': 'a;b'}, {'mpc_name': {'mpc_name': 'Invalid mpc_name. May not contain quotes or semicolons'}}),
             ({**PLACE, 'comment': 301 * 'x'}, {'comment': ['Ensure this field has no more than 300 characters.']}),
-            ({'radeclist': '1 2\nno'}, {'radeclist': 'Error on line 2: Could not read two coordinates.'}),
-            ({'radeclist': '1 2\n3 nan'}, [{}, {'dec': {'dec': 'dec must be a finite floating-point number.'}}]),
+            (
+                {'radeclist': '1 2\n\nno'},
+                {'radeclist': 'Error on line 3: Could not find two columns. Separate RA and Dec by a comma or a space.'},
+            ),
+            ({'radeclist': 'mpc  '}, {'radeclist': 'Error on line 1: MPC name is blank'}),
+            (
+                {'radeclist': "1 2\nmpc O'Hara"},
+                {'radeclist': 'Error on line 2: Invalid mpc_name. May not contain quotes or semicolons'},
+            ),
+            ({'radeclist': '1 2', 'mjd_max': -1}, {'mjd_max': ['mjd_max must be a positive MJD.']}),
+            ({**PLACE, 'callback_url': 'http://tom.org/'}, {'callback_url': {'callback_url': 'callback_url must use https'}}),
+            (
+                {**PLACE, 'callback_url': 'https://10.0.0.1/'},
+                {'callback_url': {'callback_url': 'callback_url must resolve to a public address'}},
+            ),
         ],
     )
     def test_every_shape_of_a_refusal(
@@ -146,13 +159,30 @@ class TestSubmission:
         assert (reply.status_code, reply.json()) == (400, errors)
         assert server.service.log() == []
 
+    @pytest.mark.parametrize('line', ['3 90.0', '3 -90', '3 nan', '361 5', '-1 5', '24:00:00 5', '1:2 3', '3 95 00 00'])
+    def test_one_bad_line_is_named_and_nothing_is_queued(self, server: Server[AtlasServer], submit: Any, line: str) -> None:
+        reply = submit(radeclist='\n'.join(['10.5 -20'] * 7 + [line] + ['10.5 -20']))
+        assert reply.status_code == 400
+        assert reply.json()['radeclist'].startswith('Error on line 8: could not convert ')
+        assert server.service.log() == []
+
+    def test_ninety_degrees_is_refused_in_the_parsers_own_words(self, submit: Any) -> None:
+        text = 'could not convert dec to decimal degrees, could not parse sexegesimal input. Original value was `90.0`'
+        assert submit(radeclist='3.0,90.0').json() == {'radeclist': f'Error on line 1: {text}'}
+
     def test_too_many_lines_and_too_many_tasks(self, server: Server[AtlasServer], client: requests.Session, submit: Any) -> None:
-        assert submit(radeclist='\n'.join(['1 2'] * 101)).status_code == 400
+        many = submit(radeclist='\n'.join(['1 2'] * 101))
+        assert (many.status_code, many.json()) == (400, {'radeclist': 'Number of lines (101) is above the limit of 100'})
         server.service.configure(held=True)
         for _ in range(5):
-            assert len(submit(radeclist='\n'.join(['1 2'] * 100)).json()) == 100
+            assert len(submit(radeclist='\n'.join(['1 2'] * 100), ra=None, dec=None).json()) == 100
+        text = 'ERROR: You have too many queued tasks (500 queued + 1 requested > 500).'
         reply = submit()
-        assert (reply.status_code, reply.json()) == (400, {'non_field_errors': 'ERROR: You have too many queued tasks (500).'})
+        assert (reply.status_code, reply.json()) == (400, {'non_field_errors': text})
+        other = requests.post(f'{server.url}/queue/', json=PLACE, auth=('jerry', 'look-down'), timeout=5)
+        assert other.status_code == 201
+        bad_line = submit(radeclist='no')
+        assert 'Error on line 1' in bad_line.text
 
     def test_writes_are_throttled_and_the_last_second_is_singular(self, server: Server[AtlasServer], submit: Any) -> None:
         server.service.configure(writes_per_minute=2)
@@ -167,6 +197,21 @@ class TestSubmission:
         assert submit().status_code == 201
         server.service.configure(reads_per_minute=1)
         assert [get(f'{server.url}/queue/1/').status_code for _ in range(2)] == [200, 429]
+
+    def test_any_minute_holds_sixty_writes_also_across_two_minutes_of_the_clock(
+        self, server: Server[AtlasServer], client: requests.Session, submit: Any
+    ) -> None:
+        url = submit().json()['url']
+        server.service.set_clock('2026-11-21T08:00:50+00:00', frozen=True)
+        codes = [client.delete(url, timeout=5).status_code] + [submit().status_code for _ in range(49)]
+        server.service.advance(20)  # the next minute of the clock
+        codes += [submit().status_code for _ in range(10)]
+        assert codes == [204] + [201] * 59
+        assert client.delete(url, timeout=5).headers['Retry-After'] == '40'
+        other = requests.post(f'{server.url}/queue/', json=PLACE, auth=('jerry', 'look-down'), timeout=5)
+        assert (other.status_code, get(url).status_code) == (201, 404)
+        server.service.advance(40)
+        assert [submit().status_code for _ in range(51)] == [201] * 50 + [429]
 
 
 class TestQueue:
@@ -433,3 +478,52 @@ class TestControl:
             assert get(f'{second.url}/queue/1/').json()['ra'] == PLACE['ra']
             assert [entry['id'] for entry in second.service.log()] == [1]
             second.service.close()
+
+
+class TestEnds:
+    @pytest.mark.parametrize('way', ['position', 'task'])
+    def test_a_lost_result_is_finished_without_a_file_and_without_a_word(
+        self, server: Server[AtlasServer], submit: Any, way: str
+    ) -> None:
+        if way == 'position':
+            server.service.set_outcome(PLACE['ra'], PLACE['dec'], lost=True)
+        url = submit().json()['url']
+        if way == 'task':
+            server.service.set_task(1, lost=True)
+        server.service.advance(61)
+        task = get(url).json()
+        assert (task['finished'], task['result_url'], task['error_msg']) == (True, None, None)
+        assert task['finishtimestamp'] is not None
+        assert get(f'{server.url}/static/results/job00001.txt').status_code == 404
+
+    def test_no_data_is_said(self, server: Server[AtlasServer], submit: Any) -> None:
+        server.service.set_outcome(PLACE['ra'], PLACE['dec'])
+        url = submit().json()['url']
+        server.service.advance(61)
+        assert (get(url).json()['error_msg'], get(url).json()['result_url']) == ('No data returned', None)
+
+    def test_a_callback_is_sent_once_and_its_address_is_the_owners(
+        self, server: Server[AtlasServer], client: requests.Session, submit: Any
+    ) -> None:
+        told: list[tuple[str, dict[str, Any]]] = []
+        server.service.on_callback = lambda url, payload: told.append((url, payload))
+        address = 'https://tom.example.org/told/?key=1'
+        url = submit(callback_url=address).json()['url']
+        submit(mjd_min=61000)
+        assert (client.get(url, timeout=5).json()['callback_url'], get(url).json()['callback_url']) == (address, None)
+        assert told == []
+        server.service.advance(200)
+        server.service.settle()
+        get(url)
+        payload = {'task_id': 1, 'task_url': url, 'request_type': 'FP', 'finishtimestamp': '2026-11-21T08:01:00+00:00'}
+        assert told == [(address, payload | {'error_msg': None, 'success': True})]
+        assert requests.get(f'{server.url}/control/callbacks', timeout=5).json()[0]['payload'] == told[0][1]
+
+    @pytest.mark.parametrize(('name', 'found'), [('(433)', True), ('K22W01O', True), ('00433', True), ('Eros', False)])
+    def test_moving_objects_are_found_by_number_or_packed_designation(
+        self, server: Server[AtlasServer], submit: Any, name: str, found: bool
+    ) -> None:
+        server.service.configure(strict_names=True)
+        [task] = submit(radeclist=f'mpc {name}', ra=None, dec=None).json()
+        server.service.advance(61)
+        assert (get(task['url']).json()['error_msg'] is None) == found

@@ -19,19 +19,21 @@ from tom_observations.facility import get_service_class
 from tom_observations.models import DynamicCadence, ObservationRecord
 from tom_targets.models import Target
 
-from tests.support.portal import FAULTS, VERBS, Portal
+from simulators.portal import VERBS, Portal
+from simulators.server import serve
 from tests.support.webform import FormRefused, connect, open_form, start_cadence
 
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 WINDOWED = [('LCO', 'IMAGING', RESUME), ('LCO', 'SPECTRA', RETRY), ('OCS', 'ALL', RESUME)]
 SEQUENCES = ['PHOTOMETRIC_SEQUENCE', 'SPECTROSCOPIC_SEQUENCE']
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+FAULTS = ('403', '503', '500-before', 'reset-before', '500-after', 'reset-after', 'malformed-after', 'hang-after')
 
 
 @pytest.fixture
 def portal() -> Iterator[Portal]:
-    with Portal() as portal:
-        yield portal
+    with serve(Portal()) as server:
+        yield server.service
 
 
 @pytest.fixture(params=['UTC', 'Asia/Tokyo', 'America/Los_Angeles'])
@@ -225,7 +227,7 @@ def test_the_toolkit_reads_states_and_observation_times(facility: Any, portal: P
     assert facility.get_observation_status(pk)['scheduled_end'] == '2026-11-21T12:01:00Z'
     portal.set_state(pk, 'PENDING')
     assert facility.get_observation_status(pk)['scheduled_end'] is None
-    assert portal.counts['request'] == portal.counts['observations'] == 5
+    assert portal.requests['request'] == portal.requests['observations'] == 5
 
 
 def test_the_toolkit_cancels_what_is_pending_and_nothing_else(facility: Any, portal: Portal) -> None:
@@ -252,7 +254,7 @@ def test_a_wrong_or_missing_token_is_forbidden(portal: Portal, verb: str, token:
     method, pattern = VERBS[verb]
     path = pattern.replace(r'(\d+)', '1').removeprefix('/api/')
     assert call(portal, method, f'{path}/', token, json={}).status_code == 403
-    assert portal.counts[verb] == 1
+    assert portal.requests[verb] == 1
 
 
 @pytest.mark.parametrize(
@@ -286,7 +288,7 @@ IN_WINDOWS = {
 
 @pytest.mark.parametrize('case', IN_WINDOWS)
 def test_an_impossible_window_is_refused(portal: Portal, case: str) -> None:
-    portal.clock = NOON
+    portal.set_clock(NOON, frozen=True)
     make, errors = IN_WINDOWS[case]
     nested = {'requests': [{'windows': [errors]}]}
     refused = call(portal, 'POST', 'requestgroups/', json=make(portal))
@@ -306,7 +308,7 @@ def test_missing_fields_and_what_is_no_json_are_refused(portal: Portal) -> None:
 
 
 def test_times_without_offset_are_utc_and_a_window_may_have_begun(portal: Portal) -> None:
-    portal.clock = lambda: NOON
+    portal.set_clock(NOON, frozen=True)
     made = call(portal, 'POST', 'requestgroups/', json=group(portal, start='2026-11-21T05:00', end='2026-11-21T14:00'))
     assert (made.status_code, made.json()['state'], made.json()['created']) == (201, 'PENDING', '2026-11-21T12:00:00Z')
     assert portal.submissions[0].windows == ((NOON - timedelta(hours=7), NOON + timedelta(hours=2)),)
@@ -314,7 +316,7 @@ def test_times_without_offset_are_utc_and_a_window_may_have_begun(portal: Portal
 
 def test_the_list_finds_a_token_in_the_name_and_comes_in_pages(portal: Portal) -> None:
     for hour in range(12):
-        portal.clock = NOON + timedelta(hours=hour)
+        portal.set_clock(NOON + timedelta(hours=hour), frozen=True)
         call(portal, 'POST', 'requestgroups/', json=group(portal, f'SN 2026abc ~K{hour:02}'))
     portal.set_state(portal.request_ids()[3], 'COMPLETED')
 
@@ -346,10 +348,10 @@ def submit(portal: Portal, deadline: float = 10) -> None:
 @pytest.mark.parametrize('fault', FAULTS)
 def test_a_fault_strikes_once_and_after_it_the_booking_is_there_or_not(portal: Portal, fault: str) -> None:
     kinds = {'reset': requests.ConnectionError, 'malfo': requests.JSONDecodeError, 'hang-': requests.ReadTimeout}
-    portal.fail('submit', fault)
+    portal.fault('submit', fault)
     with pytest.raises(kinds.get(fault[:5], requests.HTTPError)):
         submit(portal, deadline=0.2 if fault == 'hang-after' else 10)
     assert len(portal.submissions) == fault.endswith('-after')
     submit(portal)
-    assert portal.counts['submit'] == 2
+    assert portal.requests['submit'] == 2
     assert [each.name for each in portal.submissions] == ['SN follow-up'] * (1 + fault.endswith('-after'))

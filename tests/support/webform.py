@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tom_observations.models import DynamicCadence
     from tom_targets.models import Target
 
-    from tests.support.portal import Portal
+    from simulators.portal import Portal
 
 Window = tuple[datetime, datetime]
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.support.cadences import records
-from tests.support.portal import Portal
 from tests.support.webform import connect, start_cadence
 from tom_cadence.engine.health import audit
 from tom_cadence.engine.run import run_cadences
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def portal(settings: Any) -> Iterator[Portal]:
     settings.FACILITIES = {}
     settings.TOM_FACILITY_CLASSES = []
-    with Portal() as standing:
-        yield standing
+    with serve(Portal()) as server:
+        yield server.service
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_suspect_that_nobody_could_ask_for_is_not_called_missing(portal: Porta
 
 def test_a_booking_that_is_gone_is_named_with_what_to_do(portal: Portal, cadence: Any, now: datetime, capsys: Any) -> None:
     gone = records(cadence)[1].observation_id
-    portal._groups.popitem()
+    portal.forget(portal.submissions[-1].group_id)
     found = audit(now)
     assert [(each.id, each.cadence, each.target) for each in found.without_booking] == [(gone, cadence.pk, 'SN 2011fe')]
     with pytest.raises(SystemExit):
@@ -88,10 +89,10 @@ def test_a_booking_that_is_gone_is_named_with_what_to_do(portal: Portal, cadence
 def test_bookings_by_hand_and_records_without_a_mark_are_named_and_no_fault(
     portal: Portal, cadence: Any, now: datetime, capsys: Any
 ) -> None:
-    _, group = portal._submit({**copy.deepcopy(portal.submissions[0].payload), 'name': 'one more, by hand'})
+    group = portal.book({**copy.deepcopy(portal.submissions[0].payload), 'name': 'one more, by hand'})
     other = copy.deepcopy(portal.submissions[0].payload)
     other['requests'][0]['configurations'][0]['target']['name'] = 'a colleague'
-    portal._submit(other)
+    portal.book(other)
     found = audit(now)
     assert found.ok
     assert [(each.id, each.target) for each in found.by_hand] == [(str(group['requests'][0]['id']), 'SN 2011fe')]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.support.cadences import records
-from tests.support.portal import Portal, write_time
 from tests.support.webform import connect, start_cadence
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import ManagedCadence
@@ -25,8 +26,9 @@ LATER = timedelta(minutes=10)
 def portal(settings: Any) -> Iterator[Portal]:
     settings.FACILITIES = {}
     settings.TOM_FACILITY_CLASSES = []
-    with Portal(clock=NOON) as standing:
-        yield standing
+    with serve(Portal()) as server:
+        server.service.set_clock(NOON, frozen=True)
+        yield server.service
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def crowd(portal: Portal, first: Any, number: int, owners: int = 1) -> list[Any]
     users = [like.user, *(get_user_model().objects.create_user(f'owner {each}') for each in range(1, owners))]
     made = [first]
     for each in range(1, number):
-        _, group = portal._submit(copy.deepcopy(portal.submissions[0].payload))
+        group = portal.book(copy.deepcopy(portal.submissions[0].payload))
         booked = str(group['requests'][0]['id'])
         record = ObservationRecord.objects.create(
             target=like.target,
@@ -72,10 +74,10 @@ def crowd(portal: Portal, first: Any, number: int, owners: int = 1) -> list[Any]
 
 def turn(portal: Portal, when: datetime) -> tuple[int, list[Any]]:
     """One turn of cron; how many requests the portal got, and the lines of the report."""
-    portal.clock = when
-    before = sum(portal.counts.values())
+    portal.set_clock(when, frozen=True)
+    before = sum(portal.requests.values())
     lines = run_cadences(now=when).lines
-    return sum(portal.counts.values()) - before, lines
+    return sum(portal.requests.values()) - before, lines
 
 
 @pytest.mark.parametrize(('number', 'owners'), [(9, 1), (50, 10)])
@@ -123,12 +125,8 @@ def test_every_night_costs_the_same(portal: Portal, first: Any) -> None:
 
 def test_three_thousand_requests_of_colleagues_cost_nothing(portal: Portal, first: Any) -> None:
     cadences = crowd(portal, first, 3)
-    template = copy.deepcopy(portal._groups[min(portal._groups)])
-    created = write_time(NOON + timedelta(minutes=5))
-    for number in range(3000):
-        group = copy.deepcopy(template) | {'id': 100_000 + number, 'name': 'a colleague', 'created': created, 'modified': created}
-        group['requests'][0] |= {'id': 200_000 + number, 'modified': created, 'created': created}
-        portal._groups[group['id']] = group
+    portal.set_clock(NOON + timedelta(minutes=5), frozen=True)
+    portal.add_colleagues(3000)
     turn(portal, NOON + LATER)
     asked, lines = turn(portal, NOON + timedelta(hours=2))
     assert asked == 16  # what the colleagues did meanwhile is read once
@@ -142,8 +140,10 @@ def test_one_retired_instrument_breaks_the_list_and_no_cadence(portal: Portal, f
     cadences = crowd(portal, first, 9)
     turn(portal, NOON)
     portal.set_state(records(cadences[4])[0].observation_id, 'WINDOW_EXPIRED')
-    portal.reply('list', 500, '<h1>Server Error</h1>', times=99)
+    portal.add_colleagues(1, instrument='0M4-SCICAM-SBIG')
+    portal.retire('0M4-SCICAM-SBIG')
     _, lines = turn(portal, NOON + LATER)
+    assert portal.replies['list 500'] > 0
     assert not [line for line in lines if line.failed]
     assert sorted(line.decision for line in lines) == ['submit'] + ['wait'] * 8
     assert {row.unreachable_since for row in ManagedCadence.objects.all()} == {None}
@@ -152,19 +152,10 @@ def test_one_retired_instrument_breaks_the_list_and_no_cadence(portal: Portal, f
 def test_a_page_that_fails_costs_what_it_would_have_told_alone(portal: Portal, first: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr('tom_cadence.facilities.ocs.PAGE', 4)
     crowd(portal, first, 9)
-    handle, pages = Portal.handle, []
-
-    def broken(self: Portal, verb: str, args: Any, query: Any, body: bytes) -> Any:
-        if verb == 'list':
-            pages.append(query['offset'])
-            if query['offset'] == ['4']:
-                return 500, '<h1>Server Error</h1>'
-        return handle(self, verb, args, query, body)
-
-    monkeypatch.setattr(Portal, 'handle', broken)
+    portal.fault('list', '500', count=-1, match='offset=4')
     _, lines = turn(portal, NOON)
-    assert pages == [['0'], ['4']]
-    assert portal.counts['request'] == 5
+    assert [query['offset'] for verb, query in portal.asked if verb == 'list'] == [['0'], ['4']]
+    assert portal.requests['request'] == 5
     assert not [line for line in lines if line.failed]
 
 
@@ -183,7 +174,7 @@ def test_a_clock_that_is_ahead_hides_no_change(portal: Portal, first: Any, monke
     monkeypatch.setattr('tom_cadence.facilities.ocs._ahead', lambda response: -ahead)
     cadences = crowd(portal, first, 3)
     for minutes, expired in ((0, None), (10, None), (20, 1)):
-        portal.clock = NOON + timedelta(minutes=minutes)
+        portal.set_clock(NOON + timedelta(minutes=minutes), frozen=True)
         if expired is not None:
             portal.set_state(records(cadences[expired])[0].observation_id, 'WINDOW_EXPIRED')
         lines = run_cadences(now=portal.now() + ahead).lines
@@ -192,9 +183,7 @@ def test_a_clock_that_is_ahead_hides_no_change(portal: Portal, first: Any, monke
 
 def test_what_was_completed_without_any_observation_is_no_success(portal: Portal, first: Any) -> None:
     [record] = records(first)
-    portal.set_state(record.observation_id, 'COMPLETED')
-    for block in portal._blocks[int(record.observation_id)]:
-        block['state'] = 'NOT_ATTEMPTED'
+    portal.set_state(record.observation_id, 'COMPLETED', observation='NOT_ATTEMPTED')
     _, lines = turn(portal, NOON + LATER)
     assert [line.decision for line in lines] == ['submit']
     assert 'succeeded' not in lines[0].reason

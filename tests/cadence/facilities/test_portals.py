@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.support.cadences import records
-from tests.support.portal import Portal
 from tests.support.webform import connect, start_cadence
 from tom_cadence.core.windows import Window, read_window
 from tom_cadence.engine.run import run_cadences
@@ -36,8 +37,8 @@ def portal(settings: Any) -> Iterator[Portal]:
     """The stand-in portal; FACILITIES are connected by the test."""
     settings.FACILITIES = {}
     settings.TOM_FACILITY_CLASSES = []
-    with Portal() as standing:
-        yield standing
+    with serve(Portal()) as server:
+        yield server.service
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def begin(client: Any, settings: Any, portal: Portal, astronomer: Any, target: A
 
 def turn(portal: Portal, when: datetime) -> list[Any]:
     """One turn of cron at that time; the lines of its report."""
-    portal.clock = when
+    portal.set_clock(when, frozen=True)
     return run_cadences(now=when).lines
 
 
@@ -145,7 +146,7 @@ def test_a_lost_reply_is_found_again_at_the_portal(
     kind = (facility, 'IMAGING' if facility == 'LCO' else 'ALL', RESUME)
     cadence = begin(client, settings, portal, astronomer, target, kind, now)
     settle(portal, cadence, 'WINDOW_EXPIRED')
-    portal.fail('submit', fault)
+    portal.fault('submit', fault)
     for hours in (24, 24.2, 24.5):
         turn(portal, now + timedelta(hours=hours))
     assert len(portal.submissions) == 2
@@ -160,7 +161,7 @@ def test_what_never_arrived_is_sent_once_after_it_was_looked_up_twice(
 ) -> None:
     cadence = begin(client, settings, portal, astronomer, target, KINDS[0], now)
     settle(portal, cadence, 'WINDOW_EXPIRED')
-    portal.fail('submit', fault)
+    portal.fault('submit', fault)
     turn(portal, now + timedelta(hours=24))
     turn(portal, now + timedelta(hours=24, minutes=5))
     assert len(portal.submissions) == 1
@@ -229,12 +230,12 @@ def test_a_portal_that_asks_to_be_left_alone_is_asked_once_and_nothing_is_in_dou
         settle(portal, cadence, 'WINDOW_EXPIRED')
     settings.TOM_CADENCE = {'FACILITY_CALLS': 1}
     portal.reply('submit', *answer, {'Retry-After': 3600}, times=9)
-    before = portal.counts['submit']
+    before = portal.requests['submit']
     lines = turn(portal, now + DAY)
-    assert portal.counts['submit'] == before + 1
+    assert portal.requests['submit'] == before + 1
     assert all(line.failed and 'left alone' in line.reason for line in lines), lines
     assert not Submission.objects.filter(state__in=Submission.OPEN).exists()
     assert {row.state for row in ManagedCadence.objects.all()} == {'active'}
-    portal.replies.clear()
+    portal.answers.clear()
     assert [line.decision for line in turn(portal, now + DAY)] == ['submit'] * 3
     assert len(portal.submissions) == 6

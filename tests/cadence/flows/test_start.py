@@ -10,10 +10,11 @@ import pytest
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationTemplate
 
 from custom_code.observatory import ObservatoryImagingForm, SimulatedObservatoryFacility
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.cadence.pages.test_starting import RESUME, Page, asked, go
 from tests.conftest import at
 from tests.support.cadences import bookings, make, records
-from tests.support.portal import Portal
 from tests.support.webform import FIELDS, connect
 from tom_cadence import journal
 from tom_cadence.core.windows import read_window
@@ -75,8 +76,8 @@ def portal(settings: Any) -> Iterator[Portal]:
     """The stand-in portal of LCO and OCS, in the real time."""
     settings.FACILITIES = {}
     settings.TOM_FACILITY_CLASSES = []
-    with Portal() as standing:
-        yield standing
+    with serve(Portal()) as server:
+        yield server.service
 
 
 def fill_in(facility: str, kind: str, start: datetime, **more: str) -> dict[str, str]:
@@ -115,8 +116,8 @@ def test_the_portals_forms_start_cadences_that_go_on(
     for number in (2, 3):
         portal.set_state(records(cadence)[-1].observation_id, 'WINDOW_EXPIRED')
         last = records(cadence)[-1]
-        portal.clock = read_window(last.parameters['start'], last.parameters['end']).end + timedelta(minutes=5)
-        assert [line.decision for line in run_cadences(now=portal.clock).lines] == ['submit']
+        portal.set_clock(read_window(last.parameters['start'], last.parameters['end']).end + timedelta(minutes=5), frozen=True)
+        assert [line.decision for line in run_cadences(now=portal.now()).lines] == ['submit']
         assert len(portal.submissions) == number
 
 

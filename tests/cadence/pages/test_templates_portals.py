@@ -11,7 +11,8 @@ from bs4 import BeautifulSoup
 from tom_observations.models import ObservationRecord, ObservationTemplate
 from tom_targets.models import Target
 
-from tests.support.portal import Portal
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.support.webform import FIELDS, WebForm, connect, open_form, serialise
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,8 +30,8 @@ CHANGING = ('name', 'start', 'end', 'target', 'created', 'id', 'windows', 'state
 def portal(settings: Any) -> Iterator[Portal]:
     settings.FACILITIES = {}
     settings.TOM_FACILITY_CLASSES = []
-    with Portal() as standing:
-        yield standing
+    with serve(Portal()) as server:
+        yield server.service
 
 
 def page_form(client: Any, url: str) -> WebForm:

@@ -10,10 +10,11 @@ import pytest
 from django.test import Client
 from tom_dataproducts.models import PhotometryReducedDatum
 
+from simulators.portal import Portal
+from simulators.server import serve
 from tests.cadence.pages.test_starting import Page, asked, browser, go, tonight  # noqa: F401
 from tests.conftest import NIGHT
 from tests.support.cadences import bookings
-from tests.support.portal import Portal
 from tests.support.webform import FIELDS, connect
 from tom_cadence import registry
 from tom_cadence.engine.run import run_cadences
@@ -112,7 +113,8 @@ def test_a_strategy_without_one_interval_starts_with_a_sequence_form(
     """The toolkit's form ends its window one interval after its start; where there is none, the window's length is asked for."""
     settings.FACILITIES, settings.TOM_FACILITY_CLASSES = {}, []
     settings.TOM_CADENCE = {'FACILITY_TIMEOUT': 4}  # the toolkit's form compares with the real time
-    with Portal() as portal:
+    with serve(Portal()) as server:
+        portal = server.service
         connect(settings, portal, 'LCO')
         client.force_login(astronomer)
         page = go(client, f'target={target.pk}&what=LCO|{kind}&strategy=StagedStrategy')
@@ -126,8 +128,8 @@ def test_a_strategy_without_one_interval_starts_with_a_sequence_form(
         first = portal.submissions[0].windows[0]
         assert first[1] - first[0] == timedelta(hours=6)
         portal.set_state(managed.host.observation_group.observation_records.get().observation_id, 'COMPLETED')
-        portal.clock = first[0] + timedelta(hours=7)
-        assert [line.decision for line in run_cadences(now=portal.clock).lines] == ['submit']
+        portal.set_clock(first[0] + timedelta(hours=7), frozen=True)
+        assert [line.decision for line in run_cadences(now=portal.now()).lines] == ['submit']
         second = portal.submissions[1].windows[0]
         assert (second[0], second[1] - second[0]) == (first[0] + timedelta(days=1), timedelta(hours=6))
 
