@@ -70,6 +70,8 @@ from simulators.portal_groups import (
 )
 from simulators.portal_requests import (
     INSTRUMENTS,
+    NOT_VISIBLE,
+    REFUSALS,
     Json,
     Proposal,
     Rules,
@@ -106,25 +108,6 @@ VERBS = {
 }
 #: The throttle's scope of a verb, as an option.
 RATES = {'submit': 'create_rate', 'cancel': 'cancel_rate', 'validate': 'validate_rate'}
-NOT_VISIBLE = 'No visible requests within the windows.'
-#: Refusals in other shapes than the serializers', as answers to ``validate`` or ``submit``.
-REFUSALS: dict[str, tuple[int, Any]] = {
-    'errors-text': (400, {'errors': NOT_VISIBLE}),
-    'errors-list': (400, {'errors': [NOT_VISIBLE]}),
-    'requests-text': (200, {'errors': {'requests': NOT_VISIBLE}}),
-    'requests-list': (200, {'errors': {'requests': [NOT_VISIBLE]}}),
-    'requests-nested-text': (200, {'errors': {'requests': [{}, {'windows': NOT_VISIBLE}]}}),
-    'errors-text-200': (200, {'errors': NOT_VISIBLE}),
-    'errors-list-200': (200, {'errors': [NOT_VISIBLE]}),
-    'errors-number': (200, {'errors': {'ipp_value': 2.5}}),
-    'detail': (400, {'detail': NOT_VISIBLE}),
-    'list': (400, [NOT_VISIBLE]),
-    'string': (400, NOT_VISIBLE),
-    'null': (400, None),
-    'plain-text': (400, 'no visible requests within cadence parameters'),
-    'html-400': (400, '<!doctype html><html><body><h1>Bad Request (400)</h1></body></html>'),
-    'nothing': (400, ''),
-}
 
 
 @dataclass
@@ -203,13 +186,7 @@ class Portal(Service):
         return token
 
     def set_proposal(
-        self,
-        id: str,
-        *,
-        current: bool = True,
-        hours: float | None = None,
-        semester: str = '',
-        members: Iterable[str] | None = None,
+        self, id: str, *, current: bool = True, hours: float | None = None, semester: str = '', members: Iterable[str] | None = None
     ) -> None:
         """Make or change a proposal; ``hours`` is what is left in a semester ('' if there are none), None: no bound."""
         with self.lock:
@@ -406,6 +383,12 @@ class Portal(Service):
         """Path, query and body."""
         return f'{request.path}?{urlencode(request.query, doseq=True)} {request.body.decode("utf-8", "replace")}'
 
+    def begin(self, verb: str, request: Request) -> None:
+        """Note the query, whatever becomes of the request."""
+        with self.lock:
+            self.asked.append((verb, request.query))
+        super().begin(verb, request)
+
     def commit(self, fault: Fault, verb: str, request: Request) -> Answer:
         """An odd refusal, with other words if the fault has any."""
         status, body = REFUSALS[fault.kind]
@@ -419,7 +402,6 @@ class Portal(Service):
     def work(self, verb: str, request: Request, lost: str) -> Answer:
         """Do what is asked."""
         with self.lock:
-            self.asked.append((verb, request.query))
             wait = (self.closed_until - self.now()).total_seconds() if self.closed_until else 0
             if wait > 0:
                 page = as_text(503, '<html><head><title>503 Service Temporarily Unavailable</title></head></html>', 'text/html')
@@ -531,12 +513,9 @@ class Portal(Service):
             return as_json(400, errors)
         return as_json(200, expanded)
 
-    def _seen_by(self, user: str, group: Json) -> bool:
-        return self.proposals[group['proposal']].admits(user)
-
     def _group(self, user: str, number: int) -> Json:
         group = self._groups.get(number)
-        if group is None or not self._seen_by(user, group):
+        if group is None or not self.proposals[group['proposal']].admits(user):
             raise Refused(as_json(404, {'detail': 'Not found.'}))
         return group
 
@@ -547,7 +526,8 @@ class Portal(Service):
 
     def _list(self, user: str, request: Request) -> Json:
         keeps = list_filter(request)
-        found = [group for group in reversed(self._groups.values()) if self._seen_by(user, group) and keeps(group)]
+        mine = {each.id for each in self.proposals.values() if each.admits(user)}
+        found = [group for group in reversed(self._groups.values()) if group['proposal'] in mine and keeps(group)]
         order = request.get('order')
         if order.lstrip('-') in ('created', 'modified', 'name'):
             found.sort(key=lambda group: str(group[order.lstrip('-')]), reverse=order.startswith('-'))

@@ -23,6 +23,25 @@ NAME_LENGTH = 50
 OVERUSE = 1.1  # a proposal may use so much of its time before a request is refused (settings.py)
 REQUIRED = ['This field is required.']
 BAD_TIME = ['Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|Z].']
+NOT_VISIBLE = 'No visible requests within the windows.'
+#: Refusals in other shapes than the serializers', as answers to ``validate`` or ``submit``.
+REFUSALS: dict[str, tuple[int, Any]] = {
+    'errors-text': (400, {'errors': NOT_VISIBLE}),
+    'errors-list': (400, {'errors': [NOT_VISIBLE]}),
+    'requests-text': (200, {'errors': {'requests': NOT_VISIBLE}}),
+    'requests-list': (200, {'errors': {'requests': [NOT_VISIBLE]}}),
+    'requests-nested-text': (200, {'errors': {'requests': [{}, {'windows': NOT_VISIBLE}]}}),
+    'errors-text-200': (200, {'errors': NOT_VISIBLE}),
+    'errors-list-200': (200, {'errors': [NOT_VISIBLE]}),
+    'errors-number': (200, {'errors': {'ipp_value': 2.5}}),
+    'detail': (400, {'detail': NOT_VISIBLE}),
+    'list': (400, [NOT_VISIBLE]),
+    'string': (400, NOT_VISIBLE),
+    'null': (400, None),
+    'plain-text': (400, 'no visible requests within cadence parameters'),
+    'html-400': (400, '<!doctype html><html><body><h1>Bad Request (400)</h1></body></html>'),
+    'nothing': (400, ''),
+}
 
 
 def _choices(*pairs: str, schedulable: bool = True) -> list[Json]:

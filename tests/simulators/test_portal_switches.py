@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from simulators.portal import NOT_VISIBLE, REFUSALS, Portal
+from simulators.portal import Portal
+from simulators.portal_requests import NOT_VISIBLE, REFUSALS
 from simulators.server import serve
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
@@ -359,6 +360,14 @@ class TestLog:
         assert portal.log(since=3)[0]['request_ids'] == [later]
         portal.set_state(first, 'WINDOW_EXPIRED')
         assert portal.doubles() == []
+
+    def test_what_is_typed_in_at_the_portal_is_booked_and_what_is_forgotten_is_gone(self, portal: Portal, call: Call) -> None:
+        first, second = (portal.book(group(name=name)) for name in ('by hand', 'gone'))
+        portal.forget(second['id'])
+        assert names(call, '') == ['by hand']
+        assert call('GET', f'requests/{second["requests"][0]["id"]}/').status_code == 404
+        third = portal.book(group(name='third'))
+        assert [first['id'], third['id']] == [second['id'] - 1, second['id'] + 1]
 
     def test_colleagues_are_not_in_it(self, portal: Portal) -> None:
         portal.add_colleagues(3)
