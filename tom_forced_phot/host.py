@@ -1,8 +1,8 @@
 """Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
 
 The host's page asks without looking whether the user may see the target, and tells the service nothing about who asks
-(tom_dataproducts/views.py 90-173 of tomtoolkit 3.1.0). Its lists of targets have no hook for a button. Tests fail when the host's
-code or templates change.
+(tom_dataproducts/views.py 90-173 of tomtoolkit 3.1.0). Its upload page (176-242) says nothing of what became of the rows.
+Its lists of targets have no hook for a button. Tests fail when the host's code or templates change.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
-from tom_dataproducts.views import SingleTargetDataServiceQueryView
+from tom_dataproducts.views import DataProductUploadView, SingleTargetDataServiceQueryView
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
-from tom_forced_phot import conf, queries, registry
+from tom_forced_phot import conf, ingest, queries, registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.services.base import ForcedPhotometryService, ForcedPhotometryServiceException
@@ -36,7 +36,10 @@ SHADOWED = {
 
 def url_paths() -> list[Any]:
     """Handed to the host by ``include_url_paths``; the host puts them before its own."""
-    return [path('dataproducts/data/single_target_data_service/<str:service>/query/', AskView.as_view())]
+    return [
+        path('dataproducts/data/single_target_data_service/<str:service>/query/', AskView.as_view()),
+        path('dataproducts/data/upload/', UploadView.as_view()),
+    ]
 
 
 def ask(service: ForcedPhotometryService, cleaned: Mapping[str, Any]) -> None:
@@ -50,6 +53,18 @@ def ask(service: ForcedPhotometryService, cleaned: Mapping[str, Any]) -> None:
     asked.query.refresh_from_db()
     if asked.query.state in (QueryState.FAILED, QueryState.EXPIRED):
         raise ForcedPhotometryServiceException(asked.query.message)
+
+
+class UploadView(DataProductUploadView):
+    """The host's view, which also says what became of the rows of each file that this app reads."""
+
+    def form_valid(self, form: Any) -> Any:
+        """Upload as the host does; the accounts stand on the next page."""
+        with ingest.accounts() as told:
+            response = super().form_valid(form)
+        for account in told:
+            messages.info(self.request, account)
+        return response
 
 
 @method_decorator(sensitive_post_parameters(), name='dispatch')

@@ -196,8 +196,10 @@ DATA_PRODUCT_TYPES = {
     'fits_file': ('fits_file', 'FITS File'),
     'spectroscopy': ('spectroscopy', 'Spectroscopy'),
     'image_file': ('image_file', 'Image File'),
-    # tom-followup: one type a forced photometry service
+    # tom-followup: one type a forced photometry service, and two by which the kind of an ATLAS file is declared
     'atlas_photometry': ('atlas_photometry', 'ATLAS forced photometry'),
+    'atlas_difference_photometry': ('atlas_difference_photometry', 'ATLAS, difference images'),
+    'atlas_reduced_photometry': ('atlas_reduced_photometry', 'ATLAS, reduced images'),
     'panstarrs_photometry': ('panstarrs_photometry', 'Pan-STARRS detections'),
     'ztf_photometry': ('ztf_photometry', 'ZTF forced photometry'),
 }
@@ -207,6 +209,8 @@ DATA_PROCESSORS = {
     'spectroscopy': 'tom_dataproducts.processors.spectroscopy_processor.SpectroscopyProcessor',
     # tom-followup:
     'atlas_photometry': 'tom_forced_phot.processors.AtlasProcessor',
+    'atlas_difference_photometry': 'tom_forced_phot.processors.AtlasDifferenceProcessor',
+    'atlas_reduced_photometry': 'tom_forced_phot.processors.AtlasReducedProcessor',
     'panstarrs_photometry': 'tom_forced_phot.processors.PanstarrsProcessor',
     'ztf_photometry': 'tom_forced_phot.processors.ZtfProcessor',
 }

@@ -18,7 +18,10 @@ from tom_forced_phot import host
 from tom_forced_phot.models import PhotometryQuery
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CHECKED = {tom_dataproducts.views.SingleTargetDataServiceQueryView: 'c2cd5d97538fd99d'}
+CHECKED = {
+    tom_dataproducts.views.SingleTargetDataServiceQueryView: 'c2cd5d97538fd99d',
+    tom_dataproducts.views.DataProductUploadView: '0db5ee523f3bcf56',
+}
 
 
 def fingerprint(thing: Any) -> str:

@@ -31,6 +31,7 @@ ATLAS = 'ATLAS'
 DIFFERENCE, REDUCED = 'difference', 'reduced'
 #: Rows compared at a time, and after how many judged exposures the kind of a file is clear.
 WINDOW, ENOUGH = 1000, 300
+DECLARE = 'If that is not what it holds, delete it and upload it as the type for difference or for reduced images.'
 READERS = {ATLAS: 'read_atlas', 'PanSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
 REDUCTIONS = {'ZTF': DIFFERENCE}
 
@@ -53,11 +54,11 @@ def process(product: DataProduct, service: str, declared: str = '') -> Counts:
     except BadFile as error:
         raise InvalidFileFormatException(str(error)) from error
 
-    def write() -> Counts:
+    def write() -> tuple[Counts, bool]:
         with transaction.atomic():
             take_turn(product.target_id, service)
             reduction, note, assumed = _reduction(product, service, table, query, declared)
-            return ingest(
+            counts = ingest(
                 product,
                 table,
                 service=service,
@@ -67,11 +68,12 @@ def process(product: DataProduct, service: str, declared: str = '') -> Counts:
                 note='; '.join(filter(None, (note, place))),
                 assumed=assumed,
             )
+            return counts, assumed
 
-    counts = until_written(write, most=8)
+    counts, assumed = until_written(write, most=8)
     told = _told.get()
     if told is not None:
-        told.append(f'{os.path.basename(product.data.name)}: {counts.message}')
+        told.append(f'{os.path.basename(product.data.name)}: {counts.message}{f" {DECLARE}" if assumed else ""}')
     return counts
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnitude_error_of, magnitude_of
 from tom_forced_phot.core.photometry import Measurements
+from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.readers.columns import (
     SECONDS_PER_DAY,
     TextColumns,
@@ -43,6 +44,14 @@ SHALLOWEST = 10.0
 NEEDED = ('MJD', 'uJy', 'duJy', 'F')
 TEXTS = ('F', 'Obs')
 CONSTANTS = {'time': 'start of exposure', 'time_scale': 'UTC'}
+#: Columns, in lower case, that only means of several exposures have: of plot_atlas_fp.py, of ATClean, and of this app.
+AVERAGED = frozenset(
+    {'n', 'nobs', 'n_obs', 'nexp', 'n_exp', 'points_averaged', 'points_clipped', 'mjdbin', 'ngood', 'nclip', 'nexcluded', 'stdev'}
+)
+MEANS = 'This file of ATLAS forced photometry holds nightly means'
+EXPOSURES = 'Only single exposures are stored; their means are made from them where they are shown.'
+#: So many rows without a second one in a night are no chance.
+NIGHTS = 12
 UNIT = re.compile(r'\d\d[a-z]')
 
 
@@ -55,11 +64,24 @@ def read_atlas(content: bytes, *, threshold: float = DETECTION) -> Measurements:
     """
     text = decode(content, SERVICE)
     names, start, split = header(text)
+    averaged = [name for name in names if name.lower() in AVERAGED]
+    if averaged and 'Obs' not in names:
+        raise BadFile(f'{MEANS}: its column {averaged[0]} counts or describes the exposures in a row. {EXPOSURES}')
     found = read_columns(names, lambda: rows_below(text, start), needed=NEEDED[:3], texts=TEXTS, split=split)
     kept, numbers = drop_absurd(points(found, threshold), found.lines)
     kept, numbers = kept.rejecting(kept.band == '', 'no filter is given', numbers)
     kept, numbers = drop_repeated(kept, numbers)
+    if 'Obs' not in names and is_nightly(kept):
+        raise BadFile(f'{MEANS}: it has no column Obs, and one row a night in each filter. {EXPOSURES}')
     return replace(kept, lines=numbers)
+
+
+def is_nightly(found: Measurements) -> bool:
+    """Whether there are a good many rows, and never two of one filter in one night: the telescopes take four exposures."""
+    if len(found) < NIGHTS:
+        return False
+    nights = np.floor(found.mjd).astype(np.int64)
+    return all(len(np.unique(nights[found.band == band])) == (found.band == band).sum() for band in np.unique(found.band))
 
 
 def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:

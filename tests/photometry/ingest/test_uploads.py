@@ -66,8 +66,10 @@ def post(user: User, target: Any, content: bytes, groups: tuple[Group, ...] = ()
 def test_an_uploaded_file_gives_the_points_that_a_query_gives(answers: Answers) -> None:
     by_query = Answers(make_target('by query'))
     by_query.bring(exposures(0, 30))
-    (said,) = post(User.objects.create_superuser('root'), answers.target, exposures(0, 30))
+    said, account = post(User.objects.create_superuser('root'), answers.target, exposures(0, 30))
     assert 'Successfully uploaded' in said
+    assert account.startswith('mine')
+    assert '.txt: 30 rows: 30 new; taken as difference photometry. If that is not what it holds, delete it' in account
     assert numbers(answers.target) == numbers(by_query.target)
     mine, theirs = (LightCurve.objects.get(target_id=some.target.pk) for some in (answers, by_query))
     assert (mine.points, mine.last_point, mine.version) == (theirs.points, theirs.last_point, theirs.version)
@@ -210,10 +212,10 @@ def test_who_asked_and_who_may_see_the_target_see_product_and_points(answers: An
 def test_the_upload_page_shows_the_points_to_the_groups_that_were_ticked(answers: Answers) -> None:
     team, second = Group.objects.create(name='team'), Group.objects.create(name='second')
     vera, tom, zoe = person('vera', team, second), person('tom', team), person('zoe')
-    (said,) = post(vera, answers.target, exposures(0, 30), (team,))
+    said, _ = post(vera, answers.target, exposures(0, 30), (team,))
     assert 'Successfully uploaded' in said
     assert [visible(user) for user in (vera, tom, zoe)] == [30, 30, 0]
-    (said,) = post(vera, answers.target, exposures(10, 50), (second,))
+    said, _ = post(vera, answers.target, exposures(10, 50), (second,))
     assert 'Successfully uploaded' in said
     assert visible(tom) == 30
     assert visible(vera) == 50, 'the twenty points of the second file that the first one had brought, too'
@@ -375,3 +377,27 @@ def test_the_types_for_difference_and_reduced_images_declare_the_kind(answers: A
     for processor in (processors.AtlasReducedProcessor, processors.AtlasDifferenceProcessor):
         processor().process_data(upload(answers.target, exposures(0, 3)))
     assert sorted(p.reduction_version for p in stored(answers.target)) == ['difference'] * 3 + ['reduced'] * 3
+
+
+def test_the_uploader_reads_what_became_of_each_of_several_files(answers: Answers) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser('root'))
+    some = [io.BytesIO(exposures(0, 3)), io.BytesIO(exposures(1, 5) + row(9, flux=0, error=0).encode())]
+    for number, file in enumerate(some):
+        file.name = f'file{number}.txt'
+    given = {'target': answers.target.pk, 'data_product_type': 'atlas_photometry', 'files': some, 'referrer': '/'}
+    reply = client.post(reverse('tom_dataproducts:upload'), given)
+    _, first, second = [str(message) for message in reply.wsgi_request._messages]
+    assert 'file0.txt: 3 rows: 3 new' in first
+    assert 'file1.txt: 5 rows: 2 new, 2 unchanged; left out: 1 row: no measurement: flux and error are zero, line 6' in second
+
+
+def test_files_that_are_none_of_ours_are_uploaded_as_ever(answers: Answers) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser('root'))
+    file = io.BytesIO(b'no image')
+    file.name = 'image.fits'
+    given = {'target': answers.target.pk, 'data_product_type': 'fits_file', 'files': file, 'referrer': '/'}
+    reply = client.post(reverse('tom_dataproducts:upload'), given)
+    (said,) = [str(message) for message in reply.wsgi_request._messages]
+    assert 'Successfully uploaded' in said

@@ -163,3 +163,27 @@ def test_a_votable_that_cannot_be_read_is_refused_in_words(content: bytes, words
     with pytest.raises(BadFile, match='not a result file of Pan-STARRS') as caught:
         read_panstarrs(content)
     assert words in str(caught.value)
+
+
+def nightly(columns: str, values: str, rows: int = 5) -> bytes:
+    return '\n'.join([columns, *(f'{60000 + number}.50 {values}' for number in range(rows))]).encode()
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        nightly('MJD uJy duJy F n', '300 4 o 4'),
+        nightly('MJD uJy duJy F stdev x2 Nclip Ngood Nexcluded Mask', '300 4 o 3 1.1 0 4 0 0'),
+        divided(nightly('MJD uJy duJy F points_averaged', '300 4 o 4'), ','),
+        nightly('MJD uJy duJy F', '300 4 o', rows=30),
+    ],
+)
+def test_a_stack_of_nights_is_not_taken_for_exposures(content: bytes) -> None:
+    with pytest.raises(BadFile, match=r'holds nightly means: .*Only single exposures are stored'):
+        read_atlas(content)
+
+
+def test_a_few_exposures_without_names_are_no_stack() -> None:
+    assert len(read_atlas(nightly('MJD uJy duJy F', '300 4 o'))) == 5
+    four = b'MJD uJy duJy F\n' + b'\n'.join(b'%.3f 300 4 o' % (60000 + number / 4) for number in range(80))
+    assert len(read_atlas(four)) == 80
