@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from django.conf import settings
@@ -13,26 +14,37 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from tom_cadence import conf
+from tom_cadence import strategies as strategies_package
 from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.strategies import CadenceStrategy
 
 SETTING = 'TOM_CADENCE_STRATEGIES'
 REPLACING = ('RetryFailedObservationsStrategy', 'ResumeCadenceAfterFailureStrategy')
-MORE = (
-    'UntilSuccessStrategy',
-    'StagedStrategy',
-    'BrightnessStrategy',
-    'DeclineFollowingStrategy',
-    'PhaseCoverageStrategy',
-    'FillGapsStrategy',
-)
-OURS = {name: f'tom_cadence.strategies.{name}' for name in (*REPLACING, *MORE)}
+
+
+def shipped() -> dict[str, str]:
+    """Every strategy of ``tom_cadence.strategies``, one a file: class name -> dotted path, in the order of their ``rank``.
+
+    A new file there is all it takes. What the package exports is named by the package, as sites write it in their settings.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for module in sorted(each.name for each in iter_modules(strategies_package.__path__)):
+        for name, each in vars(import_module(f'{strategies_package.__name__}.{module}')).items():
+            strategy = isinstance(each, type) and issubclass(each, CadenceStrategy) and each.__module__.endswith(f'.{module}')
+            if strategy and module != 'base':
+                exported = getattr(strategies_package, name, None) is each
+                found[name] = (each.rank, f'{strategies_package.__name__}.{name}' if exported else f'{each.__module__}.{name}')
+    return {name: path for name, (_, path) in sorted(found.items(), key=lambda item: item[1])}
+
+
+OURS = shipped()
 TOOLKIT = {
     'tom_observations.cadences.retry_failed_observations.RetryFailedObservationsStrategy': 'RetryFailedObservationsStrategy',
     'tom_observations.cadences.resume_cadence_after_failure.ResumeCadenceAfterFailureStrategy': (
         'ResumeCadenceAfterFailureStrategy'
     ),
 }
-DEFAULT = (*TOOLKIT, *(OURS[name] for name in MORE))
+DEFAULT = (*TOOLKIT, *(path for name, path in OURS.items() if name not in REPLACING))
 
 
 def configured() -> Sequence[str]:

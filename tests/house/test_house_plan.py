@@ -31,8 +31,9 @@ LAYERS = {
         flows
         simulation integrations
         engine
-        journal facilities strategies
+        journal facilities
         registry permissions
+        strategies
         models
         conf
         core

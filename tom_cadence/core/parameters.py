@@ -20,6 +20,15 @@ COUNT_FROM = ('requested', 'observed')
 ON_CANCEL = ('default', 'ignore', 'resubmit')
 
 
+def hours_in_words(number: float) -> str:
+    """A number of hours as people say it: ``30 min``, ``24 h``, ``3 days``."""
+    if number < 1:
+        return f'{number * 60:g} min'
+    if number >= 48 and number % 24 == 0:
+        return f'{number / 24:g} days'
+    return f'{number:g} h'
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
     """How a cadence goes on, and when it ends.

@@ -11,7 +11,7 @@ from tom_observations.cadence import CadenceStrategy as ToolkitStrategy
 
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
-from tom_cadence.core.parameters import Parameters, clean
+from tom_cadence.core.parameters import Parameters, clean, hours_in_words
 from tom_cadence.core.windows import Window, read_window, show, window_in, write_instant
 from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.strategies.forms import CadenceParametersForm
@@ -48,6 +48,9 @@ class CadenceStrategy(ToolkitStrategy):
     """Whether ``decide`` always waits while any observation is unfinished, for a reason that names no other: the others are not
     even read then, which makes a run with nothing to do several times cheaper."""
 
+    rank: ClassVar[int] = 100
+    """Where it stands among the strategies that are offered: those for every night first."""
+
     answers_each_failure: ClassVar[bool] = False
     """Whether one run may have several things to submit: the strategy is then asked again after each."""
 
@@ -79,6 +82,12 @@ class CadenceStrategy(ToolkitStrategy):
     def decide(self, history: History, now: datetime) -> Decision:
         """What to do next. ``now`` is aware UTC."""
         raise NotImplementedError(f'{type(self).__name__} must override decide(history, now), or run().')
+
+    def sentence(self, target: str, facility: str) -> str:
+        """What a cadence of this strategy does, in one sentence for its page."""
+        every = f', every {hours_in_words(self.parameters.cadence_frequency)}' if self.parameters.cadence_frequency else ''
+        described = self.description.strip().rstrip('.')
+        return f'{self.name} for {target} at {facility}{every}{f": {described}" if described else ""}.'
 
     def photometry_span(self) -> timedelta | None:
         """How far back from now ``decide`` reads the photometry; None for all of it."""

@@ -200,6 +200,7 @@ class BrightnessStrategy(OneAtATime):
     """Follow a target while it is bright enough, at an interval and exposure that follow its magnitude."""
 
     name = 'Brightness'
+    rank = 30
     description = (
         'Observe while the target is brighter (or fainter) than a magnitude, judged by points from any source in the TOM. '
         'Interval and exposure time can follow the magnitude.'

@@ -139,6 +139,7 @@ class DeclineFollowingStrategy(OneAtATime):
     """Observe each time the target has changed by so many magnitudes."""
 
     name = 'Decline-following'
+    rank = 40
     description = (
         'The interval follows the light curve: often while the target changes fast, rarely when it has become slow, '
         'so that it is sampled every so many tenths of a magnitude.'

@@ -90,6 +90,7 @@ class FillGapsStrategy(OneAtATime):
     """Observe when nobody has a point of the last so many hours."""
 
     name = 'Fill the gaps'
+    rank = 60
     description = (
         'Observe only if nobody, your own telescope or a survey, has a point of the last so many hours. '
         'A photometry service can be asked for a fresh look first.'

@@ -106,6 +106,7 @@ class PhaseCoverageStrategy(OneAtATime):
     """Observe the phases that are missing, the largest gap first."""
 
     name = 'Phase coverage'
+    rank = 50
     description = (
         'For periodic targets: each window lies where the largest gap in phase is, given epoch and period. '
         'The cadence ends when every phase bin has its points.'

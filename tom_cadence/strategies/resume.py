@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from tom_cadence.core.decisions import Decision, Submit, Wait
 from tom_cadence.core.history import History, Outcome, Unit
+from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.strategies.base import AdvancesWindow, cancelled, known_window
 from tom_cadence.strategies.forms import CadenceParametersForm
 
@@ -18,6 +19,7 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
     """Observe every ``cadence_frequency`` hours; after a failure, as soon as possible."""
 
     name = 'Resume cadence after failure'
+    rank = 2
     description = (
         'One observation at a time. If it succeeds, the next one follows after the chosen interval; '
         'if it fails, it is asked for again as soon as possible.'
@@ -25,6 +27,13 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
     form = ResumeCadenceAfterFailureForm
     needs_parameters = False
     waits_for_unfinished = True
+
+    def sentence(self, target: str, facility: str) -> str:
+        """What a cadence of this strategy does, in one sentence for its page."""
+        backoff = self.parameters.retry_backoff
+        again = f'{hours_in_words(backoff)} after it' if backoff else 'as soon as possible'
+        every = hours_in_words(self.parameters.frequency)
+        return f'Observes {target} at {facility} every {every}; a failed observation is asked for again {again}.'
 
     def decide(self, history: History, now: datetime) -> Decision:
         """Wait while anything is unfinished; then follow the newest submission."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tom_cadence.core.decisions import Decision, Stop, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
+from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.strategies.base import AdvancesWindow, cancelled
 from tom_cadence.strategies.forms import CadenceParametersForm
 
@@ -21,6 +22,7 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
     """Ask for every failed observation once more, ``cadence_frequency`` hours later, until it succeeds."""
 
     name = 'Retry failed observations'
+    rank = 1
     description = (
         'Every observation that fails is asked for once more after the chosen interval, and so on until one succeeds. '
         'Nothing follows a success.'
@@ -28,6 +30,11 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
     form = RetryFailedObservationsForm
     needs_parameters = False
     answers_each_failure = True
+
+    def sentence(self, target: str, facility: str) -> str:
+        """What a cadence of this strategy does, in one sentence for its page."""
+        later = hours_in_words(self.parameters.frequency)
+        return f'Asks {facility} for every failed observation of {target} again, {later} later, until one succeeds.'
 
     def decide(self, history: History, now: datetime) -> Decision:
         """Follow the oldest failure that nothing follows yet; end when there is nothing left to wait for."""

@@ -181,6 +181,7 @@ class StagedStrategy(OneAtATime):
     """Follow a list of stages, each with its interval."""
 
     name = 'Staged'
+    rank = 20
     description = (
         'Often at first, then more and more rarely: a list of stages, each with its interval. '
         'They count from the first success, or from a date. A failed observation is asked for again as soon as possible.'

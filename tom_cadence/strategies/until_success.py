@@ -70,6 +70,7 @@ class UntilSuccessStrategy(OneAtATime):
     """Ask for one observation until it succeeds."""
 
     name = 'Until success'
+    rank = 10
     description = (
         'One observation is wanted: it is asked for until one succeeds, and then the cadence ends. '
         'Or it gives up when a period has ended.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from django.http import HttpRequest
 from tom_cadence import conf, registry
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import Outcome
-from tom_cadence.core.parameters import OWN_FIELDS, Parameters
+from tom_cadence.core.parameters import OWN_FIELDS, Parameters, hours_in_words
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
@@ -23,8 +24,8 @@ from tom_cadence.pages.cadence.actions import Done, paused_together
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
 from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
 from tom_cadence.permissions import may_change
-from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy
 
+logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 FOLDED, UNFOLDED = 10, 500
 
@@ -170,35 +171,25 @@ class Said:
 
 
 def sentence(cadence: Cadence) -> str:
-    """What the cadence does, in one sentence."""
+    """What the cadence does, in one sentence: its strategy's own, or one made of its description."""
     name, where = cadence.target_name, cadence.managed.facility or 'a facility'
     strategy, parameters = cadence.looked.strategy, cadence.looked.parameters
     if cadence.managed.cadence is None:
         return f'Observed {name} at {where}; the cadence was deleted.'
-    every = hours(parameters.cadence_frequency) if parameters.cadence_frequency else ''
-    decides = getattr(type(strategy), 'decide', None)
-    if every and decides is ResumeCadenceAfterFailureStrategy.decide:
-        again = f'{hours(parameters.retry_backoff)} after it' if parameters.retry_backoff else 'as soon as possible'
-        return f'Observes {name} at {where} every {every}; a failed observation is asked for again {again}.'
-    if every and decides is RetryFailedObservationsStrategy.decide:
-        return f'Asks {where} for every failed observation of {name} again, {every} later, until one succeeds.'
-    called = _strategy_name(cadence)
+    own = getattr(strategy, 'sentence', None)
+    if callable(own):
+        try:
+            return str(own(name, where))
+        except Exception:  # a strategy of the site, or parameters that it cannot use: the page says those elsewhere
+            logger.warning('A strategy has no sentence', extra={'event': 'strategy_sentence', 'strategy': cadence.managed.strategy})
+    every = f', every {hours_in_words(parameters.cadence_frequency)}' if parameters.cadence_frequency else ''
     described = str(getattr(strategy, 'description', '') or '').strip().rstrip('.')
-    return f'{called} for {name} at {where}{f", every {every}" if every else ""}{f": {described}" if described else ""}.'
+    return f'{_strategy_name(cadence)} for {name} at {where}{every}{f": {described}" if described else ""}.'
 
 
 def _strategy_name(cadence: Cadence) -> str:
     found: Any = registry.strategies().get(cadence.managed.strategy)
     return str(getattr(found, 'name', '') or 'A strategy of this TOM') if found else 'A strategy that is not configured any more'
-
-
-def hours(number: float) -> str:
-    """A number of hours as people say it: ``30 min``, ``24 h``, ``3 days``."""
-    if number < 1:
-        return f'{number * 60:g} min'
-    if number >= 48 and number % 24 == 0:
-        return f'{number / 24:g} days'
-    return f'{number:g} h'
 
 
 def limits(cadence: Cadence) -> list[Said]:
@@ -210,13 +201,13 @@ def limits(cadence: Cadence) -> list[Said]:
     failures = f'{history.consecutive_failures} of {parameters.max_consecutive_failures}'
     most, end = parameters.max_observations, parameters.end_date
     lines = [
-        Said('Repeat every', hours(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
+        Said('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
         Said('End date', show(end) if end else 'none'),
         Said('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
         Said('Exposure time in all', _exposure(cadence)),
         Said('Failures in a row', f'{failures}, then a person is asked'),
         Said('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
-        Said('Pause after a failure', hours(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
+        Said('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
         Said('A cancelled observation', _cancelled(parameters)),
     ]
     return lines + _others(cadence)

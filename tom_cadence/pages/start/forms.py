@@ -14,13 +14,13 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 
 from tom_cadence import registry
+from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.core.template_fields import from_record
 from tom_cadence.core.windows import Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, forms_user, ocs
 from tom_cadence.facilities.forms import form_class_of
 from tom_cadence.facilities.template_forms import filling
-from tom_cadence.pages.cadence.context import hours
 from tom_cadence.pages.start.source import BETWEEN, Source
 from tom_cadence.strategies.base import CadenceStrategy
 
@@ -141,7 +141,7 @@ def _said(field: Any) -> tuple[str, str]:
     except (TypeError, ValueError):
         return _shown(field), str(field.help_text)
     if field.name in IN_HOURS:
-        return hours(number), ''
+        return hours_in_words(number), ''
     return (f'{number:g} s', '') if field.name == 'max_exposure_time' else (_shown(field), '')
 
 
