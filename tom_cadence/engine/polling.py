@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import requests
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
@@ -23,9 +22,9 @@ from tom_cadence.engine.containment import trouble
 from tom_cadence.engine.snapshot import Looked, RecordRow, window_of
 from tom_cadence.exceptions import Credentials, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
-from tom_cadence.facilities.calls import Busy, Call, NotAsked
+from tom_cadence.facilities.calls import Call
+from tom_cadence.facilities.errors import answered_with_an_error
 from tom_cadence.facilities.ocs import Page
-from tom_cadence.facilities.transport import Overdue
 from tom_cadence.journal import notices
 from tom_cadence.models import CadenceRun
 
@@ -223,7 +222,9 @@ class Polling:
         """
         asked, ids, listed = question.asked, question.ids, question.listed
         if call.error is not None:
-            alone = (listed is not None or len(ids) > 1) and isinstance(call.error, Temporary) and _answers(call.error)
+            alone = (
+                (listed is not None or len(ids) > 1) and isinstance(call.error, Temporary) and answered_with_an_error(call.error)
+            )
             return ({} if alone else dict.fromkeys(ids, call.error)), None
         if listed is None:
             return (call.result if isinstance(call.result, dict) else {ids[0]: call.result}), None
@@ -238,16 +239,6 @@ class Polling:
         if listed.changes:
             found |= {key: Status(state=asked.wanted[key][0][1].status, has_schedule=False) for key in missing}
         return found, None
-
-
-def _answers(error: Exception) -> bool:
-    """Whether the facility did answer, with an error of its own or with what cannot be read."""
-    cause = error.__cause__
-    if isinstance(error, Busy) or isinstance(cause, (Overdue, NotAsked)):
-        return False
-    if isinstance(cause, requests.HTTPError):
-        return cause.response is not None and cause.response.status_code not in (502, 503, 504)
-    return not isinstance(cause, (requests.ConnectionError, requests.Timeout))
 
 
 def _take(asked: StatesAsked, observation_id: str, answer: Any) -> bool:

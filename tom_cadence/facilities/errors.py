@@ -217,3 +217,13 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, JSONDecodeError):
         return 'its answer is not JSON'
     return error.strerror if isinstance(error, ConnectionError) and error.strerror else ''
+
+
+def answered_with_an_error(error: Exception) -> bool:
+    """Whether the facility did answer, with an error of its own or with what cannot be read."""
+    cause = error.__cause__
+    if isinstance(error, Busy) or isinstance(cause, (Overdue, NotAsked)):
+        return False
+    if isinstance(cause, requests.HTTPError):
+        return cause.response is not None and cause.response.status_code not in (502, 503, 504)
+    return not isinstance(cause, (requests.ConnectionError, requests.Timeout))
