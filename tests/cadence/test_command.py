@@ -148,7 +148,7 @@ def test_json_is_one_document(due: Any, idle: Any) -> None:
     assert lines[due.pk]['changed'] is True
     assert lines[idle.pk]['decision'] == 'wait'
     assert set(lines[idle.pk]) == {
-        'cadence', 'target', 'strategy', 'decision', 'reason', 'observation_ids', 'changed', 'failed'
+        'cadence', 'target', 'strategy', 'decision', 'reason', 'observation_ids', 'changed', 'failed', 'facility', 'unasked'
     }  # fmt: skip
 
 

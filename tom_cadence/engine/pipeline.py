@@ -309,7 +309,7 @@ class Pipeline:
                 consecutive_failures=item.consecutive_failures,
             )
             journal.note_checked([checked], now)
-            self.add_line(item, 'error', str(error), failed=True)
+            self.add_line(item, 'error', str(error), failed=True, unasked=isinstance(error, Temporary))
         else:
             self._needs_attention(item, error, now)
         if not isinstance(error, LostClaim):
@@ -345,6 +345,7 @@ class Pipeline:
         ids: Sequence[str] = (),
         changed: bool = False,
         failed: bool = False,
+        unasked: bool = False,
     ) -> None:
         """One line of the report."""
         managed = item.managed
@@ -358,6 +359,8 @@ class Pipeline:
                 observation_ids=list(ids),
                 changed=changed,
                 failed=failed,
+                facility=managed.facility,
+                unasked=unasked,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +11,10 @@ WAIT, SUBMIT, STOP, ERROR, BUSY = 'wait', 'submit', 'stop', 'error', 'busy'
 
 @dataclass(kw_only=True)
 class Line:
-    """One cadence in one run. ``failed`` means a person should look; ``changed`` that something was done."""
+    """One cadence in one run. ``failed`` means a person should look; ``changed`` that something was done.
+
+    ``unasked``: the facility could not be asked; its other cadences say the same, so that people are told once a facility.
+    """
 
     cadence: int
     target: str
@@ -20,6 +24,8 @@ class Line:
     observation_ids: list[str] = field(default_factory=list)
     changed: bool = False
     failed: bool = False
+    facility: str = ''
+    unasked: bool = False
 
     @property
     def text(self) -> str:
@@ -42,6 +48,19 @@ class Report:
         """Whether any cadence failed or newly needs attention, or anything beside them went wrong."""
         return bool(self.problems) or any(line.failed for line in self.lines)
 
+    @property
+    def outages(self) -> list[str]:
+        """One sentence for each facility that could not be asked, with what most of its cadences were told."""
+        reasons: dict[str, Counter[str]] = {}
+        for line in self.lines:
+            if line.unasked:
+                reasons.setdefault(line.facility, Counter())[line.reason] += 1
+        sentences = []
+        for facility, found in sorted(reasons.items()):
+            number, [(reason, _)] = found.total(), found.most_common(1)
+            sentences.append(f'{facility} could not be asked for {number} cadence{"s" if number > 1 else ""}: {reason}')
+        return sentences
+
     def count(self, decision: str) -> int:
         """How many cadences came to this decision."""
         return sum(line.decision == decision for line in self.lines)
@@ -60,4 +79,10 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         lines = [asdict(line) for line in self.lines]
-        return {'dry_run': self.dry_run, 'failed': self.failed, 'problems': self.problems, 'cadences': lines}
+        return {
+            'dry_run': self.dry_run,
+            'failed': self.failed,
+            'outages': self.outages,
+            'problems': self.problems,
+            'cadences': lines,
+        }

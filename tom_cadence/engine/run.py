@@ -180,7 +180,8 @@ class Run:
             if item.trouble:
                 self.pipeline.give_up(item, item.trouble)
             else:
-                self.pipeline.add_line(item, 'wait', item.decision.reason, failed=bool(look.unreachable(item)))
+                unasked = bool(look.unreachable(item))
+                self.pipeline.add_line(item, 'wait', item.decision.reason, failed=unasked, unasked=unasked)
 
     def _pause_for_credentials(self, looked: Sequence[Looked], now: datetime) -> set[int]:
         """Cadences whose facility refused their owner; all of that facility and owner are paused together."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 
 from simulators.portal import Portal
 from simulators.server import serve
@@ -159,7 +160,7 @@ def test_a_page_that_fails_costs_what_it_would_have_told_alone(portal: Portal, f
     assert not [line for line in lines if line.failed]
 
 
-def test_in_an_outage_a_facility_is_asked_a_few_times_and_no_more(portal: Portal, first: Any) -> None:
+def test_in_an_outage_a_facility_is_asked_and_named_once(portal: Portal, first: Any, capsys: Any) -> None:
     crowd(portal, first, 30)
     turn(portal, NOON)
     for verb in ('list', 'request'):
@@ -167,6 +168,13 @@ def test_in_an_outage_a_facility_is_asked_a_few_times_and_no_more(portal: Portal
     asked, lines = turn(portal, NOON + LATER)
     assert asked <= 12
     assert all(line.failed for line in lines)
+    for verb in ('list', 'request'):
+        portal.reply(verb, 502, '<h1>Bad Gateway</h1>', times=99)
+    with pytest.raises(SystemExit):
+        call_command('runcadencestrategies', verbosity=1)
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if 'could not be asked for 30 cadences' in line]
+    assert not [line for line in said if line.startswith('Cadence ')]
 
 
 def test_a_clock_that_is_ahead_hides_no_change(portal: Portal, first: Any, monkeypatch: Any) -> None:

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import requests
+from tom_observations.facilities.lco import LCOFacility
 
 from simulators.portal import Portal
 from simulators.server import serve
 from tests.support.cadences import records
+from tests.support.sockets import nobody
 from tests.support.webform import connect, start_cadence
 from tom_cadence.core.windows import Window, read_window
 from tom_cadence.engine.run import run_cadences
@@ -239,3 +242,29 @@ def test_a_portal_that_asks_to_be_left_alone_is_asked_once_and_nothing_is_in_dou
     portal.answers.clear()
     assert [line.decision for line in turn(portal, now + DAY)] == ['submit'] * 3
     assert len(portal.submissions) == 6
+
+
+class StubbornLCOFacility(LCOFacility):
+    """A site's class that tries again where nobody listens any more: the error that comes last hides the first try."""
+
+    name = 'LCO'
+
+    def submit_observation(self, observation_payload: Any) -> Any:
+        """Try twice."""
+        try:
+            return super().submit_observation(observation_payload)
+        except requests.ConnectionError:
+            return requests.post(nobody(), json=observation_payload, timeout=5).json()
+
+
+def test_a_class_that_tries_again_books_once(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime
+) -> None:
+    cadence = begin(client, settings, portal, astronomer, target, KINDS[0], now)
+    settings.TOM_FACILITY_CLASSES = ['tests.cadence.facilities.test_portals.StubbornLCOFacility']
+    settle(portal, cadence, 'WINDOW_EXPIRED')
+    portal.fail('submit', 'reset-after')
+    for hours in (24, 24.2, 24.5):
+        turn(portal, now + timedelta(hours=hours))
+    assert len(portal.submissions) == 2
+    assert records(cadence)[-1].observation_id == str(portal.submissions[-1].request_ids[0])

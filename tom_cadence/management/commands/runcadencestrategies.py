@@ -110,10 +110,10 @@ class Command(BaseCommand):
             self.stdout.write('Dry run: states are asked for, nothing is written or sent.')
         verbose = report.dry_run or self.options['verbosity'] > 1
         for line in report.lines:
-            if verbose or line.changed or line.failed:
+            if verbose or line.changed or (line.failed and not line.unasked):
                 style = self.style.ERROR if line.failed else self.style.SUCCESS if line.changed else str
                 self.stdout.write(style(line.text))
-        for problem in report.problems:
+        for problem in (*report.outages, *report.problems):
             self.stdout.write(self.style.ERROR(problem))
         self.stdout.write(report.summary)
 
