@@ -263,7 +263,7 @@ def test_a_class_that_tries_again_books_once(
     cadence = begin(client, settings, portal, astronomer, target, KINDS[0], now)
     settings.TOM_FACILITY_CLASSES = ['tests.cadence.facilities.test_portals.StubbornLCOFacility']
     settle(portal, cadence, 'WINDOW_EXPIRED')
-    portal.fail('submit', 'reset-after')
+    portal.fault('submit', 'reset-after')
     for hours in (24, 24.2, 24.5):
         turn(portal, now + timedelta(hours=hours))
     assert len(portal.submissions) == 2
