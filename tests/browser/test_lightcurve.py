@@ -182,6 +182,35 @@ def test_zoom_and_switches_are_in_the_address_and_come_back_with_it(page: Browse
     assert page.driver.execute_script(AXIS, 'xaxis')[1][1] > 60004
 
 
+def test_the_newest_days_are_a_press_or_an_address_away(page: Browser, target: Any) -> None:
+    script = "return document.querySelector('section.phot-curve').photCurve.data.points.mjd.at(-1)"
+    newest = page.driver.execute_script(script)
+    page.press('Last 30 days')
+    page.wait('the last days', lambda: 'x=' in page.address)
+    first, last = page.driver.execute_script(AXIS, 'xaxis')[1]
+    assert first == pytest.approx(newest - 30)
+    assert last > newest
+    page.press('Show all dates')
+    page.open(f'/forced-photometry/light-curves/{target.pk}/?recent=1')
+    drawn(page)
+    assert page.driver.execute_script(AXIS, 'xaxis')[1][0] == pytest.approx(newest - 1)
+
+
+def test_days_and_phases_and_absolute_magnitudes_are_drawn(page: Browser, target: Any) -> None:
+    page.open(f'/forced-photometry/light-curves/{target.pk}/?since=60000')
+    assert drawn(page) == ALL
+    title, shown, _ = page.driver.execute_script(AXIS, 'xaxis')
+    assert title == 'Days since MJD 60000'
+    assert shown[0] > 59999
+    page.open(f'/forced-photometry/light-curves/{target.pk}/?since=60000&period=0.5&mpc=10')
+    assert drawn(page) == {words: [2 * number for number in numbers] for words, numbers in ALL.items()}
+    title, shown, _ = page.driver.execute_script(AXIS, 'xaxis')
+    assert title == 'Phase (period 0.5 d from MJD 60000)'
+    assert shown == [-0.02, 2.02]
+    assert page.driver.execute_script(AXIS, 'yaxis')[0] == 'Absolute magnitude (AB)'
+    page.sees('distance modulus 30.000')
+
+
 def test_a_point_tells_its_numbers_and_all_its_fields(page: Browser) -> None:
     left, top = page.driver.execute_script(HOVER)
     for kind in ('mouseMoved', 'mousePressed', 'mouseReleased'):

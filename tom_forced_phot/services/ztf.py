@@ -77,7 +77,17 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
     symbol = 'square'
     cuts = {name: CUTS[name] for name in ('ztf', 'ztf_strict')}
     quality = (
-        *('infobitssci', 'sciinpseeing', 'scisigpix', 'zpdiff', 'forcediffimchisq', 'procstatus', 'diffimgstatus', 'programid'),
+        *(
+            'infobitssci',
+            'sciinpseeing',
+            'scisigpix',
+            'zpdiff',
+            'forcediffimchisq',
+            'procstatus',
+            'diffimgstatus',
+            'programid',
+            'program',
+        ),
         *('refjdstart', 'refjdend', 'dnearestrefsrc', 'nearestrefmag', 'nearestrefsharp'),
     )
     has_baseline = True

@@ -53,7 +53,7 @@ class SwitchForm(forms.Form):
     snr = number('Detections above S/N', 'as stored', 0.1, 1000, 'Empty: as each service says.')
     stack = forms.ChoiceField(required=False, choices=[('', 'single exposures'), *STACKS.items()], label='Each night')
     days = number('Nights per mean', '1', 0.01, 1000)
-    peak = date('Maximum of the transient')
+    peak = date('Date of the maximum')
     quiet_from = date('Or quiet from')
     quiet_until = date('Until')
     since = date('Days since, or phase 0')

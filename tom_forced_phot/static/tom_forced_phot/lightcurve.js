@@ -38,6 +38,7 @@
       this.hover = section.querySelector('.phot-curve-hover');
       this.said = section.querySelector('.phot-curve-wait');
       const given = new URLSearchParams('address' in section.dataset ? location.search : '');
+      this.recent = Number(given.get('recent')) || 0;
       this.state = {hide: new Set(given.getAll('hide')), x: pair(given.get('x')), y: pair(given.get('y'))};
       this.listen();
       this.tidy();
@@ -57,11 +58,22 @@
         if (key !== undefined) this.show(event.target, key);
         if ('part' in event.target.dataset) this.link();
       });
+      this.section.querySelectorAll('[data-recent]').forEach((button) => {
+        button.addEventListener('click', () => { this.newest(Number(button.dataset.recent)); this.draw(); });
+      });
       this.section.querySelector('[data-zoom-out]').addEventListener('click', () => {
         this.state.x = this.state.y = null;
         this.draw();
       });
       this.section.querySelector('.phot-curve-table').addEventListener('toggle', () => this.fill());
+    }
+
+    /* The last days up to the newest point that is shown; all magnitudes of them. */
+    newest(days) {
+      const last = curve.last(this.data, this.state);
+      if (!(days > 0) || last === null || curve.isFolded(this.data)) return;
+      this.state.x = [last - days, last + Math.max(days * 0.04, 0.5)];
+      this.state.y = null;
     }
 
     /* How long a mean is matters only where there are means. */
@@ -95,6 +107,8 @@
         this.data = curve.decode(given);
         this.section.querySelector('.phot-curve-summary').innerHTML = given.summary;
         this.legend();
+        if (this.recent && !this.state.x) this.newest(this.recent);
+        this.recent = 0;
         await this.draw();
         this.say('');
       } catch (error) {

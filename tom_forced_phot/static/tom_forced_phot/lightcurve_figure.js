@@ -146,6 +146,17 @@
     return last >= first ? [first - air, last + air] : [59000, 61000];
   }
 
+  /* The MJD of the newest point that is shown; null where there is none. */
+  curve.last = function (data, state) {
+    let [last, from] = [null, 0];
+    data.series.forEach((series, number) => {
+      const to = from + data.points.counts[number];
+      if (to > from && !state.hide.has(series.key)) last = Math.max(last === null ? -Infinity : last, data.points.mjd[to - 1]);
+      from = to;
+    });
+    return last;
+  };
+
   /* Dates at round instants for the upper axis. */
   function dates([first, last], most) {
     const step = STEPS.find(([kind, length]) => (last - first) / (kind === 'days' ? length : length * 30.4) <= most) || STEPS[STEPS.length - 1];
