@@ -56,7 +56,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from simulators.accounts import Refused, Throttle, throttled, token_of
+from simulators.accounts import MINUTE, Refused, Throttle, throttled, token_of
 from simulators.faults import Fault
 from simulators.portal_groups import (
     BLOCK_STATES,
@@ -152,7 +152,7 @@ class Portal(Service):
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
         self.answers: dict[str, list[Answer]] = {}
         self.closed_until: datetime | None = None
-        self._daily, self._minutely = Throttle(self._seconds, DAY), Throttle(self._seconds)
+        self._daily, self._minutely = (Throttle(lambda: self.now().timestamp(), period) for period in (DAY, MINUTE))
         self._groups: dict[int, Json] = {}
         self._group_of: dict[int, Json] = {}
         self._blocks: dict[int, list[Json]] = {}
@@ -163,9 +163,6 @@ class Portal(Service):
     def now(self) -> datetime:
         """The portal's instant, aware UTC."""
         return self.clock.now()
-
-    def _seconds(self) -> float:
-        return self.now().timestamp()
 
     def offer(self, *codes: str) -> None:
         """Offer these instruments only.

@@ -148,6 +148,16 @@ class TestList:
         assert names(call, 'exclude_state=COMPLETED&exclude_state=CANCELED') == ['B one']
         assert names(call, 'order=name') == ['A two', 'B one', 'RR Lyrae 00000']
 
+    @pytest.mark.parametrize('limit', [1, 3, 7, 50])
+    def test_pages_hold_each_request_once(self, portal: Portal, call: Call, limit: int) -> None:
+        numbers = portal.add_colleagues(21)
+        seen, path = [], f'requestgroups/?limit={limit}'
+        while path:
+            page = call('GET', path).json()
+            seen += [each['requests'][0]['id'] for each in page['results']]
+            path = (page['next'] or '').partition('/api/')[2]
+        assert seen == numbers[::-1]
+
     def test_a_slow_page_is_slow_alone(self, portal: Portal, call: Call) -> None:
         portal.add_colleagues(30)
         portal.fault('list', 'hang', count=-1, match='offset=10')
