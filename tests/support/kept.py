@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import lru_cache
@@ -23,7 +22,7 @@ from django.apps import apps
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-A_WEEK = 7 * 24 * 3600
+FEW = 4
 
 
 @lru_cache(maxsize=1)
@@ -46,7 +45,7 @@ def fingerprint() -> str:
 def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
     """A file of a folder, made if it is not there; one process makes it while the others wait.
 
-    ``make`` is given the path at which to make it. What nobody has made for a week is removed.
+    ``make`` is given the path at which to make it. Of each name only the few that were used last are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stem, _, ending = name.partition('.')
@@ -54,12 +53,14 @@ def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
     with (folder / f'{stem}.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            for old in folder.glob(f'{stem}*'):
-                if '.half' in old.name or (old.name.startswith(f'{stem}-') and time.time() - old.stat().st_mtime > A_WEEK):
-                    old.unlink()
             half = folder / f'{stem}.half'
+            for each in folder.glob(f'{half.name}*'):
+                each.unlink()
             make(half)
             half.rename(path)
+        path.touch()
+        for each in sorted(folder.glob(f'{stem}-*'), key=lambda each: each.stat().st_mtime)[:-FEW]:
+            each.unlink()
     return path
 
 
