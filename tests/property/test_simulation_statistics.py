@@ -21,7 +21,7 @@ from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFaile
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 FIRST = Window(start=NOON, end=NOON + 6 * HOUR)
-FOR_EVER = 10**6
+FOR_EVER = 100_000
 
 
 def run(strategy: Any, sky: SimulatedSky, nights: int, seed: int = 1, **parameters: Any) -> Timeline:

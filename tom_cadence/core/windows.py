@@ -80,7 +80,7 @@ def read_instant(value: Any) -> datetime:
     """
     if isinstance(value, (list, tuple)) and len(value) <= 2 and all(part is None or isinstance(part, str) for part in value):
         value = ' '.join(part for part in value if part)
-    if not isinstance(value, (str, date)) or not str(value).strip():
+    if not isinstance(value, (str, date)) or (isinstance(value, str) and not value.strip()):
         raise BadWindow('The observing window is missing.')
     try:
         return utc(_read_text(value.strip()) if isinstance(value, str) else value)

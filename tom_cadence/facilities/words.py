@@ -25,6 +25,7 @@ DEEPEST = 12
 
 _SECRET_KEY = re.compile(r'(?i)key|token|passw|secret|credential|auth')
 _BYTES = re.compile(r'b(?:\'(?:[^\'\\]|\\.)*\'|"(?:[^"\\]|\\.)*")', re.DOTALL)
+_NAME = re.compile(r'[\w-]{1,60}')
 _TAG = re.compile(r'<[^<>]{0,500}>')
 _HIDDEN = re.compile(r'(?is)<(script|style|head)\b.*?</\1\s*>')
 _CONTAINERS = frozenset(
@@ -73,8 +74,13 @@ def lines(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str, str]]
             else:
                 yield from lines(value, key if str(name) in _CONTAINERS else str(name), depth + 1)
     elif isinstance(said, (list, tuple, set)):
+        named = False
         for value in list(said)[:MOST_LINES]:
-            yield from lines(value, key, depth + 1)
+            if named:  # a pair, ["token", "..."]: what follows a name is its value
+                yield key, '…'
+            else:
+                yield from lines(value, key, depth + 1)
+            named = isinstance(value, str) and bool(_NAME.fullmatch(value) and bounds.SECRET_NAME.search(value))
     else:
         yield key, str(said)
 

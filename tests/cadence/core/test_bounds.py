@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tom_cadence.core import bounds
@@ -118,6 +118,7 @@ def test_anything_is_used_or_refused_and_never_more(value: Any) -> None:
 
 
 @given(anything)
+@example(datetime(2026, 1, 1, tzinfo=Nowhere()))
 def test_any_date_is_read_or_refused(value: Any) -> None:
     try:
         found = read_instant(value)

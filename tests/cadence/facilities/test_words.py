@@ -54,6 +54,15 @@ def test_no_key_is_told_however_it_is_written(shape: str, name: str, key: str, b
     assert len(told) <= LONGEST
 
 
+@pytest.mark.parametrize('said', ['[["token", "a1b2c3d4"]]', '["X-Api-Key", "a1b2c3d4"]', '{"detail": ["password", ["a1b2c3d4"]]}'])
+def test_a_name_and_its_value_in_a_list_are_no_two_messages(said: str) -> None:
+    assert 'a1b2c3d4' not in outside(said)
+
+
+def test_messages_about_a_token_are_told() -> None:
+    assert outside('["The token is not valid.", "Ask for another one."]') == 'The token is not valid.; Ask for another one.'
+
+
 @given(KEY, st.sampled_from(['/api/{key}/requests', 'user {key} is unknown', '"{key}"', 'https://portal.example/{key}']))
 def test_the_sites_own_keys_are_known_wherever_they_stand(key: str, shape: str) -> None:
     from django.test import override_settings
