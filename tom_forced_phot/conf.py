@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from tom_followup.settings import SECONDS, Setting, Table
 
 NAME = 'TOM_FORCED_PHOT'
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One key of the dictionary ``TOM_FORCED_PHOT``."""
-
-    kind: type | tuple[type, ...]
-    default: Any
-    text: str
-    unit: str = ''
-    least: float = 0
-
-    def accepts(self, value: Any) -> bool:
-        """Whether ``value`` has the right type, and a number is finite and not below the least that makes sense."""
-        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
-        if isinstance(value, bool):
-            return bool in kinds
-        if not isinstance(value, kinds):
-            return False
-        return not isinstance(value, (int, float)) or (math.isfinite(value) and value >= self.least)
-
-
-SECONDS = (int, float)
 SETTINGS: dict[str, Setting] = {
     'CONNECT_TIMEOUT': Setting(SECONDS, 10, 'How long to wait for a connection to a service.', 's', 0.1),
     'READ_TIMEOUT': Setting(SECONDS, 60, 'How long a service may stay silent in the middle of a reply.', 's', 0.1),
@@ -70,23 +39,5 @@ SETTINGS: dict[str, Setting] = {
     ),
 }
 
-
-def get(name: str) -> Any:
-    """The value of one setting, or its default; KeyError for a name that does not exist."""
-    given = getattr(settings, NAME, {})
-    default = SETTINGS[name].default
-    return given.get(name, default) if isinstance(given, Mapping) else default
-
-
-def seconds(name: str) -> timedelta:
-    """A setting in seconds as a timedelta."""
-    return timedelta(seconds=get(name))
-
-
-def utc_now() -> datetime:
-    """The present, from the clock in ``TOM_FORCED_PHOT['CLOCK']``; ImproperlyConfigured for a clock without a time zone."""
-    clock: Callable[[], datetime] = import_string(get('CLOCK'))
-    now = clock()
-    if now.tzinfo is None:
-        raise ImproperlyConfigured(f"{NAME}['CLOCK'] = {get('CLOCK')!r} returned a time without a time zone.")
-    return now
+_table = Table(NAME, SETTINGS)
+get, seconds, utc_now = _table.get, _table.seconds, _table.utc_now

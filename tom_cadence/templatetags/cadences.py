@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tom_cadence import conf, registry
 from tom_cadence.engine import health
 from tom_cadence.models import Booking, ManagedCadence, Notice
 from tom_cadence.permissions import visible_cadences, visible_records
+from tom_followup.pages import coloured, dated, span
 
 register = template.Library()
+register.filter(span)
 COLOURS = {
     'active': 'success',
     'paused': 'secondary',
@@ -33,42 +34,19 @@ COLOURS = {
     'error': 'danger',
     'note': 'info',
 }
-#: Of white text on Bootstrap's own info and secondary colours the contrast is too low for WCAG AA: these carry their own.
-DARK_TEXT = {'info', 'warning'}
-SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
 
 
 @register.simple_tag
 def badge(kind: str, text: str = '') -> SafeString:
     """A coloured word for a state, an outcome or a decision."""
     colour = COLOURS.get(str(kind), 'secondary')
-    contrast = ' text-dark' if colour in DARK_TEXT else ''
-    return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, text or str(kind).capitalize())
-
-
-@register.filter
-def span(seconds: float) -> str:
-    """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
-    for unit, length in SPANS:
-        if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
-            return f'{seconds / length:.0f} {unit}'
-    return f'{seconds:.0f} s'
+    return coloured(colour, text or str(kind).capitalize())
 
 
 @register.simple_tag
 def when(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
     """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
-    if instant is None:
-        return nothing
-    utc = instant.astimezone(timezone.utc)
-    seconds = (utc - conf.utc_now()).total_seconds()
-    distance = f'in {span(seconds)}' if seconds >= 0 else f'{span(-seconds)} ago'
-    return format_html(
-        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
-        utc.isoformat(timespec='seconds'),
-        utc.strftime('%Y-%m-%d %H:%M'),
-        distance,
-    )
+    return dated(instant, conf.utc_now(), nothing)
 
 
 @register.filter

@@ -17,13 +17,13 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from tom_targets.models import TargetList
 
+from tom_followup.pages import A_PAGE
 from tom_followup.refusals import NotYours, refused_with_message
 from tom_followup.units import instant_of, mjd_of
 from tom_forced_phot import conf, registry, subscriptions
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
-from tom_forced_phot.pages.queries.table import A_PAGE
 from tom_forced_phot.permissions import (
     askable_targets,
     changeable_subscriptions,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tom_followup.pages import coloured, dated, span
 from tom_forced_phot import conf
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryNotice
 from tom_forced_phot.queries.drive import silence as silence_of_queries
 
 register = template.Library()
+register.filter(span)
 COLOURS = {
     'queued': 'secondary',
     'submitted': 'info',
@@ -28,9 +29,6 @@ COLOURS = {
     'active': 'success',
     'paused': 'secondary',
 }
-#: Of white text on Bootstrap's own colour the contrast is too low for WCAG AA: these carry dark text.
-DARK_TEXT = {'info', 'warning'}
-SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
 
 
 @register.simple_tag
@@ -38,34 +36,14 @@ def state_badge(state: str, text: str = '') -> SafeString:
     """A coloured word for a state."""
     colour = COLOURS.get(str(state), 'secondary')
     known = {each.value: each.words for each in QueryState}
-    contrast = ' text-dark' if colour in DARK_TEXT else ''
     words = text or known.get(str(state), str(state).capitalize())
-    return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, words)
-
-
-@register.filter
-def span(seconds: float) -> str:
-    """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
-    for unit, length in SPANS:
-        if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
-            return f'{seconds / length:.0f} {unit}'
-    return f'{seconds:.0f} s'
+    return coloured(colour, words)
 
 
 @register.simple_tag
 def utc(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
     """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
-    if instant is None:
-        return nothing
-    moment = instant.astimezone(timezone.utc)
-    seconds = (moment - conf.utc_now()).total_seconds()
-    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(abs(seconds))} ago'
-    return format_html(
-        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary">({})</small>',
-        moment.isoformat(timespec='seconds'),
-        moment.strftime('%Y-%m-%d %H:%M'),
-        distance,
-    )
+    return dated(instant, conf.utc_now(), nothing)
 
 
 @register.simple_tag

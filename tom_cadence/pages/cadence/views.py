@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-from functools import lru_cache
 from typing import Any
 
-import plotly
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
@@ -14,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from plotly.offline import get_plotlyjs
 
 from tom_cadence import conf
 from tom_cadence.engine.run import run_cadences
@@ -24,6 +20,7 @@ from tom_cadence.pages.cadence.actions import VERBS, Done, act
 from tom_cadence.pages.cadence.context import context_of, in_future
 from tom_cadence.pages.cadence.data import Cadence, export_rows
 from tom_cadence.permissions import may_change, visible_cadences
+from tom_followup.pages import plotly_js
 from tom_followup.refusals import NotYours, refused_with_message
 
 
@@ -118,25 +115,6 @@ def history(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     text = export.write(export_rows(cadence), kind, meta)
     response = HttpResponse(text, content_type=f'{export.FORMATS[kind][1]}; charset=utf-8')
     response['Content-Disposition'] = f'attachment; filename="cadence-{managed.pk}.{kind}"'
-    return response
-
-
-@lru_cache(maxsize=1)
-def _plotly() -> bytes:
-    return gzip.compress(get_plotlyjs().encode(), 6)
-
-
-@require_GET
-def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
-    """The installed plotly's own script, once for all pages: its address changes with its version."""
-    if version != plotly.__version__:
-        raise Http404
-    packed = 'gzip' in request.headers.get('Accept-Encoding', '')
-    response = HttpResponse(_plotly() if packed else get_plotlyjs(), content_type='text/javascript; charset=utf-8')
-    if packed:
-        response['Content-Encoding'] = 'gzip'
-    response['Vary'] = 'Accept-Encoding'
-    response['Cache-Control'] = 'public, max-age=31536000, immutable'
     return response
 
 

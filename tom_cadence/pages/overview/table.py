@@ -10,7 +10,6 @@ from crispy_forms.helper import FormHelper
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.contrib.auth.models import AnonymousUser
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.urls import reverse, reverse_lazy
 from django.utils.functional import cached_property
@@ -23,21 +22,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, may_be_named
 from tom_cadence.templatetags.cadences import badge, strategy_words, when
-
-A_PAGE = 25
-
-
-def cell(label: str) -> dict[str, Any]:
-    """What a narrow screen writes before the value, where there is no room for a head."""
-    return {'td': {'data-label': label}}
-
-
-class Pages(Paginator[Any]):
-    """Pages of one size, whatever the address says about ``per_page``."""
-
-    def __init__(self, rows: Any, per_page: int) -> None:
-        """Leave the size alone."""
-        super().__init__(rows, A_PAGE)
+from tom_followup.pages import cell
 
 
 class CadencePage(TableQuerysetData):

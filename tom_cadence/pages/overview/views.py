@@ -24,8 +24,9 @@ from tom_cadence.journal import notices
 from tom_cadence.journal.notices import mark_read, prefer
 from tom_cadence.models import ManagedCadence, Notice, NoticePreference
 from tom_cadence.pages.overview import summary
-from tom_cadence.pages.overview.table import A_PAGE, CadenceFilterSet, CadencePage, CadenceTable, Pages
+from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
+from tom_followup.pages import A_PAGE, Pages
 
 MOST_IN_A_TAB = 50
 

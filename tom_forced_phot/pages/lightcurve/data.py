@@ -6,18 +6,15 @@ import gzip
 import hashlib
 import json
 from dataclasses import asdict, replace
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-import plotly
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET
-from plotly.offline import get_plotlyjs
 from tom_dataproducts.models import PhotometryReducedDatum
 
 from tom_forced_phot import conf, registry
@@ -149,22 +146,3 @@ def _fields(found: PhotometryReducedDatum) -> list[tuple[str, str]]:
     own = {name: getattr(found, name) for name in ('timestamp', 'brightness', 'brightness_error', 'limit', 'unit', 'bandpass')}
     more = {name: getattr(found, name) for name in ('exposure_time', 'telescope', 'instrument', 'source_name', 'reduction_version')}
     return fields_of({**own, **more}, value)
-
-
-@lru_cache(maxsize=1)
-def _plotly() -> bytes:
-    return gzip.compress(get_plotlyjs().encode(), 6)
-
-
-@require_GET
-def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
-    """The installed plotly's own script; its address changes with its version, so that it may be kept for good."""
-    if version != plotly.__version__:
-        raise Http404
-    packed = 'gzip' in request.headers.get('Accept-Encoding', '')
-    response = HttpResponse(_plotly() if packed else get_plotlyjs(), content_type='text/javascript; charset=utf-8')
-    if packed:
-        response['Content-Encoding'] = 'gzip'
-    response['Vary'] = 'Accept-Encoding'
-    response['Cache-Control'] = 'public, max-age=31536000, immutable'
-    return response

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from django_tables2 import RequestConfig
 from django_tables2.data import TableData
 
+from tom_followup.pages import Pages, cell, plotly_js
 from tom_followup.units import instant_of
 from tom_forced_phot.cleaning.stack import BAD_DAY, FEW
 from tom_forced_phot.lightcurve import reading
@@ -26,8 +27,8 @@ from tom_forced_phot.lightcurve.export import FORMATS
 from tom_forced_phot.lightcurve.points import Points
 from tom_forced_phot.lightcurve.words import brightness, with_error
 from tom_forced_phot.models import IngestedFile
-from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, plotly_js, point, switches, target_of
-from tom_forced_phot.pages.queries.table import Pages, PlainTable, cell
+from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, point, switches, target_of
+from tom_forced_phot.pages.queries.table import PlainTable
 from tom_forced_phot.permissions import askable_targets, visible_points, visible_products
 
 SORTED_BY = {'time': 'mjd', 'flux': 'flux', 'snr': 'snr', 'averaged': 'number'}

@@ -10,7 +10,6 @@ from crispy_forms.helper import FormHelper
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.contrib.auth import get_user_model
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse, reverse_lazy
@@ -20,6 +19,7 @@ from django_tables2.data import TableQuerysetData
 from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 from tom_targets.models import Target
 
+from tom_followup.pages import cell
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
@@ -123,22 +123,6 @@ class QueryFilterSet(HTMXTableFilterSet):
         if text.isdecimal() and len(text) < 18:
             found |= Q(pk=int(text))
         return rows.filter(found)
-
-
-A_PAGE = 25
-
-
-def cell(label: str) -> dict[str, Any]:
-    """What a narrow screen writes before the value, where there is no room for a head."""
-    return {'td': {'data-label': label}}
-
-
-class Pages(Paginator[Any]):
-    """Pages of one size, whatever the address says about ``per_page``."""
-
-    def __init__(self, rows: Any, per_page: int) -> None:
-        """Leave the size alone."""
-        super().__init__(rows, A_PAGE)
 
 
 class Page(TableQuerysetData):

@@ -18,13 +18,14 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_tables2 import RequestConfig
 
+from tom_followup.pages import A_PAGE, Pages
 from tom_followup.refusals import NotYours, refused_with_message
 from tom_forced_phot import conf, queries
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.models import IngestedFile, PhotometryNotice, PhotometryNoticePreference, PhotometryQuery
 from tom_forced_phot.pages.queries import summary
-from tom_forced_phot.pages.queries.table import A_PAGE, Pages, QueryFilterSet, QueryTable, rows_of
+from tom_forced_phot.pages.queries.table import QueryFilterSet, QueryTable, rows_of
 from tom_forced_phot.permissions import askable_targets, changeable_queries, visible_queries, visible_targets
 from tom_forced_phot.templatetags.photometry import unread_photometry_notices
 

@@ -1,0 +1,82 @@
+"""What the pages of both apps show in the same way: dates, lengths of time, pages of a table, plotly's own script."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+import plotly
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
+from plotly.offline import get_plotlyjs
+
+A_PAGE = 25
+#: Of white text on Bootstrap's own info and warning colours the contrast is too low for WCAG AA: these carry dark text.
+DARK_TEXT = {'info', 'warning'}
+SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
+
+
+def cell(label: str) -> dict[str, Any]:
+    """What a narrow screen writes before the value, where there is no room for a head."""
+    return {'td': {'data-label': label}}
+
+
+class Pages(Paginator[Any]):
+    """Pages of one size, whatever the address says about ``per_page``."""
+
+    def __init__(self, rows: Any, per_page: int) -> None:
+        """Leave the size alone."""
+        super().__init__(rows, A_PAGE)
+
+
+def coloured(colour: str, words: str) -> SafeString:
+    """A word as a badge of one of Bootstrap's colours."""
+    contrast = ' text-dark' if colour in DARK_TEXT else ''
+    return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, words)
+
+
+def span(seconds: float) -> str:
+    """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
+    for unit, length in SPANS:
+        if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
+            return f'{seconds / length:.0f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+def dated(instant: datetime | None, now: datetime, nothing: str = 'never') -> SafeString | str:
+    """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
+    if instant is None:
+        return nothing
+    utc = instant.astimezone(timezone.utc)
+    seconds = (utc - now).total_seconds()
+    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(-seconds)} ago'
+    return format_html(
+        '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
+        utc.isoformat(timespec='seconds'),
+        utc.strftime('%Y-%m-%d %H:%M'),
+        distance,
+    )
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), 6)
+
+
+@require_GET
+def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
+    """The installed plotly's own script, once for all pages: its address changes with its version."""
+    if version != plotly.__version__:
+        raise Http404
+    packed = 'gzip' in request.headers.get('Accept-Encoding', '')
+    response = HttpResponse(_plotly() if packed else get_plotlyjs(), content_type='text/javascript; charset=utf-8')
+    if packed:
+        response['Content-Encoding'] = 'gzip'
+    response['Vary'] = 'Accept-Encoding'
+    response['Cache-Control'] = 'public, max-age=31536000, immutable'
+    return response
