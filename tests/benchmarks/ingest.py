@@ -64,7 +64,7 @@ class Bench:
         self.given = given
         self.number = 0
         User.objects.get_or_create(username='vera')
-        self.target = Target.objects.create(name='Benchmark', type='SIDEREAL', ra=123.8, dec=-39.0, permissions='OPEN')
+        self.target = Target.objects.create(name='Benchmark', type='SIDEREAL', ra=123.84754, dec=-38.98983, permissions='OPEN')
         self._floor_table()
 
     def product(self, content: bytes, kind: str) -> Any:

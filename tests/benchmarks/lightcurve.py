@@ -85,7 +85,7 @@ def target_of(number: int) -> int:
 
     from tests.benchmarks.ingest import atlas_file
 
-    target = Target.objects.create(name=f'{number} points', type='SIDEREAL', ra=10, dec=20, permissions='OPEN')
+    target = Target.objects.create(name=f'{number} points', type='SIDEREAL', ra=123.84754, dec=-38.98983, permissions='OPEN')
     product = DataProduct(
         target=target, data_product_type='atlas_photometry', data=ContentFile(atlas_file(number), name='atlas.txt')
     )
