@@ -72,7 +72,7 @@ def _of_configuration(configuration: Mapping[str, Any]) -> float:
     return max(once, _number(configuration.get('repeat_duration')) or 0)
 
 
-def _configurations(parameters: Mapping[str, Any]) -> list[float | None]:
+def _configurations(parameters: Mapping[Any, Any]) -> list[float | None]:
     """Seconds of each configuration that has a time; a sequence goes on for as long as it is to be repeated."""
     longest: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, value in parameters.items():

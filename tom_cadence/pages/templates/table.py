@@ -15,8 +15,9 @@ from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, h
 from tom_observations.models import ObservationTemplate
 
 from tom_cadence.core.template_fields import words
-from tom_cadence.pages.overview.table import ListTable, cell
+from tom_cadence.pages.overview.table import ListTable
 from tom_cadence.permissions import changeable_templates, visible_templates
+from tom_followup.pages import cell
 
 SHOWN = 5
 PARTIALS = 'tom_cadence/partials/template_'
