@@ -76,7 +76,7 @@ def _configurations(parameters: Mapping[Any, Any]) -> list[float | None]:
     """Seconds of each configuration that has a time; a sequence goes on for as long as it is to be repeated."""
     longest: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, value in parameters.items():
-        match = _CONFIGURATION.match(key) if isinstance(key, str) else None
+        match = _CONFIGURATION.match(str(key))
         time = _number(value) if match else None
         if match and time:
             parts = longest[match['configuration']]

@@ -62,8 +62,9 @@ def answered_before(decision: Decision, history: History) -> Stop | None:
     taken = history.answered.intersection(decision.follows) if isinstance(decision, Submit) else None
     if not taken:
         return None
+    number = next((attempt.observation_id for attempt in history.attempts if attempt.record == min(taken)), f'record {min(taken)}')
     return Stop(
-        reason=f'Observation record {min(taken)} was followed already, but what followed it is not in the group any more.',
+        reason=f'Observation {number} was followed already, but what followed it is not in the group any more.',
         kind='attention',
     )
 
