@@ -91,16 +91,21 @@ def moments(table: Measurements, reduction: str) -> Integers:
     times to 0.1 s.
     """
     times = microseconds(table.mjd)
-    words = [np.array(texts(column, name)) for name, column in (('instrument', table.instrument), ('bandpass', table.band))]
-    keys = (table.exposure.astype(np.str_), np.array(kinds(table, reduction)), *words, times)
-    order = np.lexsort(keys)
-    first = np.ones(len(order), dtype=np.bool_)
-    for key in keys[1:]:
-        first[1:] &= key[order][1:] == key[order][:-1]
-    first[1:], places = ~first[1:], np.arange(len(order))
-    apart = np.zeros(len(order), dtype=np.int64)
-    apart[order] = places - np.maximum.accumulate(np.where(first, places, 0)) if len(order) else places
-    return np.asarray(times + apart)
+    order = np.argsort(times, kind='stable')
+    together = np.zeros(len(order) + 1, dtype=np.bool_)
+    together[1:-1] = np.diff(times[order]) == 0
+    shared = order[together[1:] | together[:-1]]
+    if not len(shared):
+        return times
+    some = table.only(shared)
+    words = [np.array(texts(column, name)) for name, column in (('instrument', some.instrument), ('bandpass', some.band))]
+    keys = (some.exposure.astype(np.str_), np.array(kinds(some, reduction)), *words, times[shared])
+    by_name = np.lexsort(keys)
+    first = np.ones(len(shared), dtype=np.bool_)
+    first[1:] = ~np.logical_and.reduce([key[by_name][1:] == key[by_name][:-1] for key in keys[1:]])
+    places = np.arange(len(shared))
+    times[shared[by_name]] += places - np.maximum.accumulate(np.where(first, places, 0))
+    return times
 
 
 def points(table: Measurements, reduction: str, times: Integers) -> PointRows:

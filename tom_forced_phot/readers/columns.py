@@ -117,11 +117,10 @@ def read_part(
     split: Callable[[Any], list[str]],
 ) -> ColumnPart:
     """Some rows as columns; every column that is not among ``texts`` as numbers."""
-    short = [(number, row) for number, row in numbered_rows if not is_oversized(row, split)]
-    lines = {number for number, _ in short}
-    rejected = Rejections.of(
-        f'a field is longer than {LONGEST_FIELD:,} characters', [number for number, _ in numbered_rows if number not in lines]
-    )
+    oversized = [number for number, row in numbered_rows if is_oversized(row, split)]
+    rejected = Rejections.of(f'a field is longer than {LONGEST_FIELD:,} characters', oversized)
+    gone = set(oversized)
+    short = [(number, row) for number, row in numbered_rows if number not in gone] if gone else numbered_rows
     values = quick_columns(names, [row for _, row in short], texts, split) if not rejected else None
     if values is not None:
         every = np.array([number for number, _ in short], dtype=np.int64)
