@@ -196,6 +196,32 @@ class Notice(models.Model):
         return self.text
 
 
+class OutgoingMail(models.Model):
+    """A mail of a notice: written with what it tells of, sent after a run's work, and tried again until a mail server takes it.
+
+    Instants are those of the database's clock, but for ``created``.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='+')
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    message_id = models.CharField(max_length=100, unique=True, help_text='The same at each try, so that a mail is one mail.')
+    created = models.DateTimeField()
+    not_before = models.DateTimeField(help_text='When it is tried next.')
+    tries = models.PositiveSmallIntegerField(default=0)
+    taken = models.DateTimeField(null=True, blank=True, help_text='Since when a process is sending it.')
+    sent = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(max_length=300, blank=True, default='')
+
+    class Meta:
+        indexes = (models.Index(fields=['not_before'], condition=models.Q(sent__isnull=True), name='cadence_mail_due'),)
+        verbose_name = 'outgoing mail'
+        verbose_name_plural = 'outgoing mail'
+
+    def __str__(self) -> str:
+        return f'To {self.user}: {self.subject}'
+
+
 class NoticePreference(models.Model):
     """What a user wants to be told, and how; without a row: everything, in the TOM and by mail."""
 

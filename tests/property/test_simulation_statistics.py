@@ -16,7 +16,16 @@ from tom_cadence.core.decisions import Submit
 from tom_cadence.core.history import Outcome, with_end, with_request
 from tom_cadence.core.windows import Window
 from tom_cadence.simulation import PERFECT, USUAL, SimulatedSky, SimulationStart, Timeline, simulate
-from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy, StagedStrategy
+from tom_cadence.strategies import (
+    BrightnessStrategy,
+    DeclineFollowingStrategy,
+    FillGapsStrategy,
+    PhaseCoverageStrategy,
+    ResumeCadenceAfterFailureStrategy,
+    RetryFailedObservationsStrategy,
+    StagedStrategy,
+    UntilSuccessStrategy,
+)
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -114,3 +123,44 @@ def test_a_thousand_nights_are_as_many_as_they_seem() -> None:
     found = run(ResumeCadenceAfterFailureStrategy, USUAL, 1000)
     assert found.observations[-1].asked > NOON + timedelta(days=990)
     assert 600 < len(found.done) < 1000
+
+
+OWN: dict[str, tuple[Any, dict[str, Any]]] = {
+    'Resume': (ResumeCadenceAfterFailureStrategy, {}),
+    'Retry': (RetryFailedObservationsStrategy, {}),
+    'Until success': (UntilSuccessStrategy, {}),
+    'Staged': (StagedStrategy, {'staged_stages': 'daily'}),
+    'Phase coverage': (PhaseCoverageStrategy, {'phase_epoch': 60000, 'phase_period': 1.7}),
+    'Fill the gaps': (FillGapsStrategy, {}),
+    'Decline-following': (DeclineFollowingStrategy, {}),
+    'Brightness': (BrightnessStrategy, {'bright_magnitude': 19, 'bright_without': 'observe'}),
+}
+QUICK = ('Resume', 'Retry', 'Until success', 'Phase coverage')
+
+
+@pytest.mark.parametrize('lost', [0.2, 0.3, 0.4])
+@pytest.mark.parametrize('name', OWN)
+def test_what_is_left_empty_lets_the_weather_end_at_most_two_of_a_hundred_cadences_in_60_nights(name: str, lost: float) -> None:
+    """Windows of four hours, as an ordinary form asks for; the limits of a form in which none was filled in."""
+    strategy, own = OWN[name]
+    given = {'cadence_frequency': 24, 'max_nights_without_success': None, 'max_consecutive_failures': None, **own}
+    first = Window(start=NOON, end=NOON + 4 * HOUR)
+    number = 100 if name in QUICK else 10
+    ended = [
+        timeline.ending
+        for seed in range(number)
+        if (
+            timeline := simulate(
+                strategy, given, replace(USUAL, cloudy=lost), seed, 60, SimulationStart.first(first, {'exposure_time': 60.0})
+            )
+        ).attention
+    ]
+    assert len(ended) <= number * 0.02, ended
+
+
+def test_five_failures_in_a_row_would_end_most_of_them() -> None:
+    """What the defaults are for: the same cadences with a limit of five observations."""
+    given = {'cadence_frequency': 24, 'max_consecutive_failures': 5}
+    sky, first = replace(USUAL, cloudy=0.3), SimulationStart.first(Window(start=NOON, end=NOON + 4 * HOUR), {'exposure_time': 60.0})
+    ended = [simulate(ResumeCadenceAfterFailureStrategy, given, sky, seed, 60, first).attention for seed in range(50)]
+    assert sum(ended) > 40

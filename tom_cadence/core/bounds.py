@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class OutOfBounds(ValueError):
     """Something from outside that cannot be what it is taken for; the text says what is expected, as the end of a sentence."""
 
 
+@lru_cache(maxsize=4096)
 def redact(text: str) -> str:
     """The text without keys, tokens and passwords: what is named so, and what looks like one.
 
@@ -70,7 +72,7 @@ def said(value: Any, most: int = MOST_SAID) -> str:
         return f'{type(value).__name__} (it cannot be shown)'
     if len(text) > 4 * most:
         text = text[: 4 * most].rpartition(' ')[0] or text[:most]
-    text = redact(' '.join(_CONTROL.sub(' ', text).split()))
+    text = redact(' '.join((text if text.isprintable() else _CONTROL.sub(' ', text)).split()))
     return text if len(text) <= most else f'{text[: most - 1]}…'
 
 

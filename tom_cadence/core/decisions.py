@@ -81,9 +81,9 @@ def sound(answer: object, records: set[int]) -> Decision:
     if not isinstance(answer, (Wait, Submit, Stop)):
         raise Nonsense(f'returned {shown(answer)}; Wait, Submit or Stop is expected.')
     decision: Any = answer
-    if not isinstance(decision.reason, str) or not said(decision.reason):
+    reason = said(decision.reason) if isinstance(decision.reason, str) else ''
+    if not reason:
         raise Nonsense(f'gives {shown(decision.reason)} as its reason; a text is expected.')
-    reason = said(decision.reason)
     if isinstance(decision, Stop):
         if decision.kind not in ('finished', 'attention'):
             raise Nonsense(f'ends the cadence as {shown(decision.kind)}; finished or attention is expected.')

@@ -18,7 +18,9 @@ from tom_cadence.core.decisions import Submit
 from tom_cadence.core.photometry import EMPTY, Photometry
 from tom_cadence.core.windows import Window
 
-SAME_CALL = timedelta(seconds=5)
+SAME_CALL, DAY = timedelta(seconds=5), timedelta(days=1)
+EXPIRED = ('EXPIRED', 'NOT_ATTEMPTED', 'WINDOW ENDED')
+"""Parts of states that say that a window ended, and no more: of OCS (WINDOW_EXPIRED, NOT_ATTEMPTED), and of the simulation."""
 
 
 class Outcome(str, Enum):
@@ -78,6 +80,11 @@ class Unit:
         outcomes = {attempt.outcome for attempt in self.attempts}
         order = (Outcome.WAITING, Outcome.CANCELLED, Outcome.SUCCEEDED)
         return next((outcome for outcome in order if outcome in outcomes), Outcome.FAILED)
+
+    @property
+    def expired(self) -> bool:
+        """Whether nothing was tried: each window ended before the observation had its turn."""
+        return all(any(word in each.status.upper() for word in EXPIRED) for each in self.attempts)
 
     @property
     def decisive(self) -> Attempt:
@@ -158,14 +165,31 @@ class History:
         return unit.outcome is Outcome.FAILED or (unit.outcome is Outcome.CANCELLED and wanted)
 
     @cached_property
-    def consecutive_failures(self) -> int:
-        """Failed or refused submissions since the last success."""
-        failures = self.refusals
+    def failed_since(self) -> tuple[Unit, ...]:
+        """What failed since the last success, and since a person looked, newest first."""
+        found = []
         for unit in self.newest_first():
             if unit.outcome is Outcome.SUCCEEDED or unit.newest.record <= self.forgiven:
                 break
-            failures += unit.outcome is Outcome.FAILED
-        return failures
+            if unit.outcome is Outcome.FAILED:
+                found.append(unit)
+        return tuple(found)
+
+    @property
+    def consecutive_failures(self) -> int:
+        """Failed or refused submissions since the last success."""
+        return self.refusals + len(self.failed_since)
+
+    @property
+    def errors(self) -> int:
+        """The same without those whose window merely ended: what the weather does is no error."""
+        return self.refusals + sum(not unit.expired for unit in self.failed_since)
+
+    @property
+    def lost_nights(self) -> int:
+        """Nights, or days, with a failure since the last success: spans of 24 h, counted from the first of them."""
+        ends = [unit.newest.window.end if unit.newest.window else unit.newest.created for unit in self.failed_since]
+        return len({(end - min(ends)) // DAY for end in ends})
 
     def count(self, outcome: Outcome) -> int:
         """How many submissions ended so."""

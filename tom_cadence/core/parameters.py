@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -15,7 +15,9 @@ from tom_cadence.core.visibility import DARKNESS, Constraints
 from tom_cadence.core.windows import read_instant
 from tom_cadence.exceptions import BadWindow, NeedsAttention
 
-MOST_COUNT, MOST_SECONDS = 100_000, 3600 * LONGEST_HOURS
+DEFAULT_NIGHTS, DEFAULT_ERRORS = 30, 10
+"""With 40 % of nights lost in spells, these end fewer than 2 % of cadences in 60 nights."""
+MOST_COUNT, MOST_SECONDS = 1_000_000, 3600 * LONGEST_HOURS
 COUNT_FROM = ('requested', 'observed')
 ON_CANCEL = ('default', 'ignore', 'resubmit')
 
@@ -34,6 +36,8 @@ class Parameters:
     """How a cadence goes on, and when it ends.
 
     ``cadence_frequency`` and ``retry_backoff`` are hours; ``max_exposure_time`` seconds in all; ``end_date`` aware UTC.
+    ``max_consecutive_failures`` counts every failed or refused observation since the last success,
+    ``max_nights_without_success`` nights with a failure; ``max_errors``, which nobody chooses, errors and refusals only.
     ``count_from``: the next window counts from the requested start or from the real observation.
     ``on_cancel``: what a cancelled observation means for this cadence; 'default' follows TOM_CADENCE['RESUBMIT_CANCELLED'].
     ``sky_min_altitude`` and ``sky_moon_distance`` are degrees; ``sky_darkness`` the twilight that must be over. These and
@@ -45,7 +49,9 @@ class Parameters:
     end_date: datetime | None = None
     max_observations: int | None = None
     max_exposure_time: float | None = None
-    max_consecutive_failures: int = 5
+    max_consecutive_failures: int | None = None
+    max_nights_without_success: int | None = None
+    max_errors: int | None = None
     count_from: Literal['requested', 'observed'] = 'requested'
     retry_backoff: float = 0.0
     on_cancel: Literal['default', 'ignore', 'resubmit'] = 'default'
@@ -74,7 +80,8 @@ class Parameters:
         return self.cadence_frequency
 
 
-FIELDS = tuple(field.name for field in fields(Parameters))
+FIELDS = tuple(field.name for field in fields(Parameters) if field.name != 'max_errors')
+FAILURE_LIMITS = ('max_consecutive_failures', 'max_nights_without_success')
 SKY_FIELDS = ('sky_min_altitude', 'sky_max_airmass', 'sky_darkness', 'sky_moon_distance', 'relaxations')
 OWN_FIELDS = tuple(name for name in FIELDS if name not in SKY_FIELDS)
 
@@ -84,7 +91,15 @@ def clean(raw: Any) -> Parameters:
     if not isinstance(raw, Mapping) or len(raw) > MOST_PARAMETERS:
         raise NeedsAttention(f'The cadence parameters are {shown(raw)}; a JSON object with cadence_frequency is expected.')
     known = {name: raw[name] for name in FIELDS if not _empty(raw.get(name))}
-    return Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
+    found = Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
+    return _with_limits(found) if any(name in raw for name in FAILURE_LIMITS) else found
+
+
+def _with_limits(found: Parameters) -> Parameters:
+    """The limits of a cadence whose form offered them, where they were left empty; a cadence of the toolkit never had any."""
+    nights = DEFAULT_NIGHTS if found.max_nights_without_success is None else found.max_nights_without_success
+    errors = DEFAULT_ERRORS if found.max_consecutive_failures is None else None
+    return replace(found, max_nights_without_success=nights, max_errors=errors)
 
 
 def _empty(value: Any) -> bool:
@@ -160,6 +175,7 @@ _CLEAN: dict[str, Any] = {
     'max_observations': whole,
     'max_exposure_time': _positive,
     'max_consecutive_failures': whole,
+    'max_nights_without_success': whole,
     'count_from': partial(choice, allowed=COUNT_FROM),
     'retry_backoff': partial(number, least=0, most=LONGEST_HOURS),
     'on_cancel': partial(choice, allowed=ON_CANCEL),

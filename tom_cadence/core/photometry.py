@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,11 @@ Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
 Mask = NDArray[np.bool_]
 __all__ = ['EMPTY', 'EPOCH', 'POGSON', 'Floats', 'Mask', 'Photometry', 'Texts', 'instant', 'mjd']
+
+
+COLUMNS = ('time', 'band', 'magnitude', 'error', 'limit', 'flux', 'source')
+BRIGHTEST, FAINTEST = -27.0, 32.0
+"""Magnitudes between the Sun's (-26.8 in V: Willmer 2018, ApJS 236, 47) and the deepest limits of JWST (about 31 AB)."""
 
 
 def _no_numbers() -> Floats:
@@ -35,6 +40,7 @@ class Photometry:
     ``time``: MJD, UTC, days (float64; 0.1 ms). ``band``: as the source names it (``r``, ``o``, ``ZTF_g``).
     ``magnitude``, ``error``: of a detection, nan where there is none. ``limit``: magnitude of an upper limit, nan where there is
     none. ``flux``: microjansky, nan where the source gives none. ``source``: who measured it, for people.
+    ``left_out``, no column, is a sentence that names the points which are not here, because no telescope measures what they say.
     Build it with ``Photometry.of``, which sorts; the constructor takes columns as they are.
     """
 
@@ -45,10 +51,11 @@ class Photometry:
     limit: Floats = field(default_factory=_no_numbers)
     flux: Floats = field(default_factory=_no_numbers)
     source: Texts = field(default_factory=_no_texts)
+    left_out: str = ''
 
     def __post_init__(self) -> None:
         """ValueError where columns differ in length."""
-        lengths = {each.name: len(getattr(self, each.name)) for each in fields(self)}
+        lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         if len(set(lengths.values())) > 1:
             raise ValueError(f'Columns of different length: {lengths}')
 
@@ -84,13 +91,13 @@ class Photometry:
             return NotImplemented
         if self is other:
             return True
-        return len(self) == len(other) and all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return len(self) == len(other) and all(_same(getattr(self, name), getattr(other, name)) for name in COLUMNS)
 
     __hash__ = None  # type: ignore[assignment]
 
     def only(self, keep: Mask | NDArray[np.intp] | slice) -> Photometry:
         """The points that a mask, indices or a slice chooses."""
-        return Photometry(**{each.name: getattr(self, each.name)[keep] for each in fields(self)})
+        return Photometry(**{name: getattr(self, name)[keep] for name in COLUMNS}, left_out=self.left_out)
 
     def until(self, now: datetime) -> Photometry:
         """The points that were measured by ``now``."""
@@ -126,6 +133,12 @@ def _texts(column: Any, length: int) -> Texts:
 
 def _same(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
     return bool(np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == 'f'))
+
+
+def measurable(magnitude: Floats) -> Mask:
+    """Which magnitudes a telescope can have measured: 99.99 in the place of one is none."""
+    with np.errstate(invalid='ignore'):
+        return np.asarray((magnitude > BRIGHTEST) & (magnitude < FAINTEST))
 
 
 EMPTY = Photometry()

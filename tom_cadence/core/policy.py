@@ -48,13 +48,20 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
     try:
         answer = strategy.decide(history, now)
         records = set(map(attrgetter('record'), history.attempts)) if isinstance(answer, Submit) else set()
-        return sound(answer, records)
+        decision = sound(answer, records)
+        return _naming(decision, history) if getattr(strategy, 'needs_photometry', False) else decision
     except CadenceError as error:
         return Stop(reason=said(error) or type(error).__name__, kind='attention')
     except Nonsense as error:
         return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
     except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
         return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
+
+
+def _naming(decision: Decision, history: History) -> Decision:
+    """The decision with what was not looked at named in its reason, whichever strategy looked."""
+    words = history.photometry.left_out
+    return replace(decision, reason=f'{decision.reason} {words}') if words else decision
 
 
 def answered_before(decision: Decision, history: History) -> Stop | None:
@@ -178,12 +185,9 @@ def over(parameters: Parameters, history: History, now: datetime) -> Stop | None
 def _ended(
     parameters: Parameters, history: History, window: Window, exposure: float | None, next_exposure: float | None
 ) -> Stop | None:
-    failures = history.consecutive_failures
-    if failures >= parameters.max_consecutive_failures:
-        return Stop(
-            reason=f'{failures} observations in a row failed or were refused; the limit is {parameters.max_consecutive_failures}.',
-            kind='attention',
-        )
+    failed = _failed(parameters, history)
+    if failed:
+        return Stop(reason=failed, kind='attention')
     if parameters.end_date is not None and window.start >= parameters.end_date:
         return Stop(reason=f'The next window would start after the end date, {show(parameters.end_date)}.')
     if (
@@ -203,6 +207,20 @@ def _ended(
                 f'({exposure:g} s used).'
             )
     return None
+
+
+def _failed(parameters: Parameters, history: History) -> str:
+    """Which limit of failures is reached, in words; empty for none."""
+    failures, most = history.consecutive_failures, parameters.max_consecutive_failures
+    if most is not None and failures >= most:
+        return f'{failures} observations in a row failed or were refused; the limit is {most}.'
+    errors, most = history.errors, parameters.max_errors
+    if most is not None and errors >= most:
+        return f'{errors} observations in a row failed or were refused, windows that merely ended not counted; the limit is {most}.'
+    nights, most = history.lost_nights, parameters.max_nights_without_success
+    if most is not None and nights >= most:
+        return f'No observation succeeded, although one was asked for in {nights} nights; the limit is {most}.'
+    return ''
 
 
 def _paused(history: History, now: datetime, last_refusal: datetime | None) -> Wait | None:

@@ -1,4 +1,4 @@
-"""When a target can be observed from one site, day by day, as astroplan's constraints say.
+"""When a target can be observed from one site, in blocks of some days, as astropy computes altitudes, Sun and Moon.
 
 Nothing is fetched: the Earth's orientation is what came with astropy, however old it is, and beyond its end the last known one is
 used. The error of that is a few seconds of time after years, which does not matter beside a step of ten minutes.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -25,11 +25,17 @@ __all__ = ['DARKNESS', 'Constraints', 'Site', 'Sky', 'Stretch', 'earth_as_it_is'
 
 
 UTC = timezone.utc
-STEP, COARSE = timedelta(minutes=10), timedelta(hours=1)
-"""Stretches begin and end at multiples of the first, inside the time in which the constraints hold; far days are looked through
-in steps of the second."""
+STEP = timedelta(minutes=10)
+"""Stretches begin and end at multiples of it, inside the time in which the constraints hold."""
 DAY = timedelta(days=1)
+BLOCK = 8 * DAY
+"""What is computed at once, and kept: a block costs some ten milliseconds a site, whatever part of it is asked for."""
 KEPT = 4096
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+SUN_NODES, MOON_NODES = timedelta(hours=6), timedelta(hours=2)
+"""Between these the Sun and the Moon are put on straight lines: less than 10 arcsec off, beside constraints of whole degrees."""
+Hours = NDArray[np.float64]
+Directions = NDArray[np.float64]
 _ASTROPY = threading.RLock()
 
 
@@ -49,7 +55,7 @@ def earth_as_it_is() -> Iterator[None]:
         conf.set_temp('auto_download', False),
         conf.set_temp('auto_max_age', None),
         conf.set_temp('iers_degraded_accuracy', 'ignore'),
-        erfa_astrom.set(ErfaAstromInterpolator(1 * hour)),  # microarcseconds away, and many times quicker
+        erfa_astrom.set(ErfaAstromInterpolator(12 * hour)),  # far below an arcsecond away, and many times quicker
         warnings.catch_warnings(),
     ):
         warnings.simplefilter('ignore')  # astroplan's Moon, seen from Earth's centre; times beyond what is known; polar days
@@ -78,28 +84,21 @@ class Stretch:
 def stretches(site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, end: datetime) -> tuple[Stretch, ...]:
     """When a target (ICRS, degrees) can be observed between two aware instants; those that touch are one."""
     found: list[Stretch] = []
-    day = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    while day < end:
-        for first, last in _of_day(site, round(ra, 4), round(dec, 4), constraints, day):
+    for number in range((start - EPOCH) // BLOCK, -((EPOCH - end) // BLOCK)):
+        for first, last in _block(site, round(ra, 4), round(dec, 4), constraints, number):
             if found and found[-1].end == first:
                 first, found = found[-1].start, found[:-1]
             found.append(Stretch(start=first, end=last, site=site.name))
-        day += DAY
     clipped = (Stretch(start=max(s.start, start), end=min(s.end, end), site=s.site) for s in found)
     return tuple(stretch for stretch in clipped if stretch.end > stretch.start)
 
 
-def first_day(site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, days: int) -> datetime | None:
-    """The midnight that begins the first UTC day in which all constraints hold at a full hour, or None."""
-    day = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    good = np.flatnonzero(_mask(site, round(ra, 4), round(dec, 4), constraints, day, COARSE, days * int(DAY / COARSE)))
-    return day + int(good[0] // int(DAY / COARSE)) * DAY if len(good) else None
-
-
-def _of_day(site: Site, ra: float, dec: float, constraints: Constraints, day: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The stretches of one UTC day; the midnight at its end belongs to it, so that those of two days can touch."""
-    good = np.asarray(_mask(site, ra, dec, constraints, day, STEP, int(DAY / STEP) + 1))
-    return ((day + int(first) * STEP, day + int(last) * STEP) for first, last in _runs(good))
+@lru_cache(maxsize=KEPT)
+def _block(site: Site, ra: float, dec: float, constraints: Constraints, number: int) -> tuple[tuple[datetime, datetime], ...]:
+    """The stretches of one block; the instant at its end belongs to it, so that those of two blocks can touch."""
+    first = EPOCH + number * BLOCK
+    good = _mask(site, ra, dec, constraints, number)
+    return tuple((first + int(a) * STEP, first + int(b) * STEP) for a, b in _runs(good))
 
 
 def _runs(good: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -108,40 +107,70 @@ def _runs(good: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     return ((a, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - 1 > a)
 
 
-@lru_cache(maxsize=KEPT)
-def _mask(
-    site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, step: timedelta, number: int
-) -> tuple[bool, ...]:
-    """For each step from ``start`` on whether all constraints hold. astroplan is imported here: it takes a second or two."""
+def _mask(site: Site, ra: float, dec: float, constraints: Constraints, number: int) -> NDArray[np.bool_]:
+    """For each step of a block whether all constraints hold; the cheapest comes first, and what is out is not looked at again."""
+    least = 0.0 if constraints.min_altitude is None else constraints.min_altitude
+    if constraints.max_airmass is not None:
+        least = max(least, float(np.degrees(np.arcsin(1 / constraints.max_airmass))))
+    hours = np.arange(int(BLOCK / STEP) + 1) * (STEP / timedelta(hours=1))
+    target = _direction(np.radians(ra), np.radians(dec))
+    good: NDArray[np.bool_] = _altitudes(site, np.broadcast_to(target, (len(hours), 3)), number, hours) >= least
+    sun = DARKNESS[constraints.darkness]
+    if sun is not None and good.any():
+        good[good] = _altitudes(site, _between(*_sun(number), hours[good]), number, hours[good]) <= sun
+    if constraints.min_moon_distance is not None and good.any():
+        apart = np.degrees(np.arccos(np.clip(_between(*_moon(number), hours[good]) @ target, -1, 1)))
+        good[good] = apart >= constraints.min_moon_distance
+    return good
+
+
+def _direction(ra: Any, dec: Any) -> Directions:
+    """Unit vectors, the last axis x, y, z; radians."""
+    return np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=-1)
+
+
+def _between(nodes: Hours, directions: Directions, hours: Hours) -> Directions:
+    """Directions at these hours, on straight lines between the nodes."""
+    found = np.stack([np.interp(hours, nodes, axis) for axis in directions.T], axis=-1)
+    return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+
+def _times(number: int, hours: Hours) -> Any:
+    from astropy import units
+    from astropy.time import Time
+
+    return Time((EPOCH + number * BLOCK).replace(tzinfo=None), scale='utc') + hours * units.hour
+
+
+def _altitudes(site: Site, directions: Directions, number: int, hours: Hours) -> Hours:
+    """Degrees above the horizon, without refraction, of directions (ICRS) at these hours of a block."""
     with earth_as_it_is():
-        from astroplan import FixedTarget, Observer
         from astropy import units
-        from astropy.coordinates import EarthLocation, SkyCoord
-        from astropy.time import Time
+        from astropy.coordinates import AltAz, CartesianRepresentation, EarthLocation, SkyCoord
 
         place = EarthLocation.from_geodetic(site.longitude * units.deg, site.latitude * units.deg, site.elevation * units.m)
-        observer, target = Observer(location=place), FixedTarget(SkyCoord(ra * units.deg, dec * units.deg))
-        times = Time(start.replace(tzinfo=None), scale='utc') + np.arange(number) * step.total_seconds() * units.s
-        good = np.ones(number, dtype=bool)
-        for constraint in _constraints(constraints):
-            if good.any():  # the cheapest comes first
-                good[good] = np.asarray(constraint(observer, target, times=times[good])).reshape(-1)
-    return tuple(good.tolist())
+        seen = SkyCoord(CartesianRepresentation(*directions.T), representation_type='unitspherical')
+        return np.asarray(seen.transform_to(AltAz(obstime=_times(number, hours), location=place)).alt.deg)
 
 
-def _constraints(asked: Constraints) -> Iterator[Any]:
-    from astroplan import AirmassConstraint, AltitudeConstraint, AtNightConstraint, MoonSeparationConstraint
-    from astropy import units
+@lru_cache(maxsize=256)
+def _sun(number: int) -> tuple[Hours, Directions]:
+    return _body('sun', number, SUN_NODES)
 
-    least = 0.0 if asked.min_altitude is None else asked.min_altitude
-    yield AltitudeConstraint(min=least * units.deg)
-    if asked.max_airmass is not None:
-        yield AirmassConstraint(max=asked.max_airmass)
-    sun = DARKNESS[asked.darkness]
-    if sun is not None:
-        yield AtNightConstraint(max_solar_altitude=sun * units.deg)
-    if asked.min_moon_distance is not None:
-        yield MoonSeparationConstraint(min=asked.min_moon_distance * units.deg)
+
+@lru_cache(maxsize=256)
+def _moon(number: int) -> tuple[Hours, Directions]:
+    return _body('moon', number, MOON_NODES)
+
+
+def _body(name: str, number: int, every: timedelta) -> tuple[Hours, Directions]:
+    """Where it stands in a block, from the Earth's centre: hours, and directions."""
+    hours = np.arange(int(BLOCK / every) + 1) * (every / timedelta(hours=1))
+    with earth_as_it_is():
+        from astropy.coordinates import get_body
+
+        found = get_body(name, _times(number, hours))
+        return hours, _direction(found.ra.rad, found.dec.rad)
 
 
 DARKNESS: dict[str, float | None] = {'any': None, 'civil': -6.0, 'nautical': -12.0, 'astronomical': -18.0}
@@ -168,8 +197,8 @@ class Constraints:
         return ', '.join(part for part in parts if part)
 
 
-NEAR, FAR = 2, 30
-"""How many days ahead of the wanted window it is looked: closely, and at most."""
+FAR = timedelta(days=30)
+"""How far ahead of the wanted window it is looked, at most."""
 ROOM = timedelta(minutes=10)
 """How long a target must be observable within a window where the length of its exposures is not known."""
 
@@ -187,6 +216,21 @@ class Sky:
         """When the target can be observed from any of the sites, by their start."""
         return sorted(s for site in self.sites for s in stretches(site, self.ra, self.dec, self.constraints, start, end))
 
+    def first(self, start: datetime, end: datetime, needed: timedelta) -> Stretch | None:
+        """The first time from which the target can be observed for so long; no day after the answer is looked at.
+
+        Where it takes more than FAR days to find out, the rest is not looked at.
+        """
+        end = min(end, start + FAR)
+        while start < end:
+            until = min(start + BLOCK, end)
+            found = self.stretches(start, min(until + needed, end))
+            for stretch in found:
+                if stretch.start < until and stretch.end - stretch.start >= needed:
+                    return stretch
+            start = until
+        return None
+
 
 def observable(decision: Decision, sky: Sky | None, now: datetime, seconds: float | None = None) -> Decision:
     """The decision with a window in which the target is up for long enough: its own, one of its alternatives, or a later one.
@@ -196,42 +240,22 @@ def observable(decision: Decision, sky: Sky | None, now: datetime, seconds: floa
     if sky is None or not isinstance(decision, Submit):
         return decision
     wanted = [window for window in (decision.window.not_before(now), *decision.alternatives) if window.start >= now]
-    reach = max(window.end for window in wanted)
-    open_ = sky.stretches(now, reach)
     for window in wanted:
-        if _fits(window, open_, seconds):
+        within = window.end if window is wanted[0] else min(window.end, now + FAR)
+        if sky.first(window.start, within, _needed(window, seconds)) is not None:
             return _taken(decision, window)
     if decision.alternatives:
         return Wait(reason=f'{_down(sky)} in any of the {len(wanted)} windows that would do.')
-    return _moved(decision, wanted[0], sky, seconds)
+    found = sky.first(wanted[0].start, wanted[0].start + FAR, _needed(wanted[0], seconds))
+    if found is None:
+        return Wait(reason=f'{_down(sky)} in the next {FAR.days} days.')
+    words = f' {_down(sky)} {_span(wanted[0])}: moved to {found.site}.'
+    return _taken(decision, wanted[0].starting(max(found.start, wanted[0].start)), words)
 
 
 def _needed(window: Window, seconds: float | None) -> timedelta:
     """How long it must be up: the exposures, or a while, but never longer than the window is."""
     return min(window.length, max(timedelta(seconds=seconds), STEP) if seconds is not None else ROOM)
-
-
-def _fits(window: Window, open_: Iterable[Stretch], seconds: float | None) -> bool:
-    needed = _needed(window, seconds)
-    return any(min(stretch.end, window.end) - max(stretch.start, window.start) >= needed for stretch in open_)
-
-
-def _moved(decision: Submit, window: Window, sky: Sky, seconds: float | None) -> Decision:
-    """The window from the next time on at which the target is up for long enough; a wait where that is too far away."""
-    needed = _needed(window, seconds)
-    for day in _days(window.start, sky):
-        for stretch in sky.stretches(max(day, window.start), day + timedelta(days=NEAR)):
-            if stretch.end - stretch.start >= needed:
-                return _taken(decision, window.starting(stretch.start), f' {_down(sky)} {_span(window)}: moved to {stretch.site}.')
-    return Wait(reason=f'{_down(sky)} in the next {FAR} days.')
-
-
-def _days(start: datetime, sky: Sky) -> Iterator[datetime]:
-    """From when it is looked closely: now, and on the first day later on on which anything is to be seen."""
-    yield start
-    later = start + timedelta(days=NEAR)
-    found = [first_day(site, sky.ra, sky.dec, sky.constraints, later, FAR - NEAR) for site in sky.sites]
-    yield from sorted(day for day in found if day is not None)[:1]
 
 
 def _taken(decision: Submit, window: Window, words: str = '') -> Submit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,18 +20,18 @@ from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_cadence import conf
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import failure, said, shown
 from tom_cadence.core.decisions import FreshLook, Wait
 from tom_cadence.core.history import Attempt, Look
 from tom_cadence.core.parameters import Parameters
-from tom_cadence.core.photometry import EMPTY, Photometry
+from tom_cadence.core.photometry import EMPTY, Photometry, measurable
 from tom_cadence.core.visibility import Constraints, Site, Sky
 from tom_cadence.engine.snapshot import Around, Looked, RecordRow, build_history
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.gateway import sites_of
 from tom_cadence.models import ManagedCadence
-from tom_followup.units import EPOCH, flux_factor, magnitude_error_of, magnitude_of
+from tom_followup.units import EPOCH, flux_factor, is_ab, magnitude_error_of, magnitude_of
 
 NOTHING = Around()
 
@@ -77,6 +77,13 @@ def around_new(strategy: Any, parameters: Parameters, owner: Any, first: Attempt
 
 COLUMNS = ('target', 'timestamp', 'bandpass', 'brightness', 'brightness_error', 'limit', 'unit', 'source_name', 'telescope')
 DAY = timedelta(days=1)
+MOST_ERROR = 10.0
+"""Magnitudes. Surveys write 99 or 9.99 where they have none, and a detection with such an error is none."""
+OTHER_MAGNITUDES = {
+    f'{before}{system}{after}' for system in ('vega', 'st') for before, after in (('', ''), ('', 'mag'), ('', ' mag'))
+}
+OTHER_MAGNITUDES |= {'mag(vega)', 'mag (vega)', 'mag(st)', 'mag (st)', 'mag (ab)', 'magnitudes'}
+"""Beside those of ``tom_followup.units``: what is a magnitude, although not AB."""
 
 
 def read_photometry(looked: Iterable[Looked], now: datetime) -> dict[int, Photometry]:
@@ -130,29 +137,57 @@ def _read(items: Sequence[Looked], spans: dict[int, timedelta | None], now: date
 def columns(rows: Sequence[Sequence[Any]]) -> Photometry:
     """Rows (timestamp, band, brightness, error, limit, unit, source, telescope, flux in microjansky) as columns.
 
-    A brightness in janskys becomes an AB magnitude (Oke & Gunn 1983, ApJ 266, 713); one in any other unit is taken for what
-    the TOM's own pages take it for, a magnitude.
+    A brightness in janskys becomes an AB magnitude (Oke & Gunn 1983, ApJ 266, 713). Points in an unknown unit, and those with
+    nothing that a telescope can have measured, are left out and named.
     """
     when, band, value, error, limit, unit, source, telescope, flux = zip(*rows, strict=True)
     magnitude, errors, limits = (np.asarray(column, dtype=np.float64) for column in (value, error, limit))
     fluxes = np.array([_number(text) for text in flux])
-    factor = np.array([flux_factor(text) for text in unit])
+    factor = np.array([flux_factor(text or '') for text in unit])
     is_flux = np.isfinite(factor)
-    as_magnitude = [magnitude_of(column * factor) for column in (magnitude, limits)]
-    relative = magnitude_error_of(magnitude, errors)
-    return Photometry.of(
+    known = is_flux | np.array([_is_magnitude(text or '') for text in unit])
+    with np.errstate(over='ignore', invalid='ignore'):
+        as_magnitude = [magnitude_of(column * factor) for column in (magnitude, limits)]
+        as_error = np.where(is_flux, magnitude_error_of(magnitude, errors), errors)
+        as_flux = np.where(is_flux & np.isnan(fluxes), magnitude * factor, fluxes)
+    given = [np.where(is_flux, flux, plain) for flux, plain in zip(as_magnitude, (magnitude, limits), strict=True)]
+    seen, deep = (np.where(known & measurable(column), column, np.nan) for column in given)
+    wrong = ~known | ((np.isfinite(given[0]) | np.isfinite(given[1])) & np.isnan(seen) & np.isnan(deep))
+    wrong |= np.isinf(as_flux)
+    found = Photometry.of(
         time=[(moment - EPOCH) / DAY for moment in when],
         band=band,
-        magnitude=_finite(np.where(is_flux, as_magnitude[0], magnitude)),
-        error=_finite(np.where(is_flux, relative, errors)),
-        limit=_finite(np.where(is_flux, as_magnitude[1], limits)),
-        flux=np.where(is_flux & np.isnan(fluxes), magnitude * factor, fluxes),
+        magnitude=np.where(wrong, np.nan, seen),
+        error=np.where((as_error > 0) & (as_error < MOST_ERROR), as_error, np.nan),
+        limit=np.where(wrong, np.nan, deep),
+        flux=np.where(wrong, np.nan, as_flux),
         source=[name or other for name, other in zip(source, telescope, strict=True)],
     )
+    usable = np.isfinite(found.magnitude) | np.isfinite(found.limit) | np.isfinite(found.flux)
+    words = (
+        _named(*each) for each in zip(known[wrong], *(np.array(c, dtype=object)[wrong] for c in (value, limit, unit)), strict=True)
+    )
+    return replace(found.only(usable), left_out=_in_words(list(words)))
 
 
-def _finite(column: Any) -> Any:
-    return np.where(np.isfinite(column), column, np.nan)
+def _is_magnitude(unit: str) -> bool:
+    return is_ab(unit) or unit.strip().lower() in OTHER_MAGNITUDES
+
+
+def _named(known: bool, value: Any, limit: Any, unit: Any) -> str:
+    if not known:
+        return f'unit {shown(unit)}'
+    return f'magnitude {value:g}' if value is not None else f'limit {limit:g}'
+
+
+def _in_words(points: Sequence[str]) -> str:
+    """For example ``3 points are left out, because no telescope measures that: limit 99.99 (2), unit 'counts' (1).``"""
+    if not points:
+        return ''
+    kinds = Counter(points).most_common(3)
+    named = ', '.join(f'{kind} ({number})' for kind, number in kinds)
+    many = 'point is' if len(points) == 1 else 'points are'
+    return f'{len(points)} {many} left out, because no telescope measures that: {named}.'
 
 
 def _number(text: Any) -> float:

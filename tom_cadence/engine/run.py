@@ -18,6 +18,7 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal
 from tom_cadence.engine import look, send
 from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.mail import send_mails
 from tom_cadence.engine.pipeline import Pipeline
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.snapshot import Looked
@@ -54,6 +55,8 @@ def run_cadences(
         for done in run.batches(_batches(pks, facilities)):
             if progress is not None:
                 progress(done)
+    if not dry_run:
+        run.beside('mails were sent', send_mails)
     return run.report
 
 

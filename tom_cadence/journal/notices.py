@@ -3,24 +3,68 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from email.utils import make_msgid
 from typing import Any
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from tom_cadence import conf, registry
-from tom_cadence.models import ManagedCadence, Notice, NoticePreference
+from tom_cadence.core.bounds import failure, said
+from tom_cadence.models import ManagedCadence, Notice, NoticePreference, OutgoingMail
 from tom_followup.retry import until_written
 
 FEW = 5
+STALE, FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(minutes=5), timedelta(hours=6)
+MOST_TRIES = 40
+"""A mail is tried for more than a week; the notice in the TOM stays in any case."""
+KEPT = timedelta(days=90)
 
 
 def write_notice(user: Any, managed: ManagedCadence | None, text: str, now: datetime) -> None:
     """One notice for one user."""
-    until_written(lambda: Notice.objects.create(user=user, managed=managed, text=text, created=now), most=FEW)
+    notice = Notice(user=user, managed=managed, text=said(text, 3000), created=now)
+    until_written(lambda: Notice.objects.bulk_create([notice]), most=FEW)  # no receiver of the site is called
+
+
+def write_mail(user: Any, subject: str, body: str, now: datetime) -> None:
+    """One mail to be sent later; it is rolled back with what it tells of."""
+    words = '\n'.join(said(line) for line in body.splitlines())
+    mail = OutgoingMail(
+        user=user, subject=said(subject, 200), body=words, message_id=make_msgid(domain='tom'), created=now, not_before=Now()
+    )
+    until_written(lambda: OutgoingMail.objects.bulk_create([mail]), most=FEW)
+
+
+def take_mails(most: int) -> Iterator[OutgoingMail]:
+    """Mails that are due, each taken for this process: of two that send at once each gets other ones.
+
+    Who is killed while sending leaves a mail taken. After STALE it is tried again under its Message-ID, which a mail server that
+    had it already knows: rather that than a mail that never comes.
+    """
+    free = Q(taken__isnull=True) | Q(taken__lt=Now() - STALE)
+    due = OutgoingMail.objects.filter(free, sent__isnull=True, tries__lt=MOST_TRIES, not_before__lte=Now())
+    for mail in due.select_related('user').order_by('created', 'pk')[:most]:
+        mine = OutgoingMail.objects.filter(free, pk=mail.pk, tries=mail.tries, sent__isnull=True)
+        if until_written(lambda mine=mine, mail=mail: mine.update(taken=Now(), tries=mail.tries + 1), most=FEW):  # type: ignore[misc]
+            mail.tries += 1
+            yield mail
+
+
+def mail_sent(mail: OutgoingMail) -> None:
+    """A mail server has it. Mails are kept for a while, for who asks what was sent."""
+    until_written(lambda: OutgoingMail.objects.filter(pk=mail.pk).update(sent=Now(), taken=None, problem=''))
+    OutgoingMail.objects.filter(sent__lt=Now() - KEPT).delete()
+
+
+def mail_failed(mail: OutgoingMail, problem: str) -> None:
+    """No mail server has it: it is tried again, later and later."""
+    pause = min(FIRST_PAUSE * 2 ** min(mail.tries - 1, 10), LONGEST_PAUSE)
+    late = {'taken': None, 'not_before': Now() + pause, 'problem': said(problem, 300)}
+    until_written(lambda: OutgoingMail.objects.filter(pk=mail.pk, sent__isnull=True).update(**late))
 
 
 def mark_read(user: Any, now: datetime, pks: Sequence[int] | None = None) -> int:
@@ -93,14 +137,22 @@ def _names(stopped: Sequence[ManagedCadence]) -> str:
 
 
 def _tell(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
+    """What cannot be told undoes nothing of what it tells of."""
     if owner is None:
         return
+    try:
+        with transaction.atomic():
+            _write_both(owner, managed, subject, reason, body)
+    except Exception as error:
+        logger.error('An owner could not be told: %s', failure(error), extra={'event': 'notice_not_written'})
+
+
+def _write_both(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
     in_tom, by_mail = wants(owner)
     if in_tom:
         _write(owner, managed, f'{subject}. {reason}')
-    email: str = getattr(owner, 'email', '')
-    if by_mail and email:
-        _mail(email, subject, f'{subject}.\n\n{body}')
+    if by_mail and getattr(owner, 'email', '') and owner.is_active:
+        _mail(owner, subject, f'{subject}.\n\n{body}')
 
 
 def _write(owner: Any, managed: ManagedCadence | None, text: str) -> None:
@@ -111,16 +163,15 @@ def _write(owner: Any, managed: ManagedCadence | None, text: str) -> None:
         with transaction.atomic():
             write_notice(owner, managed, text, conf.utc_now())
     except Exception as error:
-        logger.error('A notice could not be written: %s', error, extra={'event': 'notice_not_written'})
+        logger.error('A notice could not be written: %s', failure(error), extra={'event': 'notice_not_written'})
 
 
-def _mail(email: str, subject: str, body: str) -> None:
-    """Send after the transaction is through; a mail server that is down stops nothing, and is said in the log."""
+def _mail(owner: Any, subject: str, body: str) -> None:
+    """Written with what it tells of, and sent when the run has done its work: nobody waits for a mail server."""
+    pass
 
-    def send() -> None:
-        try:
-            send_mail(subject, body, settings.DEFAULT_FROM_EMAIL, [email])
-        except Exception as error:  # the mail backend is the site's: it may raise anything
-            logger.error('A notice could not be mailed: %s', error, extra={'event': 'notice_not_mailed'})
-
-    transaction.on_commit(send)
+    try:
+        with transaction.atomic():
+            write_mail(owner, subject, body, conf.utc_now())
+    except Exception as error:
+        logger.error('A mail could not be written: %s', failure(error), extra={'event': 'mail_not_written'})

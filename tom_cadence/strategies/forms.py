@@ -10,8 +10,7 @@ from crispy_forms.layout import HTML, Column, Div, Layout, Row
 from django import forms
 from tom_observations.cadence import CadenceForm
 
-from tom_cadence.core.bounds import LONGEST_HOURS
-from tom_cadence.core.parameters import SKY_FIELDS, clean
+from tom_cadence.core.parameters import DEFAULT_ERRORS, DEFAULT_NIGHTS, SKY_FIELDS, clean
 from tom_cadence.core.relaxation import EXAMPLE
 from tom_cadence.exceptions import NeedsAttention
 
@@ -19,6 +18,7 @@ LIMITS = (
     'end_date',
     'max_observations',
     'max_exposure_time',
+    'max_nights_without_success',
     'max_consecutive_failures',
     'count_from',
     'retry_backoff',
@@ -35,9 +35,7 @@ class CadenceParametersForm(CadenceForm):
 
     own_fields: ClassVar[tuple[str, ...]] = ('cadence_frequency',)
 
-    cadence_frequency = forms.FloatField(
-        min_value=0.01, max_value=LONGEST_HOURS, label='Repeat every', help_text='Hours between observations.'
-    )
+    cadence_frequency = forms.FloatField(min_value=0.01, label='Repeat every', help_text='Hours between observations.')
     end_date = forms.CharField(
         required=False, label='End date', help_text='UTC; no window starts after it. For example 2026-12-24 18:00.'
     )
@@ -50,11 +48,18 @@ class CadenceParametersForm(CadenceForm):
         label='Exposure time in all',
         help_text='Seconds; the cadence ends before it is exceeded.',
     )
+    max_nights_without_success = forms.IntegerField(
+        required=False,
+        min_value=1,
+        label='Nights without success',
+        help_text=f'After so many nights with a failure and without a success a person is asked; {DEFAULT_NIGHTS} if empty.',
+    )
     max_consecutive_failures = forms.IntegerField(
         required=False,
         min_value=1,
         label='Failures in a row',
-        help_text='After so many failed or refused observations a person is asked; 5 if empty.',
+        help_text='After so many failed or refused observations a person is asked, lost nights included. If empty, after '
+        f'{DEFAULT_ERRORS} errors or refusals; windows that merely ended are not counted then.',
     )
     count_from = forms.ChoiceField(
         required=False,

@@ -53,13 +53,6 @@ class UntilSuccessForm(CadenceParametersForm):
         label='Try again every',
         help_text='Hours from the start of one window to the start of the next; as soon as possible if empty.',
     )
-    max_consecutive_failures = forms.IntegerField(
-        required=False,
-        min_value=1,
-        initial=20,
-        label='Failures in a row',
-        help_text='After so many failed or refused observations a person is asked; 5 if empty.',
-    )
 
     def check(self, given: dict[str, Any]) -> None:
         """Refuse a period without its length, and a length without a period."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tom_cadence.core.parameters import OWN_FIELDS, Parameters, clean
+from tom_cadence.core.parameters import FAILURE_LIMITS, OWN_FIELDS, Parameters, clean
 from tom_cadence.exceptions import NeedsAttention
 
 UTC = timezone.utc
@@ -16,14 +16,24 @@ UTC = timezone.utc
 
 def test_everything_but_the_frequency_has_a_safe_default() -> None:
     assert clean({}) == Parameters()
-    assert Parameters().max_consecutive_failures == 5
+    assert Parameters().max_consecutive_failures is None
     assert Parameters().on_cancel == 'default'
     assert Parameters().count_from == 'requested'
 
 
 @pytest.mark.parametrize('empty', [None, ''])
 def test_an_empty_field_is_the_default(empty: Any) -> None:
-    assert clean(dict.fromkeys(OWN_FIELDS, empty)) == Parameters()
+    given = dict.fromkeys(OWN_FIELDS, empty)
+    assert clean(given) == Parameters(max_nights_without_success=30, max_errors=10)
+    for name in FAILURE_LIMITS:
+        del given[name]
+    assert clean(given) == Parameters(), 'a cadence of the toolkit never had any limit'
+
+
+def test_what_is_chosen_takes_the_place_of_the_default() -> None:
+    assert clean({'max_consecutive_failures': 3}) == Parameters(max_consecutive_failures=3, max_nights_without_success=30)
+    assert clean({'max_nights_without_success': '7'}) == Parameters(max_nights_without_success=7, max_errors=10)
+    assert clean({'max_errors': 1}) == Parameters(), 'nobody chooses that'
 
 
 @pytest.mark.parametrize(

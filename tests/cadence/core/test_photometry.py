@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support.samples import HOUR, NOON
+from tests.support.samples import HOUR, NOON, cadence, history
 from tom_cadence.core.history import History
 from tom_cadence.core.photometry import EMPTY, Photometry
+from tom_cadence.core.policy import ask
 from tom_cadence.engine.context import columns
+from tom_cadence.strategies import BrightnessStrategy, DeclineFollowingStrategy, FillGapsStrategy, PhaseCoverageStrategy
 from tom_followup.units import instant_of, mjd_of
 
 SEEN = Photometry.of(
@@ -77,3 +82,69 @@ def test_magnitudes_janskys_and_limits_become_one_kind_of_column() -> None:
     assert found.flux.tolist()[0] == 363.1
     assert found.flux[[2, 3, 4]] == pytest.approx([3.631e9, 100.0, -5000.0])
     assert found.source.tolist()[:2] == ['ATLAS', 'LCO 1m']
+
+
+def row(magnitude: float | None, limit: float | None = None, unit: str = '', error: float | None = 0.1) -> tuple[Any, ...]:
+    return (NOON, 'r', magnitude, error, limit, unit, 'X', '', None)
+
+
+@pytest.mark.parametrize('limit', [99.99, 99.0, 999.0, -99.0, 1e308, 40.0, 32.5])
+def test_a_limit_that_no_telescope_measures_is_left_out_and_named(limit: float) -> None:
+    found = columns([row(None, limit), row(18.0)])
+    assert found.magnitude.tolist() == [18.0]
+    assert found.left_out == f'1 point is left out, because no telescope measures that: limit {limit:g} (1).'
+
+
+def test_a_magnitude_in_an_unknown_unit_is_none_and_is_named() -> None:
+    found = columns([row(18.0, unit='counts'), row(17.0, unit='counts'), row(99.99), row(18.5, unit='Mag'), row(18.6, unit='vega')])
+    assert found.magnitude.tolist() == [18.5, 18.6]
+    assert found.left_out == "3 points are left out, because no telescope measures that: unit 'counts' (2), magnitude 99.99 (1)."
+    assert found.until(NOON).left_out == found.left_out
+
+
+def test_99_in_the_place_of_a_magnitude_beside_a_real_limit_is_that_limit() -> None:
+    found = columns([row(99.99, 20.5)])
+    assert np.isnan(found.magnitude[0])
+    assert (found.limit.tolist(), found.left_out) == ([20.5], '')
+
+
+def test_an_error_that_is_none_makes_no_detection() -> None:
+    found = columns([row(18.0, error=99.99), row(18.0, error=-1.0), row(18.0, error=0.0), row(18.0, error=0.1)])
+    assert len(found.detections(5)) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 18.0, 99.99, -99.0, 0.0, 1e308, -1e308, float('inf')]),
+            st.sampled_from([None, 20.5, 99.99, 1e308, float('-inf')]),
+            st.sampled_from(['', 'mag', 'AB', 'uJy', 'Jy', 'counts', 'adu', 'W/m2', 'ü']),
+            st.sampled_from([None, 0.1, 0.0, 99.99, -1.0]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_whatever_the_points_say_only_what_can_be_measured_is_read(points: Any) -> None:
+    found = columns([row(*point) for point in points])
+    for column in (found.magnitude, found.limit):
+        assert ((column > -27) & (column < 32) | np.isnan(column)).all()
+    assert len(found) <= len(points)
+
+
+@pytest.mark.parametrize('strategy', [BrightnessStrategy, DeclineFollowingStrategy, FillGapsStrategy, PhaseCoverageStrategy])
+def test_no_strategy_decides_on_a_limit_of_99_and_each_names_it(strategy: Any) -> None:
+    own = {
+        'bright_magnitude': 19,
+        'bright_stop': 21,
+        'phase_epoch': 60000,
+        'phase_period': 1.0,
+        'phase_counted': 'photometry',
+        'cadence_frequency': 24,
+    }
+    without = history('succeeded', photometry=columns([row(18.0)]))
+    with_it = history('succeeded', photometry=columns([row(18.0), (NOON + HOUR, *row(None, 99.99)[1:])]))
+    later = NOON + 2 * HOUR
+    plain, named = (ask(strategy(cadence(**own)), past, later) for past in (without, with_it))
+    assert type(plain) is type(named)
+    assert named.reason == f'{plain.reason} {with_it.photometry.left_out}'

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.samples import HOUR, NOON, history, window
+from tests.support.samples import HOUR, NOON, attempt, history, window
 from tom_cadence.core.decisions import Stop, Submit, Wait
+from tom_cadence.core.history import History
 from tom_cadence.core.parameters import Parameters
 from tom_cadence.core.policy import LONGEST_PAUSE, enforce
 
@@ -122,3 +123,35 @@ def test_the_pause_has_an_end() -> None:
     past = history('failed', refusals=5000)
     decision = enforce(submit(), Parameters(max_consecutive_failures=9999), past, NOON + LONGEST_PAUSE, last_refusal=NOON)
     assert isinstance(decision, Submit)
+
+
+def failed(*ends: float, status: str = 'WINDOW_EXPIRED', **given: Any) -> History:
+    """Failures whose windows end so many hours from noon."""
+    made = [attempt(number, 'failed', status=status, window=window(end - 4)) for number, end in enumerate(ends, 1)]
+    return History(attempts=tuple(made), **given)
+
+
+@pytest.mark.parametrize(
+    ('ends', 'nights'),
+    [((0,), 1), ((0, 4, 8, 12, 16, 20), 1), ((0, 4, 24, 28, 52), 3), ((0, 240), 2), ((0, 24, 48, 72, 96), 5), ((), 0)],
+)
+def test_nights_without_a_success_are_nights_and_not_windows(ends: tuple[float, ...], nights: int) -> None:
+    assert failed(*ends).lost_nights == nights
+
+
+def test_a_success_and_a_person_begin_the_count_anew() -> None:
+    assert history('failed', 'succeeded', 'failed').lost_nights == 1
+    assert history('failed', 'failed', forgiven=2).lost_nights == 0
+
+
+def test_windows_that_merely_ended_are_no_errors_and_refusals_are() -> None:
+    weather = failed(0, 4, 24, 28)
+    assert (weather.errors, weather.consecutive_failures) == (0, 4)
+    assert failed(0, 4, status='FAILURE_LIMIT_REACHED', refusals=3).errors == 5
+    stop = enforce(submit(), Parameters(max_errors=2), failed(0, 4, status='ABORTED'), NOON)
+    assert isinstance(stop, Stop)
+    assert stop.reason == '2 observations in a row failed or were refused, windows that merely ended not counted; the limit is 2.'
+    assert isinstance(enforce(submit(), Parameters(max_errors=2), weather, NOON), Submit)
+    stop = enforce(submit(), Parameters(max_nights_without_success=2), weather, NOON)
+    assert isinstance(stop, Stop)
+    assert stop.reason == 'No observation succeeded, although one was asked for in 2 nights; the limit is 2.'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import socket
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from tom_cadence.core.decisions import Stop, Submit, Wait
-from tom_cadence.core.visibility import Constraints, Site, Sky, first_day, observable, stretches
+from tom_cadence.core.visibility import Constraints, Site, Sky, _block, observable, stretches
 from tom_cadence.core.windows import Window
 
 UTC = timezone.utc
@@ -80,6 +81,56 @@ def test_nothing_is_fetched_however_far_away_the_year_is(year: int, monkeypatch:
     monkeypatch.setattr(socket.socket, 'connect', refuse)
     start = datetime(year, 3, 1, tzinfo=UTC)
     assert stretches(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='nautical'), start, start + 24 * HOUR)
+
+
+@pytest.mark.parametrize('site', [LA_PALMA, SIDING, Site(name='Longyearbyen', latitude=78.2, longitude=15.6)])
+@pytest.mark.parametrize('place', [M101, SMC, (83.6, 22.0)])
+def test_it_is_what_astroplan_says_step_by_step(site: Site, place: tuple[float, float]) -> None:
+    import warnings
+
+    import numpy as np
+    from astroplan import AirmassConstraint, AltitudeConstraint, AtNightConstraint, FixedTarget, MoonSeparationConstraint, Observer
+    from astropy import units
+    from astropy.coordinates import EarthLocation, SkyCoord
+
+    from tom_cadence.core.visibility import BLOCK, EPOCH, STEP, _mask, _times, earth_as_it_is
+
+    number = (NIGHT - EPOCH) // BLOCK
+    ours = _mask(site, *place, Constraints(min_altitude=25, max_airmass=2.2, darkness='nautical', min_moon_distance=40), number)
+    with earth_as_it_is(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        where = EarthLocation.from_geodetic(site.longitude * units.deg, site.latitude * units.deg, site.elevation * units.m)
+        times = _times(number, np.arange(len(ours)) * (STEP / HOUR))
+        target = FixedTarget(SkyCoord(*place, unit='deg'))
+        theirs = np.ones(len(ours), dtype=bool)
+        for constraint in (
+            AltitudeConstraint(min=25 * units.deg),
+            AirmassConstraint(max=2.2),
+            AtNightConstraint(max_solar_altitude=-12 * units.deg),
+            MoonSeparationConstraint(min=40 * units.deg),
+        ):
+            theirs &= np.asarray(constraint(Observer(location=where), target, times=times)).reshape(-1)
+    assert int(np.sum(ours != theirs)) <= 2, 'a step on the very edge of a constraint'
+
+
+def test_ninety_days_at_seven_sites_are_looked_through_in_two_seconds_and_only_up_to_the_answer() -> None:
+    sites = tuple(Site(name=f'{number}', latitude=-30 + number, longitude=50.0 * number) for number in range(7))
+    never = sky(*sites, place=(10.0, 89.0), min_altitude=60, darkness='astronomical', min_moon_distance=30)
+    before = time.process_time()
+    for month in range(3):
+        assert never.first(NIGHT + month * 30 * 24 * HOUR, NIGHT + (month + 1) * 30 * 24 * HOUR, HOUR) is None
+    assert time.process_time() - before < 2
+    kept = _block.cache_info().currsize
+    assert sky(*sites, min_altitude=5).first(NIGHT, NIGHT + 90 * 24 * HOUR, HOUR) is not None
+    assert _block.cache_info().currsize - kept <= 2 * len(sites)
+
+
+def test_a_window_years_ahead_costs_no_more_than_one_of_tomorrow() -> None:
+    far = tuple(Window(start=NIGHT + years * 8766 * HOUR, end=NIGHT + (years + 9) * 8766 * HOUR) for years in range(9))
+    decision = Submit(reason='Again.', window=far[0], like=1, follows=(1,), alternatives=far[1:])
+    before = _block.cache_info().misses
+    assert isinstance(observable(decision, sky(place=SMC, min_altitude=80), NIGHT), Wait)
+    assert _block.cache_info().misses - before <= 20
 
 
 def test_stretches_do_not_break_at_midnight() -> None:
@@ -181,7 +232,7 @@ def test_the_sky_is_known_when_the_installed_earth_orientation_is_five_years_old
     from tom_cadence.simulation import nights
 
     asked_of = Constraints(min_altitude=30, max_airmass=2, darkness='nautical', min_moon_distance=10)
-    far = first_day(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, 30)
+    far = sky(place=(83.6, 22.0), min_altitude=30, darkness='nautical').first(five_years_on, five_years_on + 30 * 24 * HOUR, HOUR)
     found = stretches(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, five_years_on + 72 * HOUR)
     for kept in (nights._block, nights._transit, nights._observer):
         kept.cache_clear()

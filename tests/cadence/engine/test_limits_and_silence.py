@@ -43,7 +43,11 @@ def managed() -> ManagedCadence:
         ('COMPLETED', {'max_exposure_time': 240}, 4, 'finished', 'total exposure time'),
         ('COMPLETED', {'max_exposure_time': 239.9}, 3, 'finished', 'total exposure time'),
         ('WINDOW_EXPIRED', {'max_consecutive_failures': 3}, 3, 'attention', '3 observations in a row'),
-        ('WINDOW_EXPIRED', {}, 5, 'attention', 'the limit is 5'),
+        ('WINDOW_EXPIRED', {'max_nights_without_success': 4}, 5, 'attention', 'was asked for in 4 nights; the limit is 4'),
+        ('WINDOW_EXPIRED', {'max_nights_without_success': None}, 9, 'active', ''),
+        ('FAILURE_LIMIT_REACHED', {'max_nights_without_success': 20}, 9, 'active', ''),
+        ('WINDOW_EXPIRED', {}, 9, 'active', ''),
+        ('FAILURE_LIMIT_REACHED', {}, 9, 'active', ''),
         ('COMPLETED', {}, 9, 'active', ''),
     ],
 )
@@ -84,7 +88,7 @@ def test_a_site_s_own_strategy_gets_the_same_limits(
 
 
 def test_refusals_count_as_failures_and_pause_longer_each_time(observatory: Any, make_cadence: Any) -> None:
-    cadence = make_cadence(book=observatory)
+    cadence = make_cadence(book=observatory, max_consecutive_failures=5)
     settle(observatory, records(cadence)[0], 'WINDOW_EXPIRED')
     observatory.fault('submit', 'refuse', count=99, errors={'end': ['Not visible.']})
     tries = []

@@ -168,10 +168,10 @@ def test_deleting_leaves_the_journal_and_tells_the_owner_what_is_still_booked(
     closing = CadenceRun.objects.get(managed=managed)
     assert closing.decision == 'stop'
     assert booked in closing.reason
+    assert run_cadences(now=at(5)).lines == []
     (told,) = mail.outbox
     assert told.to == ['vera@example.org']
     assert booked in told.body
-    assert run_cadences(now=at(5)).lines == []
 
 
 def test_deleting_an_owner_does_not_delete_the_journal(observatory: Any, due: Any, astronomer: Any) -> None:

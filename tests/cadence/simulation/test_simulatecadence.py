@@ -54,7 +54,7 @@ def test_a_perfect_week_decision_by_decision() -> None:
 
 
 def test_many_runs_are_summed_up_and_the_same_seed_says_the_same() -> None:
-    args = (RESUME, DAILY, '--runs=20', '--nights=30', '--weather=0.4', '--seed=3')
+    args = (RESUME, DAILY, '--param=max_consecutive_failures=5', '--runs=20', '--nights=30', '--weather=0.4', '--seed=3')
     assert simulate(*args) == simulate(*args)
     found = told(*args)['summary']
     assert found['runs'] == 20

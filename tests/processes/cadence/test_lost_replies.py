@@ -247,6 +247,8 @@ def test_an_observation_that_is_refused_with_errors_is_tried_less_and_less_often
     observatory: Any, astronomer: Any
 ) -> None:
     [cadence] = seed(observatory, 1)
+    cadence.cadence_parameters['max_consecutive_failures'] = 5
+    cadence.save()
     observatory.fault('submit', 'refuse', count=9, errors={'exposure_time': ['Too faint for this telescope.']})
     minutes = 180.0
     for tries, pause in enumerate((10, 20, 40, 80), start=1):

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from tom_cadence import conf, registry
 from tom_cadence.core.exposure import exposure_seconds
-from tom_cadence.core.history import Outcome
+from tom_cadence.core.history import History, Outcome
 from tom_cadence.core.parameters import OWN_FIELDS, Parameters, hours_in_words
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
@@ -198,19 +198,29 @@ def limits(cadence: Cadence) -> list[Said]:
     if cadence.managed.cadence is None or cadence.looked.trouble:
         return []
     done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
-    failures = f'{history.consecutive_failures} of {parameters.max_consecutive_failures}'
     most, end = parameters.max_observations, parameters.end_date
     lines = [
         Said('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
         Said('End date', show(end) if end else 'none'),
         Said('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
         Said('Exposure time in all', _exposure(cadence)),
-        Said('Failures in a row', f'{failures}, then a person is asked'),
+        Said('Nights without success', _used(history.lost_nights, parameters.max_nights_without_success)),
+        Said('Failures in a row', _failures(parameters, history)),
         Said('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
         Said('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
         Said('A cancelled observation', _cancelled(parameters)),
     ]
     return lines + _others(cadence)
+
+
+def _failures(parameters: Parameters, history: History) -> str:
+    if parameters.max_errors is None:
+        return _used(history.consecutive_failures, parameters.max_consecutive_failures)
+    return f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
+
+
+def _used(number: int, most: int | None) -> str:
+    return f'{number}, no limit' if most is None else f'{number} of {most}, then a person is asked'
 
 
 _COUNT_FROM = {'requested': 'requested start', 'observed': 'real observation'}
