@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -74,7 +75,7 @@ def _try(mail: OutgoingMail) -> Try:
 
 
 def _send(mail: OutgoingMail) -> None:
-    connection = get_connection()
+    connection: Any = get_connection()
     if getattr(connection, 'timeout', 0) is None:
         connection.timeout = TIMEOUT
     headers = {'Message-ID': mail.message_id}
