@@ -151,7 +151,8 @@ def _write_both(owner: Any, managed: ManagedCadence | None, subject: str, reason
     in_tom, by_mail = wants(owner)
     if in_tom:
         _write(owner, managed, f'{subject}. {reason}')
-    if by_mail and getattr(owner, 'email', '') and owner.is_active:
+    address: str = getattr(owner, 'email', '')  # a site's own users may have none
+    if by_mail and address and owner.is_active:
         _mail(owner, subject, f'{subject}.\n\n{body}')
 
 
