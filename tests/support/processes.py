@@ -30,15 +30,15 @@ OURS = ('DATABASE_URL', 'REDIS_URL', 'EXAMPLE_', 'DJANGO_', 'PYTEST_', 'COV_', '
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
 PAUSE_AT = """
 import os, runpy, signal, sys, threading
-from tom_cadence import points
+from tom_followup import failpoints
 wished, manage, *arguments = sys.argv[1:]
-todo = [points.Point(wished)]
+todo = [failpoints.CadencePoint(wished)]
 def on_reach(point):
     if point in todo:
         todo.clear()
         # This very thread: a signal to the process may reach another one first, and this one would go on for a while.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-points.on_reach = on_reach
+failpoints.on_reach = on_reach
 sys.argv = [manage, *arguments]
 sys.path.insert(0, os.path.dirname(manage))
 runpy.run_path(manage, run_name='__main__')

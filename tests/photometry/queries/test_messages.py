@@ -1,6 +1,6 @@
 """Messages to workers: one on its way for each query, however often it is enqueued; lost ones are made up for.
 
-The broker here is a list; tests/forced/slow has the real ones.
+The broker here is a list; tests/processes has the real ones.
 """
 
 from __future__ import annotations
