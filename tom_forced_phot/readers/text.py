@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +17,8 @@ from typing import Any
 
 from tom_forced_phot.exceptions import BadFile
 
-CONTROL = re.compile(r'[\x00-\x08\x0e-\x1f]')
+#: Control characters that no text has.
+CONTROL = bytes([*range(9), *range(14, 32)])
 SHOWN = 60
 #: Characters of a field and of a line; columns of a table. Real ones have at most 30, 5,000 and 300.
 LONGEST_FIELD, LONGEST_LINE, MOST_COLUMNS = 1000, 100_000, 1000
@@ -54,7 +54,8 @@ def decode(content: bytes, service: str) -> str:
             break
         except UnicodeDecodeError:
             continue
-    if content and (not text or CONTROL.search(text)):
+    plain = text.encode(errors='replace') if encodings[0].startswith('utf-16') else content
+    if content and (not text or len(plain.translate(None, CONTROL)) < len(plain)):
         raise BadFile(f'This is not a result file of {service}: it is binary data.')
     if not text.isascii():
         # beside ASCII there is nothing but comments: in one byte a character, where a single other one made it four
