@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -188,6 +190,12 @@ def _by_a_thread(ledger: Ledger, shut: str) -> None:
     requests.post(shut, timeout=2)
 
 
+def _by_a_program(ledger: Ledger, shut: str) -> None:
+    code = f'import urllib.request as u; u.build_opener(u.ProxyHandler({{}})).open({ledger.url!r}, b"{{}}", 5).read()'
+    subprocess.run([sys.executable, '-c', code], check=True)
+    requests.post(shut, timeout=2)
+
+
 def _by_another_name(ledger: Ledger, shut: str) -> None:
     try:
         requests.post(ledger.url, timeout=2)
@@ -210,8 +218,18 @@ def _by_a_reused_connection(ledger: Ledger, shut: str) -> None:
     raise requests.exceptions.InvalidURL('http://')
 
 
-WAYS = [_by_adapter, _by_http_client, _by_urllib, _by_socket, _by_a_thread, _by_another_name, _by_a_redirect, _by_a_stream]
-WAYS += [_by_a_reused_connection, _by_urllib3_retries]
+WAYS = [
+    _by_adapter,
+    _by_a_program,
+    _by_http_client,
+    _by_urllib,
+    _by_socket,
+    _by_a_thread,
+    _by_another_name,
+    _by_a_redirect,
+    _by_a_stream,
+]
+WAYS += [_by_a_program, _by_a_reused_connection, _by_urllib3_retries]
 
 
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
