@@ -8,8 +8,8 @@ import dramatiq
 
 from tom_forced_phot import conf
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.queries import drive
 from tom_forced_phot.queries.advance import advance
+from tom_forced_phot.queries.drive import expect, is_expected, overdue, sign
 from tom_forced_phot.queries.notices import announce
 
 QUEUE = 'forced_photometry'
@@ -27,10 +27,10 @@ LONGEST_DELAY, SHORTEST_DELAY = 900.0, 0.2
 def advance_query(pk: int) -> None:
     """Do one step of a query, by its id, and come back when the next is due. The row is the truth; a lost message is swept up."""
     now = conf.utc_now()
-    drive.sign('worker', now)
-    if not drive.is_expected(pk, now):
+    sign('worker', now)
+    if not is_expected(pk, now):
         _advance(pk)
-    for other in drive.overdue(now, conf.get('SWEEP')):
+    for other in overdue(now, conf.get('SWEEP')):
         advance_query.send(other)
 
 
@@ -46,5 +46,5 @@ def _advance(pk: int) -> None:
         return
     now = conf.utc_now()
     seconds = max(SHORTEST_DELAY, min(LONGEST_DELAY, (done.again - now).total_seconds()))
-    if drive.expect(pk, wake, now + timedelta(seconds=seconds)):
+    if expect(pk, wake, now + timedelta(seconds=seconds)):
         advance_query.send_with_options(args=(pk,), delay=int(seconds * 1000) + 50)
