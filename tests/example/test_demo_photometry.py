@@ -115,6 +115,8 @@ def test_words_say_what_the_figures_do_not(ask: Any) -> None:
     reasons = '5 rows: no flux (procstatus 56: bad; worse), lines 1, 2 ...; 2 rows: no flux (61), lines 3, 4.'
     assert words_of(ask(new=2, message=f'9 rows: 2 new; left out: {reasons}')) == 'Points stored. Left out: no flux (7).'
     assert words_of(ask(unchanged=2, message='2 rows: 0 new, 2 unchanged.')) == 'The same points again: nothing changed.'
+    stays = '2 rows: 0 new, 2 unchanged; 2 stay as the batch service measured them.'
+    assert words_of(ask(unchanged=2, message=stays)) == 'The same points again: as the batch measured them.'
     assert words_of(ask(state='failed', message='ATLAS says: no.')) == 'Failed: ATLAS says: no.'
     assert left_out('3 rows: 2 new; left out: 1 row: no time, line 3.') == 'Left out: no time (1).'
 

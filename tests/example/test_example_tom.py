@@ -247,7 +247,7 @@ class TestDemo:
         assert int(points[1]) > 2000
         assert lines[-1].startswith('jobs at the services, by their own logs: ATLAS 6, ZTF 7, doubles 0, orphans 0; requests: ')
         lost = ('REPLY LOST', 'Found at ATLAS: not sent again.', 'Found at ZTF: not sent again.')
-        for happened in (*lost, 'nothing changed', 'updated in place'):
+        for happened in (*lost, 'nothing changed', 'as the batch measured them'):
             assert happened in text
         assert 'ZTF all 5 ! KILLED: kill -9 after the service had accepted' in text
         assert done.stderr == ''

@@ -190,8 +190,10 @@ def words_of(query: PhotometryQuery) -> str:
     if query.state != QueryState.DONE:
         return f'{QueryState(query.state).words}: {query.message}'
     text = 'Points stored.' if query.new else 'The same points again: nothing changed.'
-    if query.updated and not query.new:  # single requests print more digits than batches
+    if query.updated and not query.new:
         text = f'The same points again: {query.updated} updated in place.'
+    elif 'stay as the batch' in query.message:  # single requests measure each epoch a little differently
+        text = 'The same points again: as the batch measured them.'
     return f'{text} {left_out(query.message)}'.rstrip()
 
 
