@@ -71,7 +71,8 @@ def answered_before(decision: Decision, history: History) -> Stop | None:
         return None
     number = next((attempt.observation_id for attempt in history.attempts if attempt.record == min(taken)), f'record {min(taken)}')
     return Stop(
-        reason=f'Observation {number} was followed already, but what followed it is not in the group any more.',
+        reason=f'Observation {number} was followed already, but what followed it is not in the group any more. '
+        'Look whether that is still booked; resume the cadence to ask for another one.',
         kind='attention',
     )
 

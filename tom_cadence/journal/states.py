@@ -16,10 +16,12 @@ from tom_cadence.core.bounds import said
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.journal import notices
 from tom_cadence.journal.log import MOST, note
-from tom_cadence.models import CadenceRun, ManagedCadence
+from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 logger = logging.getLogger(__name__)
 CREDENTIALS = 'credentials'
+FOLLOWED = ('was followed already', 'already follows')
+"""Parts of the reasons for which a cadence waits because a request that was accepted follows what it would follow."""
 #: How a change of state stands in the history.
 KINDS: dict[str, CadenceRun.Decision] = {
     ManagedCadence.State.FINISHED: CadenceRun.Decision.STOP,
@@ -78,6 +80,7 @@ def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> 
     """Let a cadence go on: failures and cancellations so far were seen by a person and count no more."""
     newest = ObservationRecord.objects.filter(observationgroup__dynamiccadence=managed.cadence_id).aggregate(Max('pk'))
     with transaction.atomic():
+        _let_deleted_be_followed(managed, now)
         ManagedCadence.objects.filter(pk=managed.pk).update(
             state=ManagedCadence.State.ACTIVE,
             reason='',
@@ -92,6 +95,24 @@ def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> 
         )
         DynamicCadence.objects.filter(pk=managed.cadence_id).update(active=True, modified=now)
         note(managed, CadenceRun.Decision.NOTE, reason, now)
+
+
+def _let_deleted_be_followed(managed: ManagedCadence, now: datetime) -> None:
+    """A person resumes a cadence that waited because what followed its newest record was deleted: it may be followed again.
+
+    The old request keeps the ids of what it booked; nothing follows from it any more.
+    """
+    waiting = ManagedCadence.objects.filter(pk=managed.pk, state=ManagedCadence.State.ATTENTION).values_list('reason', flat=True)
+    if not any(words in reason for reason in waiting for words in FOLLOWED):
+        return
+    group = ObservationRecord.objects.filter(observationgroup__dynamiccadence=managed.cadence_id).values_list('pk', flat=True)
+    causes = [f'record:{pk}' for pk in group]
+    accepted = Submission.objects.filter(state=Submission.State.ACCEPTED, cause__in=causes, bookings__isnull=True)
+    for request in accepted.select_for_update(of=('self',)):
+        Submission.objects.filter(pk=request.pk).update(cause=f'{request.cause}:deleted:{request.pk}', follows=[])
+        ids = ', '.join(map(str, request.observation_ids))
+        words = f'The record of {ids or "an observation"} was deleted here; a person said that another one may be asked for.'
+        note(managed, CadenceRun.Decision.NOTE, words, now)
 
 
 def pause_for_credentials(found: ManagedCadence, reason: str, now: datetime) -> list[ManagedCadence]:

@@ -233,3 +233,28 @@ def test_a_facility_that_cannot_be_reached_to_send_for_a_day_asks_a_person(
     assert managed().state == 'attention'
     settings.FACILITIES['Simulated observatory']['portal_url'] = address
     assert len(bookings(observatory)) == 1
+
+
+# --- dead ends --------------------------------------------------------------------------------------------------------------
+
+
+def test_who_deletes_the_newest_record_is_asked_and_resume_leads_out(observatory: Any, make_cadence: Any) -> None:
+    from tom_cadence import journal
+
+    cadence = make_cadence(book=observatory)
+    settle(observatory, records(cadence)[0], 'WINDOW_EXPIRED')
+    run_cadences(now=at(5))
+    assert len(bookings(observatory)) == 2
+    records(cadence)[-1].delete()
+    run_cadences(now=at(6))
+    assert managed().state == 'attention'
+    assert 'Look whether that is still booked; resume the cadence to ask for another one.' in managed().reason
+    assert len(bookings(observatory)) == 2
+    journal.resume(managed(), at(7))
+    run_cadences(now=at(8))
+    assert managed().state == 'active'
+    assert len(bookings(observatory)) == 3
+    assert len(records(cadence)) == 2
+    run_cadences(now=at(9))
+    assert len(bookings(observatory)) == 3
+    assert CadenceRun.objects.filter(decision='note', reason__contains='was deleted here').count() == 1

@@ -13,6 +13,7 @@ from tom_targets.models import Target
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import PLAIN, SIMULATED, bookings, make, records, settle
+from tom_cadence.engine.mail import send_mails
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.flows import steer
@@ -223,6 +224,8 @@ def test_pausing_many_needs_few_statements_and_tells_each_other_owner_once(
     assert ManagedCadence.objects.filter(state='paused').count() == 12
     assert [notice.user for notice in Notice.objects.all()] == [ada]
     assert '12 cadences paused. vera paused everything' in Notice.objects.get().text
+    assert mailoutbox == [], 'no page waits for a mail server'
+    send_mails()
     assert [mail.to for mail in mailoutbox] == [['ada@example.org']]
     assert len(few) < 40
 
