@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from http.cookiejar import DefaultCookiePolicy
@@ -22,11 +24,13 @@ from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
 import requests
 import urllib3
+from django.db import connection
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tom_forced_phot import conf
+from tom_forced_phot.core import redaction
 from tom_forced_phot.exceptions import Refused, Temporary, Uncertain, UnexpectedReply
 from tom_forced_phot.services.protocol import Reply, Request, Secrets
 
@@ -47,7 +51,21 @@ for _name in ('urllib3.connection', 'urllib3.connectionpool'):
 AGENT = 'tom-followup (https://pypi.org/project/tom-followup)'
 CHUNK = 65_536
 REDIRECTS = 5
+#: Seconds: with less than this, a call is not begun.
+LEAST_LEFT = 0.2
+#: And so many are there for the first, at the least.
+LEAST_TIME = 2.0
+#: Bytes: no status page, list or error is longer; only results may be.
+LONGEST_REPLY = 32_000_000
 _local = threading.local()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Until when (``time.monotonic()``) one call may last, and how many bytes its reply may have."""
+
+    end: float
+    longest: int
 
 
 class NoNetrc(requests.auth.AuthBase):
@@ -72,10 +90,49 @@ def session() -> requests.Session:
 
 def send(request: Request, base: str, secrets: Secrets) -> Reply:
     """Send it to the service at ``base``, and give back the whole reply, whatever its status."""
+    longest = conf.get('RESULT_LIMIT') if request.brings_result else min(LONGEST_REPLY, conf.get('RESULT_LIMIT'))
     try:
-        return _send(request, base, secrets)
+        return _send(request, base, secrets, longest)
     except (Temporary, Uncertain, Refused, UnexpectedReply) as error:
         raise type(error)(redacted(str(error), secrets)) from None
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[Callable[[], float]]:
+    """No call inside the block lasts longer than what is left of so many seconds; what is given says how many are.
+
+    With less than two there are two: enough for a first step at a service that answers.
+    """
+    end = min(time.monotonic() + max(seconds, LEAST_TIME), getattr(_local, 'end', math.inf))
+    before, _local.end = getattr(_local, 'end', math.inf), end
+    try:
+        yield lambda: end - time.monotonic()
+    finally:
+        _local.end = before
+
+
+def within(seconds: float, work: Callable[[], object]) -> float | None:
+    """Wait for ``work`` in a thread of its own, for so long at the most; how many seconds are left, or None where it goes on.
+
+    For what cannot be told to hurry: code of the site, a mail server. What it raises in time is raised here.
+    """
+    began = time.monotonic()
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # given to who waits, if anybody still does
+            raised.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run, name='bounded work', daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    if raised:
+        raise raised[0]
+    return None if thread.is_alive() else max(0.0, seconds - (time.monotonic() - began))
 
 
 def spellings(secret: str) -> set[str]:
@@ -92,12 +149,12 @@ def redacted(text: str, secrets: Secrets) -> str:
     for secret in secrets.texts():
         for spelling in sorted(spellings(secret), key=len, reverse=True):
             text = text.replace(spelling, '***')
-    return text.encode('utf-8', 'replace').decode().replace('\0', '')
+    return redaction.storable(text)
 
 
 def told(error: BaseException, secrets: Secrets) -> str:
-    """What an error says, for a row, a page or a log."""
-    return redacted(str(error), secrets)
+    """What an error says, for a row, a page or a log: without secrets, and short."""
+    return redaction.clean(redacted(str(error), secrets))
 
 
 def origin(address: str) -> tuple[str, str, int]:
@@ -127,15 +184,18 @@ def shown(address: str) -> str:
     return address.partition('?')[0].partition('#')[0].rpartition('@')[2][:200]
 
 
-def _send(request: Request, base: str, secrets: Secrets) -> Reply:
-    end = time.monotonic() + conf.get('CALL_TIMEOUT')
+def _send(request: Request, base: str, secrets: Secrets, longest: int) -> Reply:
+    limit = getattr(_local, 'end', math.inf)
+    if limit - time.monotonic() < LEAST_LEFT:
+        raise Temporary(f'There is no time left to ask {_host(base)} now: it is asked in the background.')
+    end = min(time.monotonic() + conf.get('CALL_TIMEOUT'), limit)
     address, method = address_of(request.path, base), request.method
     query, form = list(request.query), list(request.form)
     if request.signed:
         (form if method == 'POST' else query).extend(secrets.parameters.items())
     for _ in range(REDIRECTS + 1):
         try:
-            reply = _exchange(method, address, query, form, secrets, end)
+            reply = _exchange(method, address, query, form, secrets, Bounds(end=end, longest=longest))
         except requests.exceptions.RequestException as error:
             raise _failure(error, request, base) from None
         target = reply.headers.get('location')
@@ -159,9 +219,9 @@ def _exchange(
     query: list[tuple[str, str]],
     form: list[tuple[str, str]],
     secrets: Secrets,
-    end: float,
+    bounds: Bounds,
 ) -> Reply:
-    left = max(0.05, end - time.monotonic())
+    left = max(0.05, bounds.end - time.monotonic())
     timeouts = (min(conf.get('CONNECT_TIMEOUT'), left), min(conf.get('READ_TIMEOUT'), left))
     with (
         cut_off(left),
@@ -177,20 +237,20 @@ def _exchange(
             stream=True,
         ) as response,
     ):
-        content = _read(response, end)
+        content = _read(response, bounds)
         headers = {name.lower(): value for name, value in response.headers.items()}
         hidden = tuple(text for secret in secrets.texts() for text in spellings(secret))
         return Reply(response.status_code, content, headers, address, hidden)
 
 
-def _read(response: requests.Response, end: float) -> bytes:
-    limit, parts, size = conf.get('RESULT_LIMIT'), [], 0
+def _read(response: requests.Response, bounds: Bounds) -> bytes:
+    parts, size = [], 0
     for chunk in _chunks(response):
         parts.append(chunk)
         size += len(chunk)
-        if size > limit:
-            raise UnexpectedReply(f'{_host(response.url)} sent more than {limit} bytes: it is not read further.')
-        if time.monotonic() > end:
+        if size > bounds.longest:
+            raise UnexpectedReply(f'{_host(response.url)} sent more than {bounds.longest} bytes: it is not read further.')
+        if time.monotonic() > bounds.end:
             raise requests.exceptions.ReadTimeout('the whole reply took too long')
     return b''.join(parts)
 

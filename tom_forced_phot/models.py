@@ -64,6 +64,7 @@ class PhotometrySubscription(models.Model):
     interval_hours = models.FloatField(default=24, validators=[MinValueValidator(0.1), MaxValueValidator(87600)])
     until = models.DateTimeField(null=True, blank=True)
     active = models.BooleanField(default=True)
+    orphaned = models.BooleanField(default=False, help_text='Whether its owner was deleted: it asks nothing before it has another.')
     reason = models.TextField(blank=True, help_text='Why it is paused.')
     failures = models.PositiveSmallIntegerField(default=0, help_text='How many rounds in a row brought nothing but failures.')
     next_round = models.DateTimeField(null=True, db_index=True)
@@ -91,8 +92,10 @@ class RemoteJob(models.Model):
     state = models.CharField(max_length=12, choices=_choices(JobState), default=JobState.SUBMITTING)
     remote = models.JSONField(default=dict, blank=True, help_text='What the service said about it.')
     attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
+    interrupted = models.PositiveSmallIntegerField(default=0, help_text='Steps in a row that began and never ended.')
     sent = models.PositiveSmallIntegerField(default=0, help_text='How often the request went out.')
-    last_sent = models.DateTimeField(null=True)
+    last_sent = models.DateTimeField(null=True, help_text='None until the request goes out for the first time.')
+    lost = models.DateTimeField(null=True, help_text='When its reply was given up for lost.')
     next_step = models.DateTimeField(null=True, db_index=True)
     heard = models.DateTimeField(null=True, help_text='When the service last said something sensible about it.')
     message = models.TextField(blank=True)
@@ -121,11 +124,14 @@ class PhotometryQuery(models.Model):
     parameters = models.JSONField(default=dict)
     question = models.CharField(max_length=64, help_text='Equal for equal questions.')
     group_key = models.CharField(max_length=64, default='', help_text='Equal for questions that can go out in one request.')
+    part = models.CharField(max_length=20, default='', help_text='Which half (of a half) of a request that was refused as a whole.')
+    urgent = models.BooleanField(default=False, help_text='Whether a person waits for it.')
     state = models.CharField(max_length=12, choices=_choices(QueryState), default=QueryState.QUEUED)
     job = models.ForeignKey(RemoteJob, null=True, on_delete=models.SET_NULL, related_name='queries')
     index = models.PositiveIntegerField(default=0)
     remote = models.JSONField(default=dict, blank=True, help_text='What the service said about this position.')
     attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
+    interrupted = models.PositiveSmallIntegerField(default=0, help_text='Steps in a row that began and never ended.')
     next_step = models.DateTimeField(null=True, db_index=True)
     deadline = models.DateTimeField(null=True)
     message = models.TextField(blank=True)
@@ -193,15 +199,23 @@ class ServiceCredential(models.Model):
 
 
 class ServiceBudget(models.Model):
-    """How many requests went to a service in the running minute, and until when it wants to be left alone."""
+    """What went to a service in the last minute (``account`` is empty), and until when an account there is to be left alone."""
 
-    service = models.CharField(max_length=50, unique=True)
-    minute = models.DateTimeField(null=True)
-    used = models.PositiveIntegerField(default=0)
-    quiet_until = models.DateTimeField(null=True)
+    service = models.CharField(max_length=50)
+    account = models.CharField(
+        max_length=50, blank=True, default='', help_text="As in a job's ``credential``; empty for all together."
+    )
+    writes = models.JSONField(default=list, help_text='When requests went out that ask, stop or delete: seconds since 1970.')
+    reads = models.JSONField(default=list, help_text='When requests went out that look or fetch.')
+    version = models.PositiveBigIntegerField(default=0, help_text='Raised with each change: who read an older one reads again.')
+    quiet_until = models.DateTimeField(null=True, help_text='The service wants nothing at all from this account before.')
+    full_until = models.DateTimeField(null=True, help_text='The service takes no questions from this account before.')
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['service', 'account'], name='forced_phot_one_budget'),)
 
     def __str__(self) -> str:
-        return f'{self.service}: {self.used} requests since {self.minute}'
+        return f'{self.service} {self.account or "(all accounts)"}'
 
 
 class WorkerSign(models.Model):

@@ -1,20 +1,23 @@
-"""What the host's rows tell us: a data product goes, or goes to another target; somebody may see one."""
+"""What the host's rows tell us: a data product goes, or goes elsewhere; somebody may see one; a user goes or is deactivated."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models.signals import post_save, pre_delete
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 from tom_dataproducts.models import DataProduct
 
-from tom_forced_phot import ingest
+from tom_forced_phot import conf, ingest, queries, subscriptions
 
 
 def connect() -> None:
     """Listen to the host's models and to guardian's."""
     pre_delete.connect(product_goes, sender=DataProduct, dispatch_uid='tom_forced_phot.product_goes')
     post_save.connect(product_goes_elsewhere, sender=DataProduct, dispatch_uid='tom_forced_phot.product_goes_elsewhere')
+    pre_delete.connect(user_goes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_forced_phot.user_goes')
+    post_save.connect(user_changes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_forced_phot.user_changes')
     for model in (get_user_obj_perms_model(), get_group_obj_perms_model()):
         post_save.connect(permission_given, sender=model, dispatch_uid=f'tom_forced_phot.{model.__name__}')
 
@@ -34,3 +37,15 @@ def permission_given(*, instance: Any, created: bool, raw: bool = False, **_: An
     """The host's upload page lets groups see a product after it was processed: let them see its points too."""
     if created and not raw and instance.permission.codename == 'view_dataproduct':
         ingest.follow_permission(instance)
+
+
+def user_goes(*, instance: Any, **_: Any) -> None:
+    """What a deleted user asked for is left to who follows it, or ends; nothing of it becomes everybody's."""
+    subscriptions.owner_goes(instance)
+    queries.forget(instance, conf.utc_now())
+
+
+def user_changes(*, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:
+    """A user who is deactivated asks nothing more: what was not sent yet is left to who follows it, or ends."""
+    if not created and not raw and not instance.is_active:
+        queries.let_go(instance, conf.utc_now(), 'was deactivated')

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Max, Q
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_followup.units import mjd_of
 from tom_forced_phot import conf, queries, registry
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
-from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
+from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.permissions import askable_targets
 from tom_forced_phot.services.base import ForcedPhotometryService
 
 logger = logging.getLogger(__name__)
+#: A round that meets so many errors nobody foresaw ends.
+MOST_ERRORS = 5
 SHOWN = 3
 ROUNDED = 10.0
 #: Rows that no form has seen are kept within these as well: ten years at the most.
 LEAST_HOURS, MOST_HOURS = 0.1, 87_600.0
+
+
+Trouble = Callable[[PhotometrySubscription, str], None]
 
 
 @dataclass(frozen=True)
@@ -49,26 +55,52 @@ def first_date(last_point: datetime | None, now: datetime, *, full: bool, least:
     return found if least is None else max(least, found)
 
 
-def ask_due(now: datetime, service: str | None = None) -> list[Round]:
-    """One round of every subscription (to one service) whose time has come; what is wrong with one holds up no other."""
+def ask_due(now: datetime, service: str | None = None, trouble: Trouble = lambda subscription, text: None) -> list[Round]:
+    """One round of every subscription (to one service) whose time has come; what is wrong with one holds up no other.
+
+    ``trouble`` is told what nobody foresaw, and of which.
+    """
     rows = PhotometrySubscription.objects.filter(active=True).filter(Q(next_round=None) | Q(next_round__lte=now))
     if service:
         rows = rows.filter(service=service)
     done = []
     for subscription in rows.select_related('target', 'target_list', 'owner').order_by('pk'):
         try:
-            done += _due(subscription, now)
+            done += _due(subscription, now, trouble)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: for everybody
         except Exception as error:
             logger.exception('A round of a photometry subscription failed', extra={'subscription': subscription.pk})
             _failed(subscription, repr(error))
+            trouble(subscription, redaction.clean(repr(error)))
     return done
 
 
-def _due(subscription: PhotometrySubscription, now: datetime) -> list[Round]:
+def _due(subscription: PhotometrySubscription, now: datetime, trouble: Trouble) -> list[Round]:
     if subscription.until is not None and now >= subscription.until:
         _pause(subscription, f'It ended on {subscription.until:%Y-%m-%d}, as planned.')
         return []
-    return [_round(subscription, now)] if _take(subscription, now) else []
+    hindrance = _hindrance(subscription)
+    if hindrance:
+        _pause(subscription, hindrance)
+        return []
+    return [_round(subscription, now, trouble)] if _take(subscription, now) else []
+
+
+def _hindrance(subscription: PhotometrySubscription) -> str:
+    """Why it may ask nothing more, in whose name it asks being gone; empty where it may. One of the command has no owner."""
+    owner = subscription.owner
+    if subscription.orphaned:
+        return 'Paused: its owner was deleted. Who resumes it becomes its owner.'
+    if owner is not None and not owner.is_active:
+        return f'Paused: the account of its owner, {owner}, was deactivated.'
+    if (
+        owner is not None
+        and subscription.target_id is not None
+        and not askable_targets(owner).filter(pk=subscription.target_id).exists()
+    ):
+        return f'{owner} may not ask about its target.'
+    return ''
 
 
 def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
@@ -78,10 +110,10 @@ def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
     return bool(rows.update(next_round=later))
 
 
-def _round(subscription: PhotometrySubscription, now: datetime) -> Round:
+def _round(subscription: PhotometrySubscription, now: datetime, trouble: Trouble) -> Round:
     """Ask about every target whose last question has ended; a round in which nothing new was asked is none."""
     full = subscription.last_full is None or now - subscription.last_full >= timedelta(days=conf.get('FULL_DAYS'))
-    asked, reasons, waiting = [], [], _waiting(subscription)
+    asked, reasons, waiting, unforeseen = [], [], _waiting(subscription), False
     for target in _targets(subscription):
         if target.pk in waiting:
             continue
@@ -91,11 +123,18 @@ def _round(subscription: PhotometrySubscription, now: datetime) -> Round:
         except Refused as error:
             reasons.append(f'{target.name}: {error}')
         except Exception as error:  # credentials, or the code of the site: the same for every target
-            reasons.append(f'{target.name}: {error if isinstance(error, ForcedPhotometryError) else repr(error)}')
+            logger.exception('A question of a photometry subscription failed', extra={'subscription': subscription.pk})
+            said = str(error) if isinstance(error, ForcedPhotometryError) else f'{type(error).__name__}: {error}'
+            reasons.append(f'{target.name}: {said}')
+            unforeseen = unforeseen or not isinstance(error, ForcedPhotometryError)
+            if not isinstance(error, Credentials) and len(reasons) < MOST_ERRORS:
+                continue
             break
     _note(subscription, asked, reasons, bool(waiting), full, now)
     if queries.has_workers():
         queries.enqueue([each.query.pk for each in asked if each.created])
+    if unforeseen:
+        trouble(subscription, redaction.clean(' '.join(reasons[:SHOWN])))
     return Round(subscription, len(asked), len(reasons))
 
 
@@ -108,7 +147,7 @@ def _waiting(subscription: PhotometrySubscription) -> set[int]:
 def _note(
     subscription: PhotometrySubscription, asked: list[queries.Asked], reasons: list[str], waiting: bool, full: bool, now: datetime
 ) -> None:
-    rows, text = PhotometrySubscription.objects.filter(pk=subscription.pk), ' '.join(reasons[:SHOWN])
+    rows, text = PhotometrySubscription.objects.filter(pk=subscription.pk), redaction.clean(' '.join(reasons[:SHOWN]))
     if asked:
         rows.update(reason=text, last_round=now, **({'last_full': now} if full else {}))
     elif reasons:
@@ -159,19 +198,30 @@ def judge(now: datetime) -> list[PhotometrySubscription]:
     """Count rounds that brought nothing but failures; those that pause themselves for it."""
     paused = []
     for subscription in PhotometrySubscription.objects.filter(active=True).exclude(last_round=None):
-        mine = PhotometryQuery.objects.filter(subscription=subscription, created__gte=subscription.last_round)
-        states = set(mine.values_list('state', flat=True))
-        if not states or states & set(QueryState.open_values()):
-            continue
-        bad = {str(QueryState.FAILED), str(QueryState.EXPIRED)}
-        if states <= bad:
-            last = mine.filter(state__in=bad).order_by('-closed').values_list('message', flat=True).first()
-            if _count_once(subscription, now) and _failed(subscription, str(last)):
+        try:
+            if _judge(subscription, now):
                 paused.append(subscription)
-            # what was not brought is asked for again
-            PhotometrySubscription.objects.filter(pk=subscription.pk, last_full=subscription.last_round).update(last_full=None)
-        elif states - bad - {str(QueryState.CANCELLED)}:
-            PhotometrySubscription.objects.filter(pk=subscription.pk).exclude(failures=0).update(failures=0)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception('A photometry subscription could not be judged', extra={'subscription': subscription.pk})
+    return paused
+
+
+def _judge(subscription: PhotometrySubscription, now: datetime) -> bool:
+    """Whether it is paused for what its last round brought."""
+    mine = PhotometryQuery.objects.filter(subscription=subscription, created__gte=subscription.last_round)
+    states = set(mine.values_list('state', flat=True))
+    if not states or states & set(QueryState.open_values()):
+        return False
+    bad, paused = {str(QueryState.FAILED), str(QueryState.EXPIRED)}, False
+    if states <= bad:
+        last = mine.filter(state__in=bad).order_by('-closed').values_list('message', flat=True).first()
+        paused = _count_once(subscription, now) and _failed(subscription, str(last))
+        # what was not brought is asked for again
+        PhotometrySubscription.objects.filter(pk=subscription.pk, last_full=subscription.last_round).update(last_full=None)
+    elif states - bad - {str(QueryState.CANCELLED)}:
+        PhotometrySubscription.objects.filter(pk=subscription.pk).exclude(failures=0).update(failures=0)
     return paused
 
 
@@ -186,6 +236,7 @@ def _count_once(subscription: PhotometrySubscription, now: datetime) -> bool:
 
 def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
     """One failed round more; whether it is paused for it."""
+    reason = redaction.clean(reason)
     rows = PhotometrySubscription.objects.filter(pk=subscription.pk)
     with transaction.atomic():
         if not rows.update(failures=F('failures') + 1, reason=reason):
@@ -199,6 +250,7 @@ def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
 
 def _pause(subscription: PhotometrySubscription, reason: str) -> None:
     """Who switches it on again lets it count anew."""
+    reason = redaction.clean(reason)
     PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason, failures=0)
     logger.warning(
         'A photometry subscription paused itself: %s',
@@ -230,11 +282,25 @@ def pause(pk: int, user: Any) -> bool:
     return bool(rows.update(active=False, reason=f'Paused by {user}.'))
 
 
-def resume(pk: int, now: datetime) -> bool:
-    """Go on; what failed before counts no more."""
+def resume(pk: int, now: datetime, user: Any = None) -> bool:
+    """Go on; what failed before counts no more. One whose owner was deleted goes on in the name of the ``user`` who resumes it."""
     rows = PhotometrySubscription.objects.filter(pk=pk, active=False)
     rows = rows.filter(Q(until=None) | Q(until__gt=now))
-    return bool(rows.update(active=True, reason='', failures=0, next_round=now))
+    with transaction.atomic():
+        if user is None:
+            rows = rows.filter(orphaned=False)
+        else:
+            rows.filter(orphaned=True).update(owner=user, orphaned=False)
+        return bool(rows.update(active=True, reason='', failures=0, next_round=now))
+
+
+def owner_goes(user: Any) -> None:
+    """Its owner is being deleted: it asks nothing more, and becomes nobody else's by itself."""
+    rows = PhotometrySubscription.objects.filter(owner=user)
+    rows.filter(active=True).update(
+        reason=redaction.clean(f'Paused: its owner, {user}, was deleted. Who resumes it becomes its owner.')
+    )
+    rows.update(active=False, orphaned=True)
 
 
 def remove(pk: int) -> bool:

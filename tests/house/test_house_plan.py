@@ -63,7 +63,7 @@ THIN = {
     'tom_cadence/management/*': {'conf', 'core', 'engine', 'exceptions', 'flows', 'journal', 'models', 'simulation', 'tasks'},
     'tom_forced_phot/admin.py': {'models'},
     'tom_forced_phot/tasks.py': {'conf', 'models', 'queries'},
-    'tom_forced_phot/signals.py': {'ingest'},
+    'tom_forced_phot/signals.py': {'conf', 'ingest', 'queries', 'subscriptions'},
     'tom_forced_phot/processors.py': {'ingest'},
     'tom_forced_phot/management/*': {'conf', 'core', 'exceptions', 'models', 'queries', 'registry', 'subscriptions'},
 }

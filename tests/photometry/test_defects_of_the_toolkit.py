@@ -13,6 +13,7 @@ import pytest
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tests.photometry.conftest import MINUTE, Hands, configure
+from tests.photometry.queries.test_lost_and_wrong_replies import knows_no_such_name
 from tests.support.asking import ask, ended, fresh, until
 from tom_forced_phot import conf, queries
 from tom_forced_phot.exceptions import Refused
@@ -33,8 +34,9 @@ def test_f1_no_data_ends_after_a_few_looks(atlas: Any, clock: Hands, target: Any
     assert fresh(query).closed is not None
 
 
-def test_f3_a_rejected_question_is_never_said_to_be_complete(atlas: Any, clock: Hands, make_target: Any) -> None:
-    query = ask(make_target(name='Ceres; Pallas', type='NON_SIDEREAL', ra=None, dec=None), clock)
+def test_f3_a_rejected_question_is_never_said_to_be_complete(atlas: Any, clock: Hands, make_target: Any, monkeypatch: Any) -> None:
+    query = ask(make_target(name='(1) Ceres', type='NON_SIDEREAL', ra=None, dec=None), clock)
+    monkeypatch.setattr(atlas.service, '_wanted', knows_no_such_name)
     said = queries.start([query.pk], clock, wait=lambda seconds: clock.move(MINUTE))
     assert said.startswith('Failed: ATLAS refused it (400)')
 
@@ -114,7 +116,7 @@ def test_f16_a_moving_target_is_asked_by_its_name(atlas: Any, clock: Hands, make
     moving = make_target(name='2024 YR4', type='NON_SIDEREAL', ra=None, dec=None, scheme='MPC_MINOR_PLANET')
     ask(moving, clock)
     queries.run(clock)
-    assert [entry['name'] for entry in atlas.service.log()] == ['2024 YR4']
+    assert [entry['name'] for entry in atlas.service.log()] == ['K24Y04R']
     configure(settings, 'ZTF', email='vera@example.org', userpass='stars')
     with pytest.raises(Refused, match='moving'):
         ask(moving, clock, service='ZTF')

@@ -81,7 +81,8 @@ QUERY_MOVES: dict[QueryState, frozenset[QueryState]] = {
     Q.SUBMITTED: frozenset({Q.QUEUED, Q.RUNNING, Q.RESULT, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
     # a run that failed at the service is begun again there, so it may wait again
     Q.RUNNING: frozenset({Q.QUEUED, Q.SUBMITTED, Q.RESULT, Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
-    Q.RESULT: frozenset({Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
+    # asked anew where the account is gone with which it could have been fetched
+    Q.RESULT: frozenset({Q.QUEUED, Q.DONE, Q.NO_DATA, Q.FAILED, Q.CANCELLED, Q.EXPIRED}),
     **{state: frozenset() for state in ENDS},
 }
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {

@@ -21,6 +21,7 @@ from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceBudget, WorkerSign
 from tom_forced_phot.pages.queries import summary
 from tom_forced_phot.permissions import askable_targets, visible_queries, visible_targets
+from tom_forced_phot.queries import client
 from tom_forced_phot.queries.ask import hindrance
 from tom_forced_phot.services.base import ForcedPhotometryService
 
@@ -114,7 +115,7 @@ def _health(name: str, user: Any, now: datetime) -> Health:
     heard, complaint = _heard(name)
     states = _states(name)
     times = _times(name)
-    quiet = ServiceBudget.objects.filter(service__in=_keys(name), quiet_until__gt=now).order_by('-quiet_until').first()
+    quiet = ServiceBudget.objects.filter(service=name, quiet_until__gt=now).order_by('-quiet_until').first()
     failures = visible_queries(user, PhotometryQuery.objects.filter(service=name, state__in=BROKEN, closed__isnull=False))
     return Health(
         name=name,
@@ -137,10 +138,6 @@ def quantile(times: Sequence[float], part: float) -> float | None:
     """The smallest time within which at least this part of them ended; None where there are none."""
     ordered = sorted(times)
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)] if ordered else None
-
-
-def _keys(name: str) -> list[str]:
-    return [f'{name}: read', f'{name}: write']
 
 
 def _heard(name: str) -> tuple[datetime | None, str]:
@@ -167,14 +164,12 @@ def _times(name: str) -> list[float]:
 
 
 def _uses(service: ForcedPhotometryService, now: datetime) -> list[Use]:
-    minute = now.replace(second=0, microsecond=0)
-    rows = ServiceBudget.objects.filter(service__in=_keys(service.name), minute=minute)
-    used = {key.rpartition(' ')[2]: number for key, number in rows.values_list('service', 'used')}
+    writes, reads = client.used(service.name, now)
     there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
     waiting = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).count()
     return [
-        Use(words='requests that ask for something, this minute', used=used.get('write', 0), most=service.writes_a_minute),
-        Use(words='requests that look or fetch, this minute', used=used.get('read', 0), most=service.reads_a_minute),
+        Use(words='requests that ask for something, this minute', used=writes, most=service.writes_a_minute),
+        Use(words='requests that look or fetch, this minute', used=reads, most=service.reads_a_minute),
         Use(words='queries at the service', used=waiting, most=service.open_jobs),
     ]
 

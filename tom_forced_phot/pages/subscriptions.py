@@ -147,7 +147,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Go on; the next round is due at once."""
     subscription = _mine(request, pk)
-    if subscriptions.resume(subscription.pk, conf.utc_now()):
+    if subscriptions.resume(subscription.pk, conf.utc_now(), request.user):
         messages.success(request, 'Resumed. Its next round comes with the next run of the command.')
     elif not subscription.active:
         messages.error(request, 'Its end is over: edit it and give it another one first.')

@@ -1,9 +1,11 @@
 """Questions to services, from asking to points; the only writer of queries and jobs."""
 
+from tom_forced_phot.http import time_limit
 from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.ask import Asked, Declined, ask, ask_many
-from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start
+from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start, step_here
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
+from tom_forced_phot.queries.followers import forget, let_go
 from tom_forced_phot.queries.notices import announce, mark_read, prefer, preference_of, wish_of
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     'due',
     'enqueue',
     'expect',
+    'forget',
     'has_workers',
     'is_expected',
+    'let_go',
     'look_now',
     'mark_read',
     'overdue',
@@ -31,5 +35,7 @@ __all__ = [
     'run',
     'sign',
     'start',
+    'step_here',
+    'time_limit',
     'wish_of',
 ]

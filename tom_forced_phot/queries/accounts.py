@@ -99,6 +99,16 @@ def of_query(service: ForcedPhotometryService, query: PhotometryQuery) -> Forced
     return choose(service, query.asked_by_id).service if service.does_all_itself() else service
 
 
+def of_next_step(query: PhotometryQuery) -> str:
+    """Whose account the next step of a query goes out with, as jobs keep it; the site's where there is none at all."""
+    if query.job is not None and query.job.state != JobState.CLOSED:
+        return query.job.credential
+    try:
+        return choose(registry.service(query.service), query.asked_by_id).name
+    except (Credentials, Refused):
+        return SITE
+
+
 def secrets_of(query: PhotometryQuery) -> Secrets:
     """What must not be seen in a message about a query."""
     try:

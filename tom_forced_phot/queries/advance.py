@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from tom_forced_phot import conf, http, registry
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, Step, next_step, pause
 from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused, Throttled
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, fetch, own_query, poll, rows, submit
+from tom_forced_phot.queries import accounts, fetch, followers, own_query, poll, rows, submit
 from tom_forced_phot.queries.accounts import NoAccount
-from tom_forced_phot.queries.fetch import LAST_TRIES
+from tom_forced_phot.queries.rows import LAST_TRIES
 from tom_forced_phot.services.base import ForcedPhotometryService
 
 logger = logging.getLogger(__name__)
@@ -91,16 +94,30 @@ def _step(query: PhotometryQuery, service: ForcedPhotometryService, clock: Clock
     if not QueryState(query.state).is_open:
         if query.job is not None and query.job.state in (JobState.SUBMITTING, JobState.UNCERTAIN):
             return _with_job(query, query.job, Step.LOOK_UP, service, clock)  # closed while its reply was on the way
-        return _released(_claimed(query, now), fetch.clean(query, service, now))
+        claim = _claimed(query, now)
+        if claim.interrupted >= rows.DEATHS:  # tidying up is a courtesy
+            PhotometryQuery.objects.filter(pk=query.pk).update(to_clean=False, next_step=None)
+            return _released(claim, None)
+        return _released(claim, fetch.clean(query, service, clock))
     job = query.job
     step = next_step(QueryState(query.state), None if job is None else JobState(job.state), now, _deadline(query))
     if service.does_all_itself():
-        return own_query.run(query, _claimed(query, now), service, clock)
+        hindrance = followers.hindrance(query) if query.state == QueryState.QUEUED else ''
+        if hindrance and not followers.hand_over(query, now):
+            rows.end(rows.only(query), QueryState.FAILED, now, hindrance, 'Owner')
+            return None
+        return now if hindrance else own_query.run(query, _claimed(query, now), service, clock)
     if step is Step.GIVE_UP:
         give_up(query, service, now)
         return None
     if step is Step.FETCH:
-        return fetch.fetch(query, _claimed(query, now), service, clock)
+        claim = _claimed(query, now)
+        if claim.interrupted >= rows.DEATHS:
+            rows.end(
+                rows.only(query), QueryState.FAILED, now, rows.DEADLY.format('reading its result'), 'Interrupted', to_clean=True
+            )
+            return None
+        return fetch.fetch(query, claim, service, clock)
     if step is Step.SUBMIT:
         if job is not None:  # its job was closed under it
             PhotometryQuery.objects.filter(pk=query.pk, job=job, state=query.state).update(job=None, state=QueryState.QUEUED)
@@ -135,6 +152,10 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
     claim = rows.claim_job(job, now)
     if claim is None:
         raise _Busy
+    # two that sent it may have died, and then one that looked it up; of those that look how it is, two
+    if claim.interrupted >= rows.DEATHS + (job.state != JobState.OPEN):
+        deadly(job, claim, now)
+        return now
     try:
         if step is Step.LOOK_UP:
             return submit.look_up(job, claim, service, clock)
@@ -145,6 +166,8 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
         raise
     except ForcedPhotometryError as error:
         rows.release_job(claim)
+        if rows.no_time_for(query, now):
+            give_up(query, service, now)
         wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(job.attempts + 1)
         RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
         rows.wait(job.queries.exclude(state=QueryState.RESULT), now + wait, http.told(error, service.secrets()))
@@ -174,15 +197,15 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
         if isinstance(error, ForcedPhotometryError)
         else f'An error nobody foresaw: {type(error).__name__}: {str(error)[:200]}'
     )
-    text = http.redacted(text, accounts.secrets_of(query))
+    text = redaction.clean(http.redacted(text, accounts.secrets_of(query)))
     if not QueryState(query.state).is_open:  # tidying up at the service is a courtesy
         mine.update(to_clean=False, next_step=None, claim_until=None)
         return None
-    if isinstance(error, Throttled):
+    if isinstance(error, Throttled) and not rows.no_time_for(query, now):
         until = now + timedelta(seconds=error.seconds)
         rows.wait(mine, until, text)
         return until
-    if query.attempts + 1 >= 2 * conf.get('REFUSED_TRIES'):
+    if rows.no_time_for(query, now) or query.attempts + 1 >= 2 * conf.get('REFUSED_TRIES'):
         rows.end(mine, QueryState.FAILED, now, text, type(error).__name__)
         return None
     until = now + pause(query.attempts + 1)
@@ -194,7 +217,7 @@ def give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datet
     """Fail a query whose time is up, and have it stopped at the service."""
     waited = now - query.created
     text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
-    if query.message and query.state == QueryState.QUEUED:
+    if query.message and query.state in (QueryState.QUEUED, QueryState.RESULT):
         text += f' Last: {query.message}'
     rows.end(PhotometryQuery.objects.filter(pk=query.pk), QueryState.FAILED, now, text, 'Deadline')
     rows.tidy_later(query.pk, now)
@@ -214,6 +237,16 @@ def give_up_late(job: RemoteJob, service: ForcedPhotometryService, now: datetime
     rows.close_if_done(job, now)
 
 
+def deadly(row: RemoteJob, claim: rows.Claim, now: datetime) -> None:
+    """Give up a job whose every look ended the process that made it."""
+    text = rows.DEADLY.format('looking how it is at the service')
+    with transaction.atomic():
+        rows.move_job(claim, JobState(row.state), JobState.CLOSED, message=text, closed=now, next_step=None)
+        waiting = row.queries.filter(state__in=[QueryState.QUEUED, QueryState.SUBMITTED, QueryState.RUNNING])
+        there = row.state == JobState.OPEN
+        rows.end(waiting, QueryState.FAILED, now, text, 'Interrupted', to_clean=there)
+
+
 def without_account(query: PhotometryQuery, error: NoAccount, now: datetime) -> datetime | None:
     """Wait, and say for whom, until the deadline; tidying up at the service is a courtesy, and left out."""
     mine = PhotometryQuery.objects.filter(pk=query.pk)
@@ -223,6 +256,12 @@ def without_account(query: PhotometryQuery, error: NoAccount, now: datetime) -> 
     claim = rows.claim_query(query, now)
     if claim is None:  # somebody who still had the account is at work on it
         return None
+    if query.job is not None and query.asked_by_id is not None and query.job.credential != f'{accounts.USER}{query.asked_by_id}':
+        # sent by somebody who left it to a follower: it is asked anew, with the follower's account or the site's
+        text = 'It is asked anew: the account is gone with which it was asked at first.'
+        rows.wait(mine, now, text, state=QueryState.QUEUED, job=None, index=0, remote={})
+        rows.close_if_done(query.job, now)
+        return now
     longer = LAST_TRIES if query.state == QueryState.RESULT else timedelta(0)
     if error.final or (query.deadline is not None and now >= query.deadline + longer):
         rows.end(mine, QueryState.FAILED, now, str(error), 'Credentials')

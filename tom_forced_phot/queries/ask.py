@@ -24,10 +24,13 @@ from tom_forced_phot.ingest.files import points_of
 from tom_forced_phot.models import IngestedFile, PhotometryQuery, PhotometrySubscription
 from tom_forced_phot.queries import accounts
 from tom_forced_phot.services.base import ForcedPhotometryService
+from tom_forced_phot.services.designations import designation
 from tom_forced_phot.services.protocol import Position
 
 #: The number of a query that is as long as one can get.
 LATE = 999_999_999
+#: Of so many targets at once a person waits for the answers; of more they come when they come.
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,8 @@ class Declined:
 
 def position_of(target: Target) -> Position:
     """What a service can be told about a target."""
-    moving = target.type == Target.NON_SIDEREAL
-    if moving:
-        return Position(name=target.name, moving=True, mpc_name=target.name)
+    if target.type == Target.NON_SIDEREAL:
+        return Position(name=target.name, moving=True, mpc_name=designation([target.name]) or designation(target.names))
     return Position(
         name=target.name,
         ra=None if target.ra is None else float(target.ra) % 360,
@@ -69,9 +71,12 @@ def ask(
     now: datetime,
     subscription: PhotometrySubscription | None = None,
 ) -> Asked:
-    """Ask a service about a target; ``cleaned`` is the form's cleaned data. Refused or Credentials say why it cannot be asked."""
+    """Ask a service about a target; ``cleaned`` is the form's cleaned data. Refused or Credentials say why it cannot be asked.
+
+    A person waits for it where no subscription asks, and it goes out before what nobody waits for.
+    """
     service = registry.service(service_name)
-    return _ask(service, target, _parameters(service, cleaned, now), user, now, subscription)
+    return _ask(service, target, _parameters(service, cleaned, now), user, now, subscription, urgent=subscription is None)
 
 
 def _ask(
@@ -81,6 +86,8 @@ def _ask(
     user: Any,
     now: datetime,
     subscription: PhotometrySubscription | None,
+    *,
+    urgent: bool,
 ) -> Asked:
     position = position_of(target)
     asked_by = user if user is not None and user.is_authenticated else None
@@ -95,10 +102,11 @@ def _ask(
         parameters=parameters,
         question=question,
         group_key=group_of(service, position, parameters),
+        urgent=urgent,
         state=QueryState.QUEUED,
         next_step=now,
         deadline=now + patience_of(service),
-        message='Queued.',
+        message='Queued.' if service.does_all_itself() else f'Queued. {service.shown(position)}'.strip(),
         created=now,
     )
     asked = _insert(query, user)
@@ -129,9 +137,11 @@ def ask_many(
     """Ask about many targets; those that cannot be asked about are told apart, and hold up nobody."""
     asked: list[Asked] = []
     declined: list[Declined] = []
-    for target in targets:
+    wanted = list(targets)
+    service, urgent = registry.service(service_name), subscription is None and len(wanted) <= FEW
+    for target in wanted:
         try:
-            asked.append(ask(service_name, target, cleaned, user, now, subscription))
+            asked.append(_ask(service, target, _parameters(service, cleaned, now), user, now, subscription, urgent=urgent))
         except Refused as error:
             declined.append(Declined(target, str(error)))
     return asked, declined
@@ -141,7 +151,7 @@ def ask_again(before: PhotometryQuery, user: Any, now: datetime) -> Asked:
     """Ask what an earlier query asked."""
     service = registry.service(before.service)
     target = Target.objects.get(pk=before.target_id)
-    return _ask(service, target, dict(before.parameters), user, now, before.subscription)
+    return _ask(service, target, dict(before.parameters), user, now, before.subscription, urgent=True)
 
 
 def _parameters(service: ForcedPhotometryService, cleaned: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -194,6 +204,8 @@ def _insert(query: PhotometryQuery, user: Any) -> Asked:
             if found is not None:
                 if query.asked_by is not None and query.asked_by != found.asked_by:
                     _follow(found, query.asked_by)
+                if query.urgent and not found.urgent:
+                    PhotometryQuery.objects.filter(pk=found.pk).update(urgent=True)
                 return Asked(found, False)
     raise Refused('The question could not be stored: somebody else is asking the same, again and again.')
 
@@ -225,6 +237,8 @@ class Foreseen:
     question: str = ''
     group: str = ''
     reason: str = ''
+    #: What the service is told that the target's page does not say: another name, an epoch, another position.
+    shown: str = ''
 
 
 def hindrance(service: ForcedPhotometryService, user: Any) -> str:
@@ -251,4 +265,5 @@ def foresee(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str,
     if reason:
         return Foreseen(parameters=parameters, reason=reason)
     question = _digest([service.name, target.pk, position.as_json(), parameters])
-    return Foreseen(parameters=parameters, question=question, group=group_of(service, position, parameters))
+    shown = '' if service.does_all_itself() else service.shown(position)
+    return Foreseen(parameters=parameters, question=question, group=group_of(service, position, parameters), shown=shown)

@@ -11,10 +11,10 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Q
 
-from tom_forced_phot import conf
+from tom_forced_phot import conf, http, registry
 from tom_forced_phot.core.states import JobState, QueryState
-from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceBudget
-from tom_forced_phot.queries import rows
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.queries import accounts, client, followers, rows
 from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.ask import Asked, ask_again
 from tom_forced_phot.queries.drive import drive
@@ -56,12 +56,37 @@ def start(pks: list[int], clock: Callable[[], datetime] = conf.utc_now, wait: An
         return enqueue(pks)
     if transaction.get_connection().in_atomic_block or len(pks) != 1:
         return f'Asked. {CARRIES_ON}' if pks else ''
-    done = drive(pks[0], conf.get('SYNCHRONOUS_TIME'), clock, **({'wait': wait} if wait else {}))
-    announce(clock(), mail=False)
+    seconds = conf.get('SYNCHRONOUS_TIME')
     query = PhotometryQuery.objects.get(pk=pks[0])
-    if done.state.is_open:
-        return f'{QueryState(query.state).words}: {query.message} {CARRIES_ON}'
-    return f'{QueryState(query.state).words}: {query.message}'
+
+    def work() -> None:
+        drive(query.pk, seconds, clock, **({'wait': wait} if wait else {}))
+
+    _bounded(query.service, seconds, work)
+    announce(clock(), mail=False)
+    query.refresh_from_db()
+    carries_on = f' {CARRIES_ON}' if QueryState(query.state).is_open else ''
+    return f'{QueryState(query.state).words}: {query.message}{carries_on}'
+
+
+def _bounded(service: str, seconds: float, work: Callable[[], object]) -> None:
+    """Do something for a service in a web request, for so long at the most.
+
+    A service that does all itself takes as long as it likes: its work goes on where the request does not wait for it.
+    """
+    found = registry.services().get(service)
+    if found is not None and found.does_all_itself():
+        http.within(max(seconds, http.LEAST_TIME), work)
+        return
+    with http.time_limit(seconds):
+        work()
+
+
+def step_here(pk: int, seconds: float, clock: Callable[[], datetime] = conf.utc_now) -> None:
+    """One step of a query in a web request, for so long at the most."""
+    service = PhotometryQuery.objects.filter(pk=pk).values_list('service', flat=True).first()
+    if service is not None:
+        _bounded(service, seconds, lambda: advance(pk, clock=clock))
 
 
 def _quietly(pks: list[int]) -> None:
@@ -77,19 +102,26 @@ def look_now(pk: int, now: datetime) -> str:
     query = PhotometryQuery.objects.filter(pk=pk, state__in=QueryState.open_values()).first()
     if query is None:
         return 'It has ended already.'
-    rest = ServiceBudget.objects.filter(service__startswith=f'{query.service}: ', quiet_until__gt=now).first()
+    account = accounts.of_next_step(query)
+    rest = client.quiet_until(query.service, account, now)
+    if query.job_id is None:
+        rest = max((each for each in (rest, client.closed_accounts(query.service, now).get(account)) if each), default=None)
     if rest is not None:
-        return WANTS_REST.format(query.service, rest.quiet_until)
+        return WANTS_REST.format(query.service, rest)
     if not _bring_forward(query, now):
         return 'Somebody is at work on it at this moment.'
     if has_workers():
         return enqueue([pk]) or 'It is looked at now.'
     if connection.in_atomic_block:  # a request to a service must not wait for the end of a transaction
         return f'It is looked at next. {CARRIES_ON}'
-    for _ in range(STEPS):  # what was found is fetched as well
-        done = advance(pk)
-        if not done.worked or done.again is None or not done.state.is_open or done.again > conf.utc_now():
-            break
+
+    def steps() -> None:
+        for _ in range(STEPS):  # what was found is fetched as well
+            done = advance(pk)
+            if not done.worked or done.again is None or not done.state.is_open or done.again > conf.utc_now():
+                break
+
+    _bounded(query.service, conf.get('SYNCHRONOUS_TIME'), steps)
     announce(now, mail=False)
     query.refresh_from_db()
     return f'{QueryState(query.state).words}: {query.message}'
@@ -107,15 +139,27 @@ def _bring_forward(query: PhotometryQuery, now: datetime) -> bool:
 
 
 def cancel(pk: int, user: Any, now: datetime) -> bool:
-    """Stop a query here at once, and its job at the service where it can be stopped; whether there was anything to stop."""
+    """Stop a query here at once, and its job at the service where it can be stopped; whether there was anything to stop.
+
+    Where others wait for the same answer, who asked only leaves it to them; anybody else who may cancel it ends it for all.
+    """
     who = f'by {user}' if user is not None else 'here'
     mine = PhotometryQuery.objects.filter(pk=pk)
+    query = mine.filter(state__in=QueryState.open_values()).first()
+    if query is not None and user is not None and query.asked_by_id == user.pk and followers.hand_over(query, now):
+        return True
     if not rows.end(mine, QueryState.CANCELLED, now, f'Cancelled {who}.'):
         return False
     rows.tidy_later(pk, now)
     # what is done at the service cannot be rolled back
-    transaction.on_commit(lambda: advance(pk, now))
+    transaction.on_commit(lambda: _stop(pk, now))
     return True
+
+
+def _stop(pk: int, now: datetime) -> None:
+    """At the service, for a bounded time: what it does not answer in time the command carries on."""
+    with http.time_limit(conf.get('SYNCHRONOUS_TIME')):
+        advance(pk, now)
 
 
 def retry(pk: int, user: Any, now: datetime) -> Asked:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet
+from django.db import InterfaceError, OperationalError
+from django.db.models import Case, Max, Q, QuerySet, When
 
-from tom_forced_phot import conf
+from tom_forced_phot import conf, http
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery, WorkerSign
 from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.notices import announce
 
-ROUNDS = 200
+logger = logging.getLogger(__name__)
+ROUNDS, AT_ONCE, MOST_IDLE = 2000, 100, 900
+#: What an error of ours kept from its step is looked at again after so long.
+TROUBLED = timedelta(minutes=15)
 #: So long after its time, a message will not come any more.
 OVERDUE = timedelta(seconds=60)
 #: A message that comes so much before its time counts as in time.
@@ -30,6 +35,8 @@ class Report:
     steps: int = 0
     ended: list[PhotometryQuery] = field(default_factory=list)
     waiting: int = 0
+    #: What went wrong with the TOM itself: the query, and the class of the error.
+    troubled: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def failed(self) -> list[PhotometryQuery]:
@@ -41,6 +48,7 @@ class Report:
         return {
             'steps': self.steps,
             'waiting': self.waiting,
+            'troubled': [{'query': pk, 'error': error} for pk, error in self.troubled],
             'ended': [
                 {
                     'query': query.pk,
@@ -56,7 +64,10 @@ class Report:
 
 
 def due(now: datetime, service: str | None = None, pks: Iterable[int] | None = None) -> QuerySet[PhotometryQuery]:
-    """Queries that want a step now, those that wait longest first."""
+    """Queries that want a step now: what a person waits for and what is to be stopped, then the others, then tidying up.
+
+    Of each kind those that wait longest come first.
+    """
     wanted = Q(state__in=QueryState.open_values()) | Q(to_clean=True)
     free = Q(claim_until=None) | Q(claim_until__lte=now)
     rows = PhotometryQuery.objects.filter(wanted, free, next_step__lte=now)
@@ -66,7 +77,9 @@ def due(now: datetime, service: str | None = None, pks: Iterable[int] | None = N
         rows = rows.filter(pk__in=list(pks))
     # its turn is over when somebody else has taken the job
     busy = Q(job__claim_until__gt=now) & ~Q(state=QueryState.RESULT)
-    return rows.exclude(busy).order_by('next_step', 'pk')
+    finished = Q(state__in=[QueryState.DONE, QueryState.NO_DATA])
+    turn = Case(When(finished, then=2), When(Q(urgent=True) | Q(state=QueryState.CANCELLED), then=0), default=1)
+    return rows.exclude(busy).annotate(turn=turn).order_by('turn', 'next_step', 'pk')
 
 
 def run(
@@ -78,12 +91,15 @@ def run(
     """Do every step that is due, until none is."""
     report, wanted = Report(), None if pks is None else list(pks)
     sign('command', clock())
+    idle: list[int] = []  # somebody else has them
     for _ in range(ROUNDS):
-        worked = 0
-        for pk in list(due(clock(), service, wanted).values_list('pk', flat=True)[:1000]):
-            worked += _one(pk, clock, report)
+        # few at a time: what a person asks meanwhile is not to wait for the end of a long list
+        found = list(due(clock(), service, wanted).exclude(pk__in=idle).values_list('pk', flat=True)[:AT_ONCE])
+        for pk in found:
+            if not _one(pk, clock, report):
+                idle.append(pk)
             progress(1)
-        if not worked:
+        if not found or len(idle) > MOST_IDLE:
             break
     announce(clock())
     rows = PhotometryQuery.objects.filter(state__in=QueryState.open_values())
@@ -98,6 +114,13 @@ def _one(pk: int, clock: Callable[[], datetime], report: Report) -> int:
     try:
         done = advance(pk, clock=clock)
     except PhotometryQuery.DoesNotExist:  # deleted with its target, in the middle of it
+        return 0
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: for everybody
+    except Exception as error:
+        logger.exception('A query could not be driven', extra={'event': 'query_not_driven', 'query': pk})
+        report.troubled.append((pk, type(error).__name__))
+        PhotometryQuery.objects.filter(pk=pk).update(next_step=clock() + TROUBLED)
         return 0
     if not done.worked:
         return 0
@@ -116,19 +139,20 @@ def drive(
     """Drive one query until it has ended, or for so long at the most: for a web request where there is no worker."""
     end = clock() + timedelta(seconds=seconds)
     left = seconds  # counted as well: a rehearsal's clock may stand still
-    while True:
-        try:
-            done = advance(pk, clock=clock)
-        except PhotometryQuery.DoesNotExist:
-            return Next(QueryState.CANCELLED, None)
-        now = clock()
-        if done.again is None or not done.state.is_open or now >= end or done.again > end:
-            return done
-        pause = max(0.05, (done.again - now).total_seconds())
-        if pause > left:
-            return done
-        wait(pause)
-        left -= pause
+    with http.time_limit(seconds) as time_left:
+        while True:
+            try:
+                done = advance(pk, clock=clock)
+            except PhotometryQuery.DoesNotExist:
+                return Next(QueryState.CANCELLED, None)
+            now = clock()
+            if done.again is None or not done.state.is_open or now >= end or done.again > end:
+                return done
+            pause = max(0.05, (done.again - now).total_seconds())
+            if pause > min(left, time_left()):
+                return done
+            wait(pause)
+            left -= pause
 
 
 def overdue(now: datetime, most: int) -> list[int]:

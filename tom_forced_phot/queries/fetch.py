@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -23,17 +24,17 @@ from tom_forced_phot.exceptions import (
     UnexpectedReply,
 )
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import client, rows
+from tom_forced_phot.queries import client, followers, rows
 from tom_forced_phot.queries.client import call
 from tom_forced_phot.queries.poll import part_of
-from tom_forced_phot.queries.rows import Claim
+from tom_forced_phot.queries.rows import LAST_TRIES, Claim
 from tom_forced_phot.queries.submit import job_of
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Part, Reply, Request, check
 
 CLEAN_TRIES = 5
-#: A result that is there is fetched for so long after the deadline.
-LAST_TRIES = timedelta(days=1)
+#: What was closed here while it may still run at the service.
+STOPPED = (QueryState.CANCELLED, QueryState.FAILED, QueryState.EXPIRED)
 
 
 def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
@@ -61,9 +62,9 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
 def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: datetime) -> bytes:
     job, replies = job_of(row), []
     for request in service.results(job, part):
-        client.take(service, now, write=False)
+        client.take(service, row.credential, now, write=False)
         reach(PhotometryPoint.FETCHING)
-        replies.append(_checked(call(service, request, row, index=part.index), service.name, request))
+        replies.append(_checked(call(service, replace(request, brings_result=True), row, index=part.index), service.name, request))
     if not any(reply.content.strip() for reply in replies) and not service.empty_is_no_data:
         raise UnexpectedReply(f'{service.name} sent an empty result.')
     return service.pack(job, part, replies)
@@ -124,7 +125,10 @@ def _must(changed: int) -> None:
 
 
 def _watchers(query: PhotometryQuery) -> ingest.Watchers:
-    users: list[User] = [*query.followers.all(), *([query.asked_by] if query.asked_by else [])]
+    """Who asked and who follows, as far as they may still have the answer."""
+    users: list[User] = followers.entitled(query)
+    if query.asked_by is not None and followers.may_see(query, query.asked_by):
+        users.append(query.asked_by)
     return ingest.Watchers(users=tuple(users))
 
 
@@ -151,20 +155,27 @@ def _again(query: PhotometryQuery, error: ForcedPhotometryError, now: datetime) 
     return query.attempts + 1 < conf.get('REFUSED_TRIES')
 
 
-def clean(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> datetime | None:
+def clean(query: PhotometryQuery, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime | None:
     """Remove a closed query's job at the service, or stop it there; never more than a courtesy, tried a few times."""
+    now = clock()
     rows_ = PhotometryQuery.objects.filter(pk=query.pk)
     if query.job is None or not query.remote:
         rows_.update(to_clean=False, next_step=None)
         return None
     part = part_of(query, query.job)
-    unfinished = query.state in (QueryState.CANCELLED, QueryState.FAILED, QueryState.EXPIRED)
-    build = service.cancel if unfinished else service.clean_up
+    build = service.cancel if query.state in STOPPED else service.clean_up
     request = build(job_of(query.job), part)
     try:
         if request is not None:
-            client.take(service, now, write=True)
-            reply = call(service, request, query.job, index=query.index)
+            tidying = query.state not in STOPPED
+            try:
+                spent = client.take(service, query.job.credential, now, write=True, tidying=tidying)
+            except Throttled as error:
+                return _all_later(query, tidying, now + timedelta(seconds=error.seconds), now)
+            try:
+                reply = call(service, request, query.job, index=query.index)
+            finally:
+                client.arrived(spent, clock())
             if reply.status not in (404, 410):
                 check(reply, request, service.name)
             reach(PhotometryPoint.CLEANED)
@@ -177,3 +188,13 @@ def clean(query: PhotometryQuery, service: ForcedPhotometryService, now: datetim
             return until
     rows_.update(to_clean=False, next_step=None)
     return None
+
+
+def _all_later(query: PhotometryQuery, tidying: bool, until: datetime, now: datetime) -> datetime:
+    """What the budget has no room for it has for none of its kind: none of them tries before there is some."""
+    waiting = PhotometryQuery.objects.filter(service=query.service, to_clean=True, next_step__lte=now, claim_until=None)
+    waiting = waiting.filter(job__credential=query.job.credential if query.job else '')
+    pks = waiting.exclude(state__in=STOPPED) if tidying else waiting
+    PhotometryQuery.objects.filter(pk__in=list(pks.values_list('pk', flat=True)[:5000])).update(next_step=until)
+    PhotometryQuery.objects.filter(pk=query.pk).update(next_step=until)
+    return until

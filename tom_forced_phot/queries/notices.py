@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import get_connection, send_mail
 from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.urls import reverse
 
 from tom_followup.failpoints import PhotometryPoint, reach
-from tom_forced_phot import conf
+from tom_forced_phot import conf, http
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import (
     PhotometryAnnouncement,
@@ -39,6 +39,8 @@ AT_ONCE = 50
 #: And so many in one run: after a month without a driver nobody waits until all of it is told.
 MOST = 500
 MAIL_TRIES = 5
+#: After so many mails in one run that were not taken, the mail server is thought to be away.
+MAIL_FAILURES = 3
 #: So many mails go out in one run, so that a mail server that hangs does not hold up the queries for long.
 MAILS = 50
 UNTOLD = Q(closed__isnull=False, announcement__isnull=True)
@@ -65,7 +67,32 @@ def _announce(now: datetime) -> int:
     if not groups:
         return 0
     told = ripe(groups, _open(groups), now, conf.seconds('NOTICE_WAIT'))
-    return sum(_tell(told[first : first + AT_ONCE], now) for first in range(0, len(told), AT_ONCE))
+    return sum(_contained(told[first : first + AT_ONCE], now) for first in range(0, len(told), AT_ONCE))
+
+
+def _contained(groups: Sequence[Group], now: datetime) -> int:
+    """Tell of these together; where that fails each by itself, and of what cannot be told of, that it ended."""
+    try:
+        with transaction.atomic():
+            return _tell(groups, now)
+    except Exception as error:
+        logger.exception('A notice of forced photometry could not be written', extra={'event': 'notice_not_written'})
+        if len(groups) > 1:
+            return sum(_contained([group], now) for group in groups)
+        with transaction.atomic():
+            return _tell_plainly(groups[0], now, type(error).__name__)
+
+
+def _tell_plainly(group: Group, now: datetime, problem: str) -> int:
+    announcement = PhotometryAnnouncement.objects.create(made=now)
+    mine = Q(asked_by=group.user) if group.user else Q(asked_by__isnull=True)
+    number = PhotometryQuery.objects.filter(UNTOLD).filter(mine, created=group.created).update(announcement=announcement)
+    if not number or not group.user:
+        return 0
+    what = 'A query has ended' if number == 1 else f'{number:,} queries have ended'
+    text = f'{what}; what became of it could not be put into words here ({problem}). Look at the list of queries.'
+    PhotometryNotice.objects.create(user_id=group.user, announcement=announcement, text=text, bad=True, created=now)
+    return 1
 
 
 def _groups() -> Iterable[tuple[int | None, datetime, datetime]]:
@@ -181,25 +208,43 @@ def mark_read(user: Any, now: datetime, pks: Sequence[int] | None = None, query:
 
 
 def _mail() -> None:
-    """Send what is due. A mail is taken before it is sent: who is killed meanwhile has sent one too few, not one too many."""
-    due = PhotometryNotice.objects.filter(mail_due=True, mail_tries__lt=MAIL_TRIES).select_related('user').order_by('created')
+    """Send what is due. A mail is taken before it is sent: who is killed meanwhile has sent one too few, not one too many.
+
+    A mail server that is silent, or trickles, holds up nobody: all mails of a run have a time limit together.
+    """
+    due = PhotometryNotice.objects.filter(mail_due=True, mail_tries__lt=MAIL_TRIES).select_related('user').order_by('created', 'pk')
+    left, failures = float(conf.get('MAIL_TIMEOUT')), 0
     for notice in due[:MAILS]:
         mine = PhotometryNotice.objects.filter(pk=notice.pk, mail_due=True, mail_tries=notice.mail_tries)
         if not mine.update(mail_due=False, mail_tries=notice.mail_tries + 1):
             continue
-        if not _send(notice):
+        sent, left = _send(notice, left)
+        if not sent:
             PhotometryNotice.objects.filter(pk=notice.pk).update(mail_due=True)
+            failures += 1
+        if not left or failures == MAIL_FAILURES:
             return  # the mail server is away: the others have to wait as well
 
 
-def _send(notice: PhotometryNotice) -> bool:
+def _send(notice: PhotometryNotice, seconds: float) -> tuple[bool, float]:
+    """Whether it was sent within so many seconds, and how many are left for others."""
     text = '\n\n'.join(part for part in (notice.text, notice.body, _where(notice)) if part)
     try:
-        send_mail(subject(notice.text), text, settings.DEFAULT_FROM_EMAIL, [notice.user.email])
+        left = http.within(seconds, lambda: _deliver(notice.user.email, subject(notice.text), text, seconds))
     except Exception as error:  # the mail backend is the site's: it may raise anything
         logger.error('A notice could not be mailed: %s', type(error).__name__, extra={'event': 'notice_not_mailed'})
-        return False
-    return True
+        return False, 0.0 if isinstance(error, TimeoutError) else seconds
+    if left is None:
+        logger.error('A notice could not be mailed in time', extra={'event': 'notice_not_mailed'})
+    return left is not None, left or 0.0
+
+
+def _deliver(address: str, title: str, text: str, seconds: float) -> None:
+    """By a connection with a time limit of its own, where the site's backend knows one: so that no thread waits for ever."""
+    backend = get_connection()
+    if getattr(backend, 'timeout', seconds) is None:
+        setattr(backend, 'timeout', seconds)  # noqa: B010 - only the SMTP backend has it
+    send_mail(title, text, settings.DEFAULT_FROM_EMAIL, [address], connection=backend)
 
 
 def _where(notice: PhotometryNotice) -> str:

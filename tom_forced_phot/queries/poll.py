@@ -58,7 +58,7 @@ def _ask(row: RemoteJob, parts: list[Part], service: ForcedPhotometryService, no
     for _ in range(PAGES):
         if request is None:
             return answer
-        client.take(service, now, write=False)
+        client.take(service, row.credential, now, write=False)
         answer = _progress(service, job, parts, call(service, request, row), answer)
         request = answer.more
     if answer.parts:
@@ -83,8 +83,6 @@ def _failed(
             rows.end(at_service, QueryState.FAILED, now, text, type(error).__name__, to_clean=True)
         return now
     throttled = isinstance(error, Throttled)
-    if isinstance(error, Throttled):
-        client.keep_quiet(service, now, error.seconds, write=False)
     wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(row.attempts + 1, service.look_again[0])
     with transaction.atomic():
         attempts = row.attempts + (not throttled)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Concat
 
 from tom_forced_phot import conf
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import ENDS, OPEN, QUERY_MOVES, JobState, QueryState, check_job
 from tom_forced_phot.exceptions import LostClaim
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
@@ -18,14 +21,20 @@ from tom_forced_phot.services.protocol import Answer, Progress
 
 logger = logging.getLogger(__name__)
 LONGEST_PROBLEM = 100
+#: A step in which so many processes ended is not begun again.
+DEATHS = 2
+DEADLY = 'Each process that was {} ended in the middle of it, twice: it is not tried again. Tell whoever runs this TOM.'
+#: After a deadline, a result that is there is fetched for so long, and a job that could not be looked at is given up.
+LAST_TRIES = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Who works on a row: the number it was raised to."""
+    """Who works on a row: the number it was raised to, and how often before us somebody began and never ended."""
 
     pk: int
     number: int
+    interrupted: int = 0
 
 
 def only(query: PhotometryQuery) -> QuerySet[PhotometryQuery]:
@@ -45,18 +54,20 @@ def claim_job(job: RemoteJob, now: datetime) -> Claim | None:
 
 def _claim(rows: QuerySet[Any], row: PhotometryQuery | RemoteJob, now: datetime) -> Claim | None:
     free = rows.filter(Q(claim_until=None) | Q(claim_until__lte=now))
-    until = now + conf.seconds('CLAIM_TIME')
-    return Claim(row.pk, row.claim + 1) if free.update(claim=F('claim') + 1, claim_until=until) else None
+    # who had it let go of it, or died: the try is counted before what may kill this process, too
+    interrupted = row.interrupted + (row.claim_until is not None)
+    fields = {'claim_until': now + conf.seconds('CLAIM_TIME'), 'interrupted': interrupted}
+    return Claim(row.pk, row.claim + 1, interrupted) if free.update(claim=F('claim') + 1, **fields) else None
 
 
 def release_query(claim: Claim) -> None:
     """Let it go, if it is still ours."""
-    PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None)
+    PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None, interrupted=0)
 
 
 def release_job(claim: Claim) -> None:
     """Let it go, if it is still ours."""
-    RemoteJob.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None)
+    RemoteJob.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None, interrupted=0)
 
 
 def renew_job(claim: Claim, state: JobState, now: datetime) -> None:
@@ -71,6 +82,8 @@ def move_job(claim: Claim, before: JobState, after: JobState, **fields: Any) -> 
     """Change a job that is ours and let it go; LostClaim where it is not."""
     check_job(before, after)
     rows = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=before)
+    if after in (JobState.OPEN, JobState.CLOSED):  # otherwise it is to be sent again, and that may be what kills
+        fields['interrupted'] = 0
     if not rows.update(state=after, claim_until=None, **fields):
         raise LostClaim(f'Job {claim.pk} is not ours any more.')
 
@@ -86,11 +99,12 @@ def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, mess
     changed = move_query(
         which,
         after,
-        message=message,
+        message=redaction.clean(message),
         problem=problem[:LONGEST_PROBLEM],
         closed=now,
         next_step=now if more.get('to_clean') else None,
         claim_until=None,
+        interrupted=0,
         **more,
     )
     if changed:
@@ -110,7 +124,8 @@ def tidy_later(pk: int, now: datetime) -> None:
 def wait(which: QuerySet[PhotometryQuery], until: datetime, message: str, *, failed: bool = False, **more: Any) -> int:
     """Come back later, in the same state; ``failed`` counts one try more."""
     tries = {'attempts': F('attempts') + 1} if failed else {}
-    return which.filter(state__in=list(OPEN)).update(next_step=until, message=message, claim_until=None, **tries, **more)
+    fields = {'next_step': until, 'message': redaction.clean(message), 'claim_until': None, 'interrupted': 0}
+    return which.filter(state__in=list(OPEN)).update(**{**fields, **tries, **more})
 
 
 def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta, most: float) -> datetime:
@@ -118,7 +133,8 @@ def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta, most:
     soonest: datetime | None = None
     plain: dict[tuple[Any, ...], list[int]] = {}
     for index, progress in answer.parts.items():
-        asked = 0.0 if progress.look_again is None else min(progress.look_again, most)
+        asked = progress.look_again if progress.look_again is not None and math.isfinite(progress.look_again) else 0.0
+        asked = min(asked, most)
         again = now + max(pause, timedelta(seconds=asked))
         if progress.state not in ENDS and progress.state is not QueryState.RESULT:
             soonest = again if soonest is None else min(soonest, again)
@@ -166,10 +182,24 @@ def close_if_done(job: RemoteJob, now: datetime) -> bool:
     return bool(rows.update(state=JobState.CLOSED, closed=now, next_step=None, claim_until=None))
 
 
-def unbind(job: RemoteJob, until: datetime, message: str, *, failed: bool, alone: bool = False) -> int:
+def unbind(job: RemoteJob, until: datetime, message: str, *, failed: bool = False, alone: bool = False, **more: Any) -> int:
     """Put the queries of a job that will not be sent back into the queue; ``alone``: each goes out by itself."""
     rows = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
-    more: dict[str, Any] = {'job': None, 'index': 0, 'remote': {}}
     if alone:
         more['group_key'] = ''
-    return wait(rows, until, message, failed=failed, state=QueryState.QUEUED, **more)
+    return wait(rows, until, message, failed=failed, state=QueryState.QUEUED, job=None, index=0, remote={}, **more)
+
+
+def halve(job: RemoteJob, now: datetime, message: str) -> None:
+    """Put the queries of a job that was refused for one of them, nobody said which, back into the queue as two requests."""
+    queued = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
+    indexes = sorted(queued.values_list('index', flat=True))
+    middle = indexes[len(indexes) // 2]
+    for half, side in ((queued.filter(index__lt=middle), 'a'), (queued.filter(index__gte=middle), 'b')):
+        half.update(part=Concat('part', Value(side)))
+    unbind(job, now, message)
+
+
+def no_time_for(query: PhotometryQuery, now: datetime) -> bool:
+    """Whether a query is so late that what just failed is not tried again, whatever the reason."""
+    return query.deadline is not None and now >= query.deadline + LAST_TRIES

@@ -6,8 +6,9 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
@@ -15,13 +16,14 @@ from django.db.models.functions import Greatest
 
 from tom_followup.failpoints import PhotometryPoint, reach
 from tom_forced_phot import conf, http
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, pause, poll_pause
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, client, rows
+from tom_forced_phot.queries import accounts, client, followers, rows
 from tom_forced_phot.queries.accounts import Account, NoAccount
 from tom_forced_phot.queries.ask import group_of, patience_of, position_of
-from tom_forced_phot.queries.client import call
+from tom_forced_phot.queries.client import Spent, call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Position, Reply, Request, Split
@@ -49,23 +51,25 @@ def submit(query: PhotometryQuery, service: ForcedPhotometryService, clock: Cloc
     now = clock()
     try:
         with transaction.atomic(durable=True):
-            client.take(service, now, write=True)
+            client.take_turns(service.name)
             job, account = open_job(service, now)
+            spent = client.take(service, account.name, now, write=True) if account is not None else None
             reach(PhotometryPoint.JOB_OPEN)
-    except Throttled as error:
+    except Throttled as error:  # the budget is everybody's: all of them come back when there is something left
         until = now + timedelta(seconds=error.seconds)
-        rows.wait(rows.only(query), until, str(error))
+        queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
+        rows.wait(queued, until, str(error))
         return until
     if job is None or account is None:
         rows.only(query).filter(state=QueryState.QUEUED, next_step__lte=now).update(next_step=now + timedelta(seconds=1))
         return now + timedelta(seconds=1)
     reach(PhotometryPoint.JOB_COMMITTED)
-    transmit(job, Claim(job.pk, job.claim), account.service, clock)
+    transmit(job, Claim(job.pk, job.claim), account.service, clock, spent)
     query.refresh_from_db(fields=['next_step', 'state'])
     return query.next_step or now
 
 
-def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> None:
+def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock, spent: Spent | None) -> None:
     """Send a job whose intent is committed, and write what became of it."""
     job = job_of(row)
     try:
@@ -77,7 +81,11 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
     rows.renew_job(claim, JobState.SUBMITTING, clock())
     reach(PhotometryPoint.SENDING)
     try:
-        reply = call(service, request, row)
+        try:
+            reply = call(service, request, row)
+        finally:
+            if spent is not None:
+                client.arrived(spent, clock())
         reach(PhotometryPoint.REPLIED)
         answer = understood(service.name, lambda: service.submitted(job, reply))
         if len(answer.parts) < len(row.positions):
@@ -97,18 +105,27 @@ def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> 
         if len(row.positions) == 1:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
         else:
-            rows.unbind(row, now, text, failed=False, alone=True)
+            rows.unbind(row, now, text, alone=True)
 
 
 def understood(name: str, read: Callable[[], Answer]) -> Answer:
-    """What a service makes of a reply; a reply that trips it up is one that nobody expected."""
+    """What a service makes of a reply, as a row can hold it; a reply that trips it up is one that nobody expected."""
     try:
-        return read()
+        return storable(read())
     except (ForcedPhotometryError, Split):
         raise
     except Exception as error:
         logger.exception('A reply of %s could not be read', name, extra={'event': 'reply_unread'})
         raise UnexpectedReply(f'The reply of {name} could not be read ({type(error).__name__}).') from error
+
+
+def storable(answer: Answer) -> Answer:
+    """The same without what a database cannot hold, or what no service needs to say: it comes from outside."""
+    parts = {
+        index: replace(progress, message=redaction.clean(progress.message), remote=redaction.plain(dict(progress.remote)))
+        for index, progress in answer.parts.items()
+    }
+    return replace(answer, parts=parts, remote=redaction.plain(dict(answer.remote)))
 
 
 def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now: datetime) -> None:
@@ -117,7 +134,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
     with transaction.atomic():
         fields = {'remote': {**row.remote, **answer.remote}, 'attempts': 0, 'message': '', 'heard': now}
         open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
-        if not open_rows.update(state=JobState.OPEN, claim_until=None, **fields):
+        if not open_rows.update(state=JobState.OPEN, claim_until=None, interrupted=0, **fields):
             return
         again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most), most)
         rows.let_go(row, [index for index in range(len(row.positions)) if index not in answer.parts], now)
@@ -133,7 +150,7 @@ def _not_accepted(
     if isinstance(error, (Uncertain, UnexpectedReply)) and not service.repeatable:
         _mark_uncertain(row, claim, service, text, now)
     elif isinstance(error, Throttled):
-        client.keep_quiet(service, now, error.seconds, write=True)
+        client.is_full(service.name, row.credential, now, error.seconds)
         _put_back(row, claim, now, timedelta(seconds=error.seconds), text, failed=False)
     elif isinstance(error, (Temporary, Uncertain)):
         _put_back(row, claim, now, pause(_tries(row) + 1), text, failed=True)
@@ -157,19 +174,26 @@ def _mark_uncertain(row: RemoteJob, claim: Claim, service: ForcedPhotometryServi
 
 
 def _put_back(row: RemoteJob, claim: Claim, now: datetime, wait: timedelta, text: str, *, failed: bool) -> None:
+    """Into the queue; a try that the service put off counts as one, so that the deadline does, but never ends the query."""
+    tried: dict[str, Any] = {} if failed else {'attempts': Greatest(F('attempts'), 1)}
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
-        rows.unbind(row, now + wait, text, failed=failed)
+        rows.unbind(row, now + wait, text, failed=failed, **tried)
 
 
 def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: Split, now: datetime) -> None:
-    """Those that were refused fail; the others go out anew, alone where nobody said which ones are wrong."""
+    """Those that were refused fail; the others go out anew together, in two halves where nobody said which ones are wrong."""
     secret, text = service.secrets(), http.told(error, service.secrets())
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         for index, reason in error.refused.items():
             rows.end(row.queries.filter(index=index), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused')
-        rows.unbind(row, now, text, failed=False, alone=not error.refused)
+        if error.refused:
+            rows.unbind(row, now, text)
+        elif len(row.positions) > 1:
+            rows.halve(row, now, text)
+        else:
+            rows.end(row.queries.all(), QueryState.FAILED, now, text, 'Refused')
 
 
 def _fail(row: RemoteJob, claim: Claim, now: datetime, text: str, problem: str) -> None:
@@ -183,9 +207,11 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
     now = clock()
     if row.state == JobState.SUBMITTING:
         # its sender is dead: the claim ran out. Until now the call may have been on its way.
-        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, next_step=now)
+        rows.move_job(claim, JobState.SUBMITTING, JobState.UNCERTAIN, next_step=now, lost=now)
         reach(PhotometryPoint.UNCERTAIN)
         return now
+    if row.last_sent is None:  # its sender died before the request went out: nothing can be there
+        return _send_again(row, claim, service, clock)
     answer = Answer()
     if not service.repeatable:
         try:
@@ -197,7 +223,8 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
         accept(row, service, answer, clock())
         return now
     # the call itself may last so long, and what it made appears at the service only then
-    settled = (row.last_sent or row.created) + timedelta(seconds=service.settle_time) + conf.seconds('CALL_TIMEOUT')
+    since = max(each for each in (row.created, row.last_sent, row.lost) if each is not None)
+    settled = since + timedelta(seconds=service.settle_time) + conf.seconds('CALL_TIMEOUT')
     if now < settled and not service.repeatable:
         return _wait(row, claim, settled, 'The reply was lost; it is not at the service so far.')
     if answer.parts:  # a part of it is there: only the others go out anew
@@ -206,13 +233,21 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
     return _send_again(row, claim, service, clock)
 
 
+def _deadly(row: RemoteJob, now: datetime) -> None:
+    """What ends every process that sends it, and is not at the service: of many each goes alone, so that the one is found."""
+    if len(row.positions) > 1:
+        rows.unbind(row, now, 'Processes ended while they sent it together with others: it is sent alone.', alone=True)
+    else:
+        rows.end(row.queries.all(), QueryState.FAILED, now, rows.DEADLY.format('sending it'), 'Interrupted')
+
+
 def _pages(row: RemoteJob, service: ForcedPhotometryService, now: datetime) -> Answer:
     job, answer = job_of(row), Answer()
     request: Request | None = service.look_up(job)
     for _ in range(PAGES):
         if request is None:
             return answer
-        client.take(service, now, write=False)
+        client.take(service, row.credential, now, write=False)
         answer = _found(service, job, call(service, request, row), answer)
         request = answer.more
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
@@ -246,48 +281,68 @@ def _send_again(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, 
             rows.move_job(claim, JobState.UNCERTAIN, JobState.CLOSED, message=text, closed=now, next_step=None)
             rows.end(row.queries.all(), QueryState.FAILED, now, text, 'Uncertain')
         return now
+    if claim.interrupted >= rows.DEATHS:
+        with transaction.atomic():
+            rows.move_job(claim, JobState.UNCERTAIN, JobState.CLOSED, closed=now, next_step=None)
+            _deadly(row, now)
+        return now
     if not row.queries.filter(state__in=QueryState.open_values()).exists():  # cancelled meanwhile
         rows.move_job(claim, JobState.UNCERTAIN, JobState.CLOSED, closed=now, next_step=None)
         return now
     try:
-        client.take(service, now, write=True)
+        spent = client.take(service, row.credential, now, write=True)
     except Throttled as error:
         return _wait(row, claim, now + timedelta(seconds=error.seconds), str(error))
     changed = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=JobState.UNCERTAIN).update(
-        state=JobState.SUBMITTING, sent=row.sent + 1, last_sent=now, next_step=now + conf.seconds('CLAIM_TIME')
+        state=JobState.SUBMITTING, sent=row.sent + 1, next_step=now + conf.seconds('CLAIM_TIME')
     )
     if changed:
         row.refresh_from_db()
         reach(PhotometryPoint.JOB_COMMITTED)
-        transmit(row, claim, service, clock)
+        transmit(row, claim, service, clock, spent)
     return now
 
 
 #: Of each user.
 CONSIDERED = 3000
 MARK = 'tf-'
+FULL_HERE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many more questions of an account may wait at a service: those that nobody waits for, and those that a person does."""
+
+    others: int
+    urgent: int
 
 
 def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob | None, Account | None]:
     """The intent: a job, and the queries that it will bring, bound to it; and the account that all of them go out with."""
-    _check_room(service)
     chosen, account = _choose(service, now)
     if account is None:
         return None, None
-    found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target')
+    found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target', 'asked_by')
     by_pk = {query.pk: query for query in found}
-    queries = [by_pk[each.pk] for each in chosen if each.pk in by_pk and _is_askable(by_pk[each.pk], service, now)]
+    asked = [by_pk[each.pk] for each in chosen if each.pk in by_pk]
+    queries = [query for query in asked if _is_askable(query, service, now)]
     if not queries:
+        return None, None
+    try:
+        parameters = service.fixed(queries[0].parameters, now)
+    except Exception as error:  # the site's own class, or odd parameters: they are those of all of them
+        logger.exception('Parameters could not be sent', extra={'event': 'request_not_made', 'query': queries[0].pk})
+        for query in queries:
+            _cannot_be_asked(query, now, error)
         return None, None
     job = RemoteJob.objects.create(
         service=service.name,
         mark=MARK + secrets.token_hex(8),
         credential=account.name,
         positions=[position_of(query.target).as_json() for query in queries],
-        parameters=service.fixed(queries[0].parameters, now),
+        parameters=parameters,
         state=JobState.SUBMITTING,
         sent=1,
-        last_sent=now,
         claim=1,
         claim_until=now + conf.seconds('CLAIM_TIME'),
         next_step=now + conf.seconds('CLAIM_TIME'),
@@ -301,46 +356,90 @@ def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob
     return job, account
 
 
-def _check_room(service: ForcedPhotometryService) -> None:
-    open_jobs = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
-    waiting = open_jobs.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).count()
-    if waiting >= service.open_jobs:
-        raise Throttled(f'{waiting} of our jobs are waiting at {service.name}; more are sent when some are done.', 30.0)
-
-
 def _is_askable(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> bool:
     """Whether it still can be asked as it was: its target may have been edited since; one that cannot fails, and only it."""
-    position = position_of(query.target)
-    reason = service.objection(position, query.parameters, now)
+    if query.asked_by is not None and not followers.may_see(query, query.asked_by) and followers.hand_over(query, now):
+        return False  # with the account of who has it now
+    hindrance = followers.hindrance(query)
+    if hindrance:
+        rows.end(rows.only(query), QueryState.FAILED, now, hindrance, 'Owner')
+        return False
+    try:
+        position = position_of(query.target)
+        reason = service.objection(position, query.parameters, now)
+        group = group_of(service, position, query.parameters)
+    except Exception as error:  # odd values in the rows, or the site's own class
+        logger.exception('A query cannot be asked', extra={'event': 'request_not_made', 'query': query.pk})
+        _cannot_be_asked(query, now, error)
+        return False
     if reason:
         rows.end(rows.only(query), QueryState.FAILED, now, reason, 'Refused')
         return False
-    if query.group_key and query.group_key != group_of(service, position, query.parameters):
-        rows.only(query).update(group_key=group_of(service, position, query.parameters))
+    if query.group_key and query.group_key != group:
+        rows.only(query).update(group_key=group, part='')
         return False
     return True
 
 
+def _cannot_be_asked(query: PhotometryQuery, now: datetime, error: Exception) -> None:
+    text = f'It cannot be asked ({type(error).__name__}): {error}'
+    rows.end(rows.only(query), QueryState.FAILED, now, text, type(error).__name__)
+
+
 def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiting], Account | None]:
+    """Whose turn it is among those whose account may ask now: an account that is full, or quiet, holds up nobody else's."""
     queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
     # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
     waiting: list[Waiting] = []
     found: dict[int | None, Account] = {}
+    closed, rooms = client.closed_accounts(service.name, now), _rooms(service)
     for user in queued.order_by('asked_by').values_list('asked_by', flat=True).distinct():
+        mine = queued.filter(asked_by=user)
         try:
             found[user] = accounts.choose(service, user)
         except NoAccount as error:
-            _without_account(queued.filter(asked_by=user), now, str(error))
+            _without_account(mine, now, str(error))
             continue
-        oldest = queued.filter(asked_by=user).order_by('pk').select_for_update(skip_locked=True)[:CONSIDERED]
-        of_user = oldest.values_list('pk', 'group_key')
-        # one request, one account: the questions of two accounts are two groups
-        waiting += [Waiting(pk, user, group and f'{found[user].name} {group}') for pk, group in of_user]
+        except Exception as error:  # the site's own class with this user's credentials
+            logger.exception('An account cannot be used', extra={'event': 'account_unusable', 'user': user})
+            _without_account(mine, now, f'The account cannot be used ({type(error).__name__}): {error}')
+            continue
+        name = found[user].name
+        until = max((closed[each] for each in (name, '') if each in closed), default=None)
+        if until is not None:
+            rows.wait(mine, until, f'{service.name} takes nothing from this account before {until:%H:%M:%S} UTC.')
+            continue
+        room = rooms.get(name, Room(service.open_jobs, service.open_jobs_urgent))
+        if room.others <= 0:
+            text = f'As many of our queries as may wait at {service.name} are there; more are sent when some are done.'
+            rows.wait(mine if room.urgent <= 0 else mine.filter(urgent=False), now + FULL_HERE, text)
+        waiting += _oldest(mine, user, name, room)
     waiting.sort(key=lambda each: each.pk)
     there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
     busy = dict(there.order_by().values_list('asked_by').annotate(Count('pk')))
     chosen = batch(fair_order(waiting, busy), service.batch_size)
-    return chosen, found[chosen[0].user] if chosen else None
+    if not chosen:
+        return [], None
+    account = found[chosen[0].user]
+    room = rooms.get(account.name, Room(service.open_jobs, service.open_jobs_urgent))
+    return chosen[: room.urgent if chosen[0].urgent else room.others], account
+
+
+def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, room: Room) -> list[Waiting]:
+    """A user's oldest questions for which there is room, those that somebody waits for first."""
+    kinds = [True] * (room.urgent > 0) + [False] * (room.others > 0)
+    oldest = mine.filter(urgent__in=kinds).order_by('-urgent', 'pk').select_for_update(skip_locked=True)[:CONSIDERED]
+    of_user = oldest.values_list('pk', 'group_key', 'part', 'urgent')
+    # one request, one account: the questions of two accounts are two groups
+    return [Waiting(pk, user, group and f'{account} {group} {part}', urgent) for pk, group, part, urgent in of_user]
+
+
+def _rooms(service: ForcedPhotometryService) -> dict[str, Room]:
+    """How many more may wait at the service, by account: what one account has there is nobody else's business."""
+    there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
+    there = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).order_by()
+    counted = dict(there.values_list('job__credential').annotate(Count('pk')))
+    return {name: Room(service.open_jobs - number, service.open_jobs_urgent - number) for name, number in counted.items()}
 
 
 def _without_account(queued: QuerySet[PhotometryQuery], now: datetime, text: str) -> None:
@@ -355,19 +454,24 @@ class Waiting:
     pk: int
     user: int | None
     group: str
+    #: Whether a person waits for it.
+    urgent: bool = False
 
 
 def fair_order(waiting: Sequence[Waiting], busy: Mapping[int | None, int] | None = None) -> list[Waiting]:
     """First everybody's oldest question, then everybody's second: a thousand of one user do not hold up one of another.
 
-    ``waiting`` comes oldest first; ``busy`` counts what each user already has at the service, which comes off their turn.
+    What a person waits for comes before what nobody waits for. ``waiting`` comes oldest first; ``busy`` counts what each user
+    already has at the service, which comes off their turn.
     """
-    turns: dict[int | None, int] = defaultdict(int, busy or {})
     placed = []
-    for number, each in enumerate(waiting):
-        placed.append((turns[each.user], number, each))
-        turns[each.user] += 1
-    return [each for _, _, each in sorted(placed, key=lambda item: item[:2])]
+    for urgent in (True, False):
+        turns: dict[int | None, int] = defaultdict(int, busy or {})
+        for number, each in enumerate(waiting):
+            if each.urgent is urgent:
+                placed.append((not urgent, turns[each.user], number, each))
+                turns[each.user] += 1
+    return [each for *_, each in sorted(placed, key=lambda item: item[:3])]
 
 
 def batch(ordered: Sequence[Waiting], size: int) -> list[Waiting]:

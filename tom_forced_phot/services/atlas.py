@@ -6,6 +6,7 @@ Wire facts: lukeshingles/atlasserver at 5cc8859 (2026-08): the server's own sour
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,7 +23,7 @@ from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.readers import read_atlas
 from tom_forced_phot.readers.atlas_controls import read_controls
-from tom_forced_phot.services.base import DatesForm, ForcedPhotometryService
+from tom_forced_phot.services.base import J2000, DatesForm, ForcedPhotometryService
 from tom_forced_phot.services.protocol import (
     Answer,
     Job,
@@ -38,12 +39,17 @@ from tom_forced_phot.services.protocol import (
     sentence,
 )
 
-NO_DATA = 'No data returned'
+#: The server's own words, the only ones that mean it; in small letters.
+NO_DATA = 'no data returned'
 #: Degrees; the server gives back what it was given, so this is rounding only.
 SAME = 1e-4
 PAGE = 100
+#: How the server's reader of lists names a line that it cannot read; so much of its reply is looked at.
+LINE = re.compile(r'\b(?:line|row)\s{1,3}(\d{1,4})\b', re.IGNORECASE)
+MOST_READ = 100_000
 #: Between the position asked for and that in the file.
 ARCSEC = 5.0
+CLOCKS = timedelta(days=2)
 #: A user may have 500 tasks that have not begun; others than ours may count, for people share accounts.
 FULL, FULL_WAIT = 'too many queued tasks', 300.0
 
@@ -106,10 +112,16 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         return found
 
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
-        """Fixed positions with the same dates and images: radeclist has no room for a motion of its own."""
-        if position.moving or position.proper_motion:
+        """Positions and designations with the same dates and images: radeclist has no room for a motion of its own."""
+        if position.proper_motion:
             return None
         return sorted(parameters.items())
+
+    def objection(self, position: Position, parameters: Mapping[str, Any], now: datetime) -> str:
+        """As everywhere; and the server's own reader of positions refuses the poles."""
+        if not position.moving and position.dec is not None and abs(position.dec) == 90:
+            return f'ATLAS cannot be asked about a pole of the sky: {position.name} is at declination {position.dec:g}.'
+        return super().objection(position, parameters, now)
 
     def submit(self, job: Job) -> Request:
         """One position, or a list of them."""
@@ -119,7 +131,7 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
             if job.parameters.get(key) is not None:
                 fields[key] = f'{job.parameters[key]:.5f}'
         if len(job.positions) > 1:
-            fields['radeclist'] = '\n'.join(f'{each.ra:.7f},{each.dec:.7f}' for each in job.positions)
+            fields['radeclist'] = '\n'.join(map(_line, job.positions))
         else:
             fields |= _one(job.positions[0])
         return Request('POST', 'queue/', form=tuple(fields.items()), changes=True)
@@ -217,6 +229,10 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         return Request('DELETE', f'queue/{_id(part)}/')
 
 
+def _line(position: Position) -> str:
+    return f'mpc {position.mpc_name}' if position.moving else f'{position.ra:.7f},{position.dec:.7f}'
+
+
 def _one(position: Position) -> dict[str, str]:
     if position.moving:
         return {'mpc_name': position.mpc_name}
@@ -224,24 +240,43 @@ def _one(position: Position) -> dict[str, str]:
     if position.proper_motion:
         fields['propermotion_ra'] = f'{position.pm_ra or 0.0:g}'
         fields['propermotion_dec'] = f'{position.pm_dec or 0.0:g}'
-        fields['radec_epoch_year'] = f'{position.epoch or 2000.0:.1f}'
+        fields['radec_epoch_year'] = f'{J2000 if position.epoch is None else position.epoch:.1f}'
     return fields
 
 
 def _split(reply: Reply, number: int) -> Exception:
-    """A list answers a list: an entry for each position, empty for those that are right; otherwise nobody knows which."""
+    """Which positions a list was refused for, where the reply says so.
+
+    The reader of the list names its lines, counted from one; what checks each task answers a list with an entry for each position,
+    empty for those that are right; otherwise nobody knows.
+    """
     try:
-        body = reply.json()
-    except ValueError:
+        body = json.loads(reply.shown)
+    except (ValueError, RecursionError):
         body = None
     if isinstance(body, list) and len(body) == number:
         bad = {index: sentence(Reply(400, json.dumps(each).encode())) for index, each in enumerate(body) if each}
         if bad:
             return Split(bad, 'ATLAS refused some positions.')
-    text = f'ATLAS refused it (400): {sentence(reply)}'
+    said = sentence(reply)
+    text = f'ATLAS refused it (400): {said}'
+    named = _named_lines(reply.shown[:MOST_READ], number)
+    if named:
+        return Split(named, 'ATLAS refused some positions.')
     if isinstance(body, dict) and set(body) <= {'non_field_errors', 'detail', 'mjd_min', 'mjd_max'}:
         return Refused(text)  # what it complains about is the same for every position
     return Split({}, text)
+
+
+def _named_lines(text: str, number: int) -> dict[int, str]:
+    """What is said of each line that is named, by the index of its position."""
+    found: dict[int, str] = {}
+    places = [match for match in LINE.finditer(text) if 1 <= int(match[1]) <= number]
+    ends = [match.start() for match in places[1:]] + [len(text)]
+    for match, end in zip(places, ends, strict=False):
+        words = ' '.join(text[match.end() : min(end, match.end() + 300)].split()).strip(' :"\'[]{},')
+        found.setdefault(int(match[1]) - 1, f'ATLAS refused this position: {words or "it does not say why"}')
+    return found
 
 
 def _accepted(task: Any, position: Position) -> Progress:
@@ -276,8 +311,11 @@ def _progress(task: Any) -> Progress:
     if task['finishtimestamp']:
         if address:
             return Progress(QueryState.RESULT, remote=remote | {'result_url': address})
-        if error == NO_DATA or not error:
+        if str(error or '').strip().rstrip('.').lower() == NO_DATA:
             return Progress(QueryState.NO_DATA, 'ATLAS has no image of this position at these dates.', remote)
+        if not error:
+            lost = 'ATLAS has finished this, but has no result of it and does not say why: the file was lost there. Ask again.'
+            return Progress(QueryState.FAILED, lost, remote)
         return Progress(QueryState.FAILED, f'ATLAS says: {error}', remote)
     if task.get('starttimestamp'):
         return Progress(QueryState.RUNNING, 'ATLAS is measuring.', remote)
@@ -315,14 +353,14 @@ def _next(body: Mapping[str, Any]) -> Request | None:
 
 
 def _before(task: Mapping[str, Any], instant: datetime) -> bool:
-    """Whether the task was made before the request went out, with an hour for clocks that differ."""
+    """Whether the task was made before the request went out, with days for clocks that differ: the mark is what tells it."""
     try:
         made = datetime.fromisoformat(str(task['timestamp']).replace('Z', '+00:00'))
     except (KeyError, ValueError):
         return False
     if made.tzinfo is None:
         made = made.replace(tzinfo=timezone.utc)
-    return made < instant - timedelta(hours=1)
+    return made < instant - CLOCKS
 
 
 def _id(part: Part) -> Any:

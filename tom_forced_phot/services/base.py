@@ -23,11 +23,19 @@ from tom_forced_phot.cleaning import Cut
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Request, Secrets
 
+#: No star moves faster, in mas/yr: Barnard's is at 10,400.
+FASTEST = 50_000.0
+#: No date and no epoch is outside; as MJD of the first days of these years.
+YEARS = (1900, 2200)
+EARLIEST_MJD, LATEST_MJD = 15020.0, 124593.0
+
 
 class ForcedPhotometryServiceException(SingleTargetDataServiceException):
     """A service says no to a person; the host's page shows the text."""
 
 
+#: The epoch of a position that names none.
+J2000 = 2000.0
 #: What ``query_service`` of a resumable service does when the host's page calls it; set by the engine when the app is ready.
 ask: Callable[[ForcedPhotometryService, Mapping[str, Any]], None] | None = None
 #: A service's entry in the site's settings, by its class; set by the registry when the app is ready.
@@ -72,6 +80,7 @@ class ForcedPhotometryService:
     has_baseline = False
     #: Whether it is read by the engine's own reader (``read``), or by the site's DATA_PROCESSORS.
     has_reader = False
+    #: So many questions of one account may wait at the service; a fifth more of those that a person waits for.
     open_jobs = 100
     writes_a_minute = 30
     reads_a_minute = 120
@@ -122,6 +131,11 @@ class ForcedPhotometryService:
         if found in PLACEHOLDERS:
             found = os.environ.get({**self.credentials, **self.optional_credentials}.get(key, ''), '')
         return '' if found.strip() in PLACEHOLDERS else found.strip()
+
+    @property
+    def open_jobs_urgent(self) -> int:
+        """How many questions of one account may wait at the service before one is held back for which a person waits."""
+        return self.open_jobs + self.open_jobs // 5
 
     def missing_credentials(self) -> list[str]:
         """The keys that have no value."""
@@ -187,7 +201,10 @@ class ForcedPhotometryService:
             if not self.moving_targets:
                 return f'{self.name} measures only fixed positions: {position.name} is a moving target.'
             if not position.mpc_name:
-                return f'{position.name} needs a name that the Minor Planet Center knows.'
+                return (
+                    f'{position.name} is no designation of the Minor Planet Center: name the target, or one of its aliases, like '
+                    '(433), 433 Eros, 2022 WO1 or C/2017 K2.'
+                )
         elif position.ra is None or position.dec is None:
             return f'{position.name} has no coordinates.'
         elif not (math.isfinite(position.ra) and math.isfinite(position.dec) and abs(position.dec) <= 90):
@@ -196,7 +213,15 @@ class ForcedPhotometryService:
             return (
                 f'{self.name} sees nothing south of declination {self.southern_limit:g}; {position.name} is at {position.dec:.2f}.'
             )
-        return self._objection_to_dates(parameters, now)
+        return self._objection_to_motion(position) or self._objection_to_dates(parameters, now)
+
+    def _objection_to_motion(self, position: Position) -> str:
+        motion = (position.pm_ra or 0.0, position.pm_dec or 0.0)
+        if not all(math.isfinite(each) and abs(each) <= FASTEST for each in motion):
+            return f'{position.name} has no sensible proper motion: {motion[0]:g}, {motion[1]:g} mas/yr.'
+        if position.epoch is not None and not YEARS[0] <= position.epoch <= YEARS[1]:
+            return f'{position.name} has no sensible epoch: {position.epoch:g}; a year from {YEARS[0]} to {YEARS[1]} is expected.'
+        return ''
 
     def _objection_to_dates(self, parameters: Mapping[str, Any], now: datetime) -> str:
         first, last = parameters.get('mjd_min'), parameters.get('mjd_max')
@@ -208,6 +233,16 @@ class ForcedPhotometryService:
             return 'The end must be later than the beginning.'
         if last is not None and last <= self.earliest:
             return f'{self.name} has measured since MJD {self.earliest:g}; the end asked for is MJD {last:g}.'
+        if any(date is not None and not EARLIEST_MJD <= date <= LATEST_MJD for date in (first, last)):
+            return f'A date is not between {YEARS[0]} and {YEARS[1]}.'
+        return ''
+
+    def shown(self, position: Position) -> str:
+        """What the service is told of a position, in words for who asks; empty where it is just the coordinates."""
+        if position.moving:
+            return f'{position.name} is asked for as {position.mpc_name}.' if position.mpc_name != position.name else ''
+        if position.proper_motion and position.epoch is None:
+            return f'{position.name} has a proper motion and no epoch: its position is taken as that of {J2000:.1f}.'
         return ''
 
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:

@@ -12,19 +12,22 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import hypot
 from typing import Any
 
 from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
 from tom_forced_phot.cleaning import CUTS
-from tom_forced_phot.core.photometry import Measurements, separation
+from tom_forced_phot.core.photometry import Measurements, moved, separation
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import UnexpectedReply
 from tom_forced_phot.readers import read_panstarrs
-from tom_forced_phot.services.base import BaseForcedPhotometryQueryForm, ForcedPhotometryService
+from tom_forced_phot.services.base import J2000, BaseForcedPhotometryQueryForm, ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, beginning, check
 
+#: The middle of the survey and half of how long it took, years.
+SURVEY_EPOCH, HALF_SURVEY = 2012.0, 2.5
 RADIUS, LEAST_RADIUS, MOST_RADIUS = 2.0, 0.1, 30.0
 #: Objects of a search, rows of an object: a reply with so many may have been cut.
 MOST_OBJECTS, MOST_ROWS = 5000, 50_000
@@ -143,14 +146,35 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
             return f'{self.name} has no release {parameters["release"]!r}.'
         if not LEAST_RADIUS <= parameters['radius'] <= MOST_RADIUS:
             return f'The radius must be {LEAST_RADIUS:g} to {MOST_RADIUS:g} arcsec.'
-        return super().objection(position, parameters, now)
+        found = super().objection(position, parameters, now)
+        way = hypot(position.pm_ra or 0.0, position.pm_dec or 0.0) / 1000 * HALF_SURVEY
+        if not found and way > parameters['radius']:
+            return (
+                f'{position.name} moved {2 * way:.0f} arcsec while Pan-STARRS1 was observing: its detections belong to several '
+                f'objects along that way. Ask with a radius of {way:.0f} arcsec or more (at most {MOST_RADIUS:g}), or not at all.'
+            )
+        return found
+
+    def shown(self, position: Position) -> str:
+        """Where it is looked for, if it moves."""
+        if not position.proper_motion:
+            return super().shown(position)
+        ra, dec = _at_survey(position)
+        return ' '.join(
+            part
+            for part in (
+                super().shown(position),
+                f'{position.name} is looked for where it was in {SURVEY_EPOCH:.1f}, at {ra:.6f} {dec:+.6f}.',
+            )
+            if part
+        )
 
     def submit(self, job: Job) -> Request:
         """A search around the position."""
-        position, asked = job.positions[0], job.parameters
+        (ra, dec), asked = _at_survey(job.positions[0]), job.parameters
         query = (
-            ('ra', f'{position.ra:.7f}'),
-            ('dec', f'{position.dec:.7f}'),
+            ('ra', f'{ra:.7f}'),
+            ('dec', f'{dec:.7f}'),
             ('radius', f'{asked["radius"] / 3600:.9f}'),
             ('nDetections.gte', str(asked['min_detections'])),
             *(('columns', name) for name in SEARCH),
@@ -184,11 +208,12 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
 
     def pack(self, job: Job, part: Part, replies: Sequence[Reply]) -> bytes:
         """The tables as they came, one after the other, with lines before them that say what they are."""
-        position, asked, remote = part.position, part.parameters, part.remote
+        (ra, dec), asked, remote = _at_survey(part.position), part.parameters, part.remote
         lines = [
             f'# Pan-STARRS1 {str(asked["release"]).upper()}, catalogs API of MAST',
             '# Detections are of single exposures and not forced; means are averages over the survey.',
-            f'# asked for: {position.ra:.7f} {position.dec:.7f} degrees, within {asked["radius"]:g} arcsec',
+            f'# asked for: {ra:.7f} {dec:.7f} degrees, within {asked["radius"]:g} arcsec',
+            *([f'# by its proper motion it was there in {SURVEY_EPOCH:.1f}'] if part.position.proper_motion else []),
             f'# distance of the object: {remote["distance"]:.3f} arcsec',
             f'# object: {remote["objID"]}',
         ]
@@ -234,12 +259,21 @@ def _table(reply: Reply, columns: Sequence[str], most: int) -> list[dict[str, st
     return [{name: line[place].strip() for name, place in places.items()} for line in lines[1:]]
 
 
+def _at_survey(position: Position) -> tuple[float, float]:
+    """Where it was in the middle of the survey (degrees)."""
+    ra, dec = position.ra or 0.0, position.dec or 0.0
+    if not position.proper_motion:
+        return ra, dec
+    years = SURVEY_EPOCH - (J2000 if position.epoch is None else position.epoch)
+    return moved(ra, dec, position.pm_ra or 0.0, position.pm_dec or 0.0, years)
+
+
 def _by_distance(found: Sequence[Mapping[str, str]], position: Position, radius: float) -> list[tuple[float, int, str]]:
     """Distance (arcsec), minus the number of detections, and number of each object: the nearest first, of equal ones the surest."""
     near = []
     for row in found:
         try:
-            distance = separation(position.ra or 0.0, position.dec or 0.0, float(row['raMean']), float(row['decMean']))
+            distance = separation(*_at_survey(position), float(row['raMean']), float(row['decMean']))
             seen = int(float(row['nDetections']))
         except (ValueError, OverflowError):
             raise UnexpectedReply(f'MAST answered with a row that is no object: {dict(row)}') from None

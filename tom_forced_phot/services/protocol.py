@@ -26,6 +26,7 @@ class Request:
     """One request. ``path`` is below the configured address, or an address from a reply, which is checked to be of that origin.
 
     ``changes`` is true where the service does something that must not be done twice: without a usable reply it is uncertain.
+    ``brings_result``: its reply may be as long as a result; the engine says so.
     ``signed`` adds the service's secret parameters (an account, not headers, which go out always).
     """
 
@@ -35,6 +36,7 @@ class Request:
     form: Pairs = ()
     changes: bool = False
     signed: bool = False
+    brings_result: bool = False
 
 
 @dataclass(frozen=True)

@@ -382,7 +382,7 @@ class Eager(ForcedPhotometryService):
     """Of the tutorial's kind: reads its settings when it is made."""
 
     name = 'Eager'
-    queries_accounts = {'api_key': 'EAGER_KEY'}
+    credentials = {'api_key': 'EAGER_KEY'}
     optional_credentials = {'group': 'EAGER_GROUP'}
     used: list[Any] = []
 

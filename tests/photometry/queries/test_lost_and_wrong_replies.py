@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
+from simulators.atlas_tasks import Wrong
 from tests.photometry.conftest import HOUR, MINUTE, Hands
 from tests.support.asking import ask, ask_many, ended, fresh, until
 from tom_forced_phot import queries
@@ -15,6 +16,10 @@ from tom_forced_phot.models import RemoteJob
 pytestmark = pytest.mark.django_db(transaction=True)
 LOST = ['500-after', '503-after', 'html-after', 'empty-after', 'malformed-after', 'reset-after']
 NOT_ARRIVED = ['503', '500', 'html', 'empty', 'malformed', 'reset-before']
+
+
+def knows_no_such_name(said: Any, many: bool) -> None:
+    raise Wrong({'mpc_name': 'Invalid mpc_name. May not contain quotes or semicolons'})
 
 
 @pytest.mark.parametrize('kind', LOST)
@@ -66,8 +71,9 @@ def test_throttling_is_obeyed_by_everybody(atlas: Any, clock: Hands, make_target
     assert len(atlas.service.log()) == 2
 
 
-def test_a_refusal_is_one_readable_sentence(atlas: Any, clock: Hands, make_target: Any) -> None:
-    query = ask(make_target(name='Ceres; Pallas', type='NON_SIDEREAL', ra=None, dec=None), clock)
+def test_a_refusal_is_one_readable_sentence(atlas: Any, clock: Hands, make_target: Any, monkeypatch: Any) -> None:
+    query = ask(make_target(name='(1)', type='NON_SIDEREAL', ra=None, dec=None), clock)
+    monkeypatch.setattr(atlas.service, '_wanted', knows_no_such_name)
     ended(clock, hours=2)
     query = fresh(query)
     assert (query.state, query.problem) == ('failed', 'Refused')

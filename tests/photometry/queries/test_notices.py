@@ -233,7 +233,7 @@ def test_killed_in_the_middle_it_tells_later_and_once(
 def test_killed_while_mailing_it_mails_never_twice(
     asked: Any, clock: Hands, astronomer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*args: Any) -> None:
+    def die(*args: Any, **given: Any) -> None:
         raise Killed
 
     asked()
@@ -249,7 +249,7 @@ def test_killed_while_mailing_it_mails_never_twice(
 def test_a_mail_server_that_is_away_stops_nothing_and_gets_it_later(
     asked: Any, clock: Hands, astronomer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*args: Any) -> None:
+    def refuse(*args: Any, **given: Any) -> None:
         raise ConnectionRefusedError('no mail today')
 
     asked()

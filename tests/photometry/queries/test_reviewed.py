@@ -14,7 +14,7 @@ from tests.photometry.conftest import DAY, HOUR, MINUTE, Hands, configure
 from tests.support.asking import ask, ask_many, ended, fresh, until
 from tom_forced_phot import http, queries
 from tom_forced_phot.exceptions import Refused
-from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceBudget
+from tom_forced_phot.models import PhotometryQuery, RemoteJob
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Secrets
 
@@ -205,26 +205,24 @@ def test_a_date_that_is_no_number_is_refused_in_words(atlas: Any, clock: Hands, 
         ask(target, clock, min_date=float('nan'))
 
 
-def test_at_the_turn_of_a_minute_nobody_is_told_that_the_budget_is_used_up(clock: Hands, db: Any, monkeypatch: Any) -> None:
-    from django.db.models import QuerySet
-
+def test_of_two_that_take_from_the_budget_at_once_both_are_counted(clock: Hands, db: Any, monkeypatch: Any) -> None:
     from tom_forced_phot.queries import client
 
     service = AtlasForcedPhotometryService({})
-    client.take(service, clock(), write=True)
-    clock.move(MINUTE)
-    real, calls = QuerySet.update, []
+    client.take(service, 'site', clock(), write=True)
+    real, calls = client._recent, []
 
-    def update(self: Any, **fields: Any) -> int:
-        calls.append(fields)
-        if len(calls) == 2:  # another process begins the minute between the two
-            real(ServiceBudget.objects.all(), minute=clock().replace(second=0, microsecond=0), used=1)
-        return real(self, **fields)
+    def recent(stamps: list[float], at: float) -> list[float]:
+        found = real(stamps, at)
+        calls.append(at)
+        if len(calls) == 1:  # another process takes one after we have looked
+            client.take(service, 'site', clock(), write=True)
+        return found
 
-    monkeypatch.setattr(QuerySet, 'update', update)
-    client.take(service, clock(), write=True)
+    monkeypatch.setattr(client, '_recent', recent)
+    client.take(service, 'site', clock(), write=True)
     monkeypatch.undo()
-    assert ServiceBudget.objects.get().used == 2
+    assert client.used('ATLAS', clock()) == (3, 0)
 
 
 def test_a_result_that_is_never_given_out_is_given_up_a_day_after_the_deadline(atlas: Any, clock: Hands, target: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -22,9 +23,9 @@ from tests.support.asking import ask, fresh, until
 from tom_forced_phot import queries, subscriptions
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
-from tom_forced_phot.queries import ask as queries_ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
+queries_ask: Any = sys.modules['tom_forced_phot.queries.ask']
 OVERLAP = timedelta(days=14)
 TEN_YEARS = timedelta(hours=87_600)
 

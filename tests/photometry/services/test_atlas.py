@@ -17,7 +17,7 @@ from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progr
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=timezone.utc)
 HERE = Position('SN 1', 150.0, -20.0)
 THERE = Position('SN 2', 359.99999, 45.0)
-MOVING = Position('Ceres', moving=True, mpc_name='Ceres')
+MOVING = Position('Ceres', moving=True, mpc_name='(1)')
 DATES = {'reduction': 'difference', 'mjd_min': 61300.0, 'mjd_max': 61340.0}
 ATLAS = AtlasForcedPhotometryService({'api_key': 'secret-token'})
 
@@ -71,6 +71,12 @@ def test_several_positions_are_a_list() -> None:
     assert 'ra' not in form
 
 
+def test_a_list_may_hold_designations() -> None:
+    form = dict(ATLAS.submit(job(HERE, MOVING)).form)
+    assert form['radeclist'] == '150.0000000,-20.0000000\nmpc (1)'
+    assert ATLAS.together(HERE, DATES) == ATLAS.together(MOVING, DATES)
+
+
 def test_dates_that_were_not_given_are_not_sent() -> None:
     form = dict(ATLAS.submit(Job('tf-1', (HERE,), {'reduction': 'reduced'})).form)
     assert form['use_reduced'] == 'True'
@@ -80,7 +86,7 @@ def test_dates_that_were_not_given_are_not_sent() -> None:
 @pytest.mark.parametrize(
     ('position', 'fields'),
     [
-        (MOVING, {'mpc_name': 'Ceres'}),
+        (MOVING, {'mpc_name': '(1)'}),
         (
             Position('near', 150.0, -20.0, pm_ra=-500.25, pm_dec=1000.0, epoch=2016.0),
             {'propermotion_ra': '-500.25', 'propermotion_dec': '1000', 'radec_epoch_year': '2016.0'},
@@ -95,7 +101,7 @@ def test_what_moves_is_said_so_and_goes_alone(position: Position, fields: dict[s
     form = dict(ATLAS.submit(job(position)).form)
     assert {name: form[name] for name in fields} == fields
     assert ('ra' in form) is not position.moving
-    assert ATLAS.together(position, DATES) is None
+    assert (ATLAS.together(position, DATES) is None) is position.proper_motion
 
 
 def test_equal_questions_go_together() -> None:
@@ -198,13 +204,50 @@ def test_of_a_list_only_the_wrong_positions_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    'body', [{'radeclist': 'Error on line 2: Could not read two coordinates.'}, [{}], [{}, {}], b'<html>no</html>']
+    'body', [{'radeclist': 'Could not read two coordinates.'}, {'radeclist': 'Error on line 9'}, [{}], [{}, {}], b'<html>no</html>']
 )
-def test_where_nobody_says_which_position_is_wrong_each_goes_alone(body: Any) -> None:
+def test_where_nobody_says_which_position_is_wrong_none_is_blamed(body: Any) -> None:
     with pytest.raises(Split) as caught:
         ATLAS.submitted(job(HERE, THERE), said(body, 400))
     assert caught.value.refused == {}
     assert str(caught.value).startswith('ATLAS refused it (400): ')
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        {'radeclist': 'Error on line 2: Could not read two coordinates.'},
+        {'radeclist': ['Error on line 2: Could not read two coordinates.']},
+        {'non_field_errors': ['Error on line 2: Could not read two coordinates.']},
+        ['Error on line 2: Could not read two coordinates.'],
+        b'<html><p>Error on Line 2:\nCould not read two coordinates.</p>',
+    ],
+)
+def test_a_line_that_is_named_is_refused_and_no_other(body: Any) -> None:
+    with pytest.raises(Split) as found:
+        ATLAS.submitted(job(HERE, THERE), said(body, 400))
+    assert list(found.value.refused) == [1]
+    assert 'Could not read two coordinates' in found.value.refused[1]
+
+
+def test_several_lines_that_are_named_are_each_refused_with_their_own_words() -> None:
+    text = 'Error on line 1: no declination. Error on line 3: RA 400 is too large.'
+    with pytest.raises(Split) as found:
+        ATLAS.submitted(job(HERE, THERE, HERE), said({'radeclist': text}, 400))
+    assert set(found.value.refused) == {0, 2}
+    assert ('no declination' in found.value.refused[0], 'RA 400' in found.value.refused[2]) == (True, True)
+
+
+def test_the_poles_are_not_asked_about() -> None:
+    assert 'pole' in ATLAS.objection(Position('Polar', 10.0, 90.0), DATES, NOW)
+    assert 'pole' in ATLAS.objection(Position('Octans', 10.0, -90.0), DATES, NOW)
+    assert ATLAS.objection(Position('Near', 10.0, 89.99), DATES, NOW) == ''
+
+
+@pytest.mark.parametrize('speed', [float('nan'), float('inf'), 1e6])
+def test_a_motion_that_no_star_has_is_refused_in_words(speed: float) -> None:
+    assert 'no sensible proper motion' in ATLAS.objection(Position('X', 10.0, 10.0, pm_ra=speed), DATES, NOW)
+    assert 'no sensible epoch' in ATLAS.objection(Position('X', 10.0, 10.0, epoch=speed), DATES, NOW)
 
 
 def test_what_is_wrong_with_all_positions_is_wrong_with_each() -> None:
@@ -261,7 +304,7 @@ def test_a_moving_target_is_found_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ('made', 'more'), [(NOW - timedelta(hours=2), False), (NOW - timedelta(minutes=30), True), ('yesterday', True)]
+    ('made', 'more'), [(NOW - timedelta(days=3), False), (NOW - timedelta(hours=26), True), ('yesterday', True)]
 )
 def test_pages_of_older_tasks_are_not_read(made: Any, more: bool) -> None:
     text = made if isinstance(made, str) else made.isoformat()
@@ -271,7 +314,7 @@ def test_pages_of_older_tasks_are_not_read(made: Any, more: bool) -> None:
 
 
 def test_times_without_a_zone_are_utc() -> None:
-    old = task(comment='x', timestamp='2026-11-21T06:00:00')
+    old = task(comment='x', timestamp='2026-11-19T07:59:00')
     assert ATLAS.found(job(), page(old, following='http://x/2'), Answer()).more is None
 
 

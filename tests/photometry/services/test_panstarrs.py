@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astropy.coordinates import angular_separation
+from astropy import units as u
+from astropy.coordinates import SkyCoord, angular_separation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +78,29 @@ def test_a_cone_is_searched_in_degrees() -> None:
     expected = {'ra': '229.9620403', 'dec': '34.8442757', 'radius': '0.000555556', 'nDetections.gte': '1', 'pagesize': '5000'}
     assert dict(query) == expected
     assert [value for name, value in request.query if name == 'columns'] == list(SEARCH)
+
+
+@pytest.mark.filterwarnings('ignore:.*distance overridden')  # astropy's, for a star whose distance is not given
+@pytest.mark.parametrize(('epoch', 'years'), [(2016.0, -4.0), (None, 12.0), (2000.0, 12.0), (2012.0, 0.0)])
+@pytest.mark.parametrize(('ra', 'dec'), [(269.45, 4.69), (0.00001, -20.0), (10.0, 89.9)])
+def test_a_star_is_looked_for_where_it_was_during_the_survey(ra: float, dec: float, epoch: float | None, years: float) -> None:
+    star = SkyCoord(
+        ra * u.deg, dec * u.deg, distance=1000 * u.pc, pm_ra_cosdec=-800 * u.mas / u.yr, pm_dec=500 * u.mas / u.yr, frame='icrs'
+    )
+    true = star.apply_space_motion(dt=years * u.yr) if years else star
+    position = Position('fast', ra, dec, pm_ra=-800.0, pm_dec=500.0, epoch=epoch)
+    asked = dict(PS1.submit(job(position)).query)
+    assert separation(float(asked['ra']), float(asked['dec']), true.ra.deg, true.dec.deg) < 0.01
+    assert '2012.0' in PS1.shown(position)
+    assert ('no epoch' in PS1.shown(position)) is (epoch is None)
+    found = PS1.submitted(job(position), table((KEYS[0], true.ra.deg, true.dec.deg, 9)))
+    assert found.parts[0].remote['distance'] < 0.01
+
+
+def test_a_star_that_was_not_one_object_of_the_survey_is_objected_to_in_words() -> None:
+    barnard = Position('Barnard', 269.45, 4.69, pm_ra=-801.55, pm_dec=10362.39, epoch=2016.0)
+    assert '52 arcsec' in PS1.objection(barnard, ASKED, NOW)
+    assert PS1.objection(barnard, {**ASKED, 'radius': 30.0}, NOW) == ''
 
 
 def test_what_was_asked_has_no_dates() -> None:

@@ -303,18 +303,48 @@ def test_of_several_rows_the_newest_counts() -> None:
         assert (str(answer.parts[0].state), answer.parts[0].remote) == ('submitted', {'reqid': 15300})
 
 
+BATCH = ['reqid', 'ra', 'dec', 'created', 'exitcode', 'lightcurve']
+
+
+def batch_row(position: Position = HERE, **more: Any) -> list[str]:
+    return [cell for name, cell in zip(NAMES, row(position, **more), strict=True) if name in BATCH]
+
+
+@pytest.mark.parametrize('names', [BATCH, ['ra', 'dec', 'exitcode', 'lightcurve']])
+def test_a_page_of_batches_that_names_no_dates_is_read_by_position_and_time(names: list[str]) -> None:
+    cells = [dict(zip(BATCH, batch_row(each, exitcode='0', lightcurve=PATH), strict=True)) for each in (HERE, THERE)]
+    listed = page(*[[each[name] for name in names] for each in cells], names=names)
+    found = ZTF.progress(job(HERE, THERE), [part(0, HERE), part(1, THERE)], listed, Answer()).parts
+    assert [str(found[index].state) for index in (0, 1)] == ['result', 'result']
+    assert found[0].remote['lightcurve'] == PATH
+
+
+def test_without_dates_what_was_made_before_is_not_ours_and_of_several_the_newest_counts() -> None:
+    old = batch_row(reqid='15000', created='2026-11-20 12:00:00', exitcode='63')
+    ours = [batch_row(reqid='15300', exitcode='0', lightcurve=PATH), batch_row(reqid='15299', exitcode='63')]
+    assert str(ZTF.progress(job(), [part()], page(old, names=BATCH), Answer()).parts[0].state) == 'submitted'
+    for rows in ([old, *ours], [*ours[::-1], old]):
+        found = ZTF.progress(job(), [part()], page(*rows, names=BATCH), Answer()).parts[0]
+        assert (str(found.state), found.remote['reqid']) == ('result', 15300)
+
+
+def test_a_table_of_positions_only_is_no_list_of_requests() -> None:
+    with pytest.raises(UnexpectedReply):
+        ZTF.progress(job(), [part()], page(['150.0', '20.0'], names=['ra', 'dec']), Answer())
+
+
 @pytest.mark.parametrize(
     ('created', 'ours'),
     [
         ('2026-11-21 08:00:00', True),
         # the page does not say in which zone: this may be 07:55 in UTC, or in Pasadena
         ('2026-11-20 23:55:00', True),
-        ('2026-11-20 23:40:00', False),
+        ('2026-11-20 20:55:00', False),
         ('2026-11-20', True),
         ('2026-11-21T07:55:00Z', True),
-        ('2026-11-21 07:45:00+00', False),
+        ('2026-11-21 04:55:00+00', False),
         ('2026-11-20 23:55:00.123-08', True),
-        ('2026-11-20 23:45:00-0800', False),
+        ('2026-11-20 20:55:00-0800', False),
         ('2026-99-20 23:45:00', True),
     ],
 )

@@ -25,7 +25,7 @@ YES_OR_NO = {**dict.fromkeys(('true', 'yes', 'on', '1'), True), **dict.fromkeys(
 
 
 class Command(BaseCommand):
-    """Exit status 1 when a query newly failed, or a subscription gave up."""
+    """Exit status 1 when a query newly failed, a subscription could not ask or gave up, or the TOM itself is in trouble."""
 
     help = 'Carry on forced photometry queries: send, look, fetch, store. Safe to run as often as you like, also at once.'
 
@@ -80,25 +80,32 @@ class Command(BaseCommand):
             raise CommandError(f'There is no query {", ".join(map(str, sorted(missing)))}.')
 
     def _run(self) -> bool:
-        """One pass; whether a query newly failed, or a subscription gave up."""
+        """One pass; whether anything went wrong that a person should know of."""
         now, service, wanted = conf.utc_now(), self.options['service'], self.options['query']
         active = list(PhotometrySubscription.objects.filter(active=True).values_list('pk', flat=True))
+        problems: dict[int, str] = {}
         if not wanted:
-            subscriptions.ask_due(now, service)
+            subscriptions.ask_due(now, service, lambda each, text: problems.update({each.pk: text}))
         shown = sys.stderr.isatty() and not self.options['json']
         count = queries.due(now, service, wanted).count()
         with tqdm(total=count, unit='step', disable=not shown) as bar:
             report = queries.run(service=service, pks=wanted, progress=bar.update)
         subscriptions.judge(conf.utc_now())
         paused = PhotometrySubscription.objects.filter(pk__in=active, active=False).order_by('pk')
-        self._print(report, list(paused))
-        return bool(report.failed) or any(each.until is None or now < each.until for each in paused)
+        self._print(report, list(paused), problems)
+        bad = bool(report.failed or report.troubled or problems)
+        return bad or any(each.until is None or now < each.until for each in paused)
 
-    def _print(self, report: queries.Report, paused: list[PhotometrySubscription]) -> None:
+    def _print(self, report: queries.Report, paused: list[PhotometrySubscription], problems: dict[int, str]) -> None:
         if self.options['json']:
             told = [{'subscription': each.pk, 'service': each.service, 'reason': each.reason} for each in paused]
-            self.stdout.write(json.dumps({**self.asked, **report.as_dict(), 'paused': told}))
+            wrong = [{'subscription': pk, 'problem': text} for pk, text in problems.items()]
+            self.stdout.write(json.dumps({**self.asked, **report.as_dict(), 'paused': told, 'problems': wrong}))
             return
+        for pk, text in problems.items():
+            self.stdout.write(self.style.ERROR(f'Subscription {pk}: {text}'))
+        for pk, error in report.troubled:
+            self.stdout.write(self.style.ERROR(f'Query {pk} could not be carried on ({error}); see the log.'))
         for query in report.ended:
             failed = query in report.failed
             style = self.style.ERROR if failed else self.style.SUCCESS

@@ -78,6 +78,11 @@ class ServicePlan:
         return [each for each in self.questions if each.foreseen.reason]
 
     @cached_property
+    def shown(self) -> list[Question]:
+        """Those of which the service is told something that their page does not say."""
+        return [each for each in self.new if each.foreseen.shown]
+
+    @cached_property
     def requests(self) -> int:
         """In how many requests it goes out."""
         return count_requests((each.foreseen.group for each in self.new), self.service.batch_size)
@@ -242,14 +247,15 @@ def begin(pks: list[int], clock: Callable[[], datetime] = conf.utc_now) -> str:
 
 
 def first_steps(pks: Sequence[int], seconds: float, clock: Callable[[], datetime] = conf.utc_now) -> int:
-    """Take steps that are due, for so long at the most; how many. A request that is on its way is waited for."""
+    """Take steps that are due, for so long at the most; how many. A request on its way is cut off then, and looked up later."""
     end, steps = clock() + timedelta(seconds=seconds), 0
-    while steps < STEPS * len(pks) and clock() < end:
-        next_one = queries.due(clock(), pks=pks).values_list('pk', flat=True).first()
-        if next_one is None:
-            break
-        queries.advance(next_one, clock=clock)
-        steps += 1
+    with queries.time_limit(seconds) as left:
+        while steps < STEPS * len(pks) and clock() < end and left() > 0:
+            next_one = queries.due(clock(), pks=pks).values_list('pk', flat=True).first()
+            if next_one is None:
+                break
+            queries.step_here(next_one, left(), clock)
+            steps += 1
     return steps
 
 
