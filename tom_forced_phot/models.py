@@ -273,3 +273,24 @@ class PhotometryNoticePreference(models.Model):
 
     def __str__(self) -> str:
         return f'Notices of {self.user}'
+
+
+class HiddenPoint(models.Model):
+    """A point that a person took out of a light curve; it is named by what its source says of it, and stays in the database."""
+
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
+    source = models.CharField(max_length=100, blank=True)
+    reduction = models.CharField(max_length=100, blank=True)
+    band = models.CharField(max_length=100, blank=True)
+    instrument = models.CharField(max_length=100, blank=True)
+    timestamp = models.DateTimeField(help_text='As the point has it, UTC.')
+    exposure = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=200)
+    hidden_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
+    created = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=['target'], name='forced_phot_hidden_target'),)
+
+    def __str__(self) -> str:
+        return f'{self.source} {self.band} of {self.timestamp}: {self.reason}'

@@ -141,6 +141,12 @@ PHOT_RULES: dict[str, list[Rule]] = {
     ],
     'light-curve-points': [Rule(address=_curve('points/'), get=SEEN)],
     'light-curve-point': [Rule(address=lambda case: _curve(f'points/{case.phot.point.pk}/')(case), get=SEEN)],
+    'light-curve-hide': [
+        Rule(
+            address=lambda case: _curve(f'points/{case.phot.point.pk}/hidden/')(case), get=MEMBERS_CANNOT,
+            post='login 404 away 200 200 200', changes=CHANGERS, data=lambda case: {'reason': 'a satellite'},
+        ),
+    ],
     'tab': [Rule(address=lambda case: f'{HOME}targets/{case.target.pk}/tab/', get=SEEN)],
     'ask': [
         Rule(

@@ -70,6 +70,11 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     points, account = points_of(stored, which), _Account()
     asked = _chosen(points, series, options)
     sound = np.ones(len(stored), dtype=np.bool_)
+    for pk, reason in options.hidden.items():
+        here = points.ids == pk
+        sound &= ~here
+        if (here & asked).any():
+            account.left_out[f'hidden by hand: {reason}'] += 1
     for service, cut in options.cuts.items():
         sound &= _passing(stored, service, cut, asked & sound, account)
     larger = np.zeros(len(stored), dtype=np.bool_)

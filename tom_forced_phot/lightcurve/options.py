@@ -61,6 +61,7 @@ class Options:
 
     ``cuts``: service -> the published cut for its points. ``hide``: keys of series. ``first``, ``last``: MJD. ``baselined``: the
     services whose difference images a baseline is for. ``inflated``: service -> the column of errors that is taken for its own.
+    ``hidden``: ids of points that a person took out -> why.
     ``since``: MJD from which days, or phases of ``period`` (days), are counted; ``search``: find a period instead.
     ``shown``: columns of a service's own that are wanted besides.
     """
@@ -79,6 +80,7 @@ class Options:
     stack: str = ''
     days: float = 1.0
     hide: frozenset[str] = frozenset()
+    hidden: Mapping[int, str] = field(default_factory=dict)
     first: float | None = None
     last: float | None = None
     shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

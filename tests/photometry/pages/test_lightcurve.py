@@ -30,7 +30,7 @@ from tom_forced_phot.ingest import positions
 from tom_forced_phot.ingest.files import reader
 from tom_forced_phot.lightcurve import reading
 from tom_forced_phot.lightcurve.payload import numbers_of
-from tom_forced_phot.models import LightCurve
+from tom_forced_phot.models import HiddenPoint, LightCurve
 from tom_forced_phot.pages.lightcurve import data as lightcurve_data
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures('files')]
@@ -390,6 +390,68 @@ def test_a_period_is_found_on_demand_and_named(vera: Client, target: Target) -> 
     assert found['axis']['period'] == pytest.approx(11.0, rel=0.01)
     assert 'Lomb-Scargle' in found['summary']
     assert b'Lomb-Scargle' in vera.get(at(target, 'download/csv/'), {'search': 'on', 'shortest': '2'}).content
+
+
+def hidden(client: Client, target: Target, pk: int, **given: Any) -> Any:
+    return client.post(at(target, f'points/{pk}/hidden/'), given)
+
+
+def test_a_point_is_hidden_with_a_reason_stays_stored_and_hidden_when_asked_again(vera: Client, curve: Target) -> None:
+    point = PhotometryReducedDatum.objects.filter(target=curve, source_name='ATLAS').order_by('pk')[3]
+    number = PhotometryReducedDatum.objects.count()
+    reply = hidden(vera, curve, point.pk, reason='a satellite <crosses>')
+    assert reply.status_code == 200
+    assert reply['HX-Trigger'] == 'phot-points-changed'
+    assert 'a satellite &lt;crosses&gt;' in reply.content.decode()
+    found = data(vera, curve)
+    assert found['points']['counts'] == [39, 5]
+    assert point.pk not in numbers_of(found['points']['id'])
+    assert '1 point hidden by hand' in found['summary']
+    assert PhotometryReducedDatum.objects.count() == number
+    for kind in ('csv', 'ecsv', 'votable'):
+        content = vera.get(at(curve, f'download/{kind}/')).content
+        assert point.pk not in np.asarray(parsed(content, kind)['id']).tolist()
+        assert b'satellite' in content
+    product = DataProduct.objects.get()
+    product.delete()
+    run_data_processor(upload(curve, exposures(0, 40), name='again.txt'))
+    assert not PhotometryReducedDatum.objects.filter(pk=point.pk).exists()
+    assert data(vera, curve)['points']['counts'] == [39, 5]
+    new = PhotometryReducedDatum.objects.get(target=curve, source_name='ATLAS', timestamp=point.timestamp)
+    assert 'Show it again' in text(vera, at(curve, f'points/{new.pk}/'))
+    hidden(vera, curve, new.pk, again='1')
+    assert data(vera, curve)['points']['counts'] == [40, 5]
+
+
+def test_a_reason_is_needed_and_a_second_one_takes_the_place_of_the_first(vera: Client, curve: Target) -> None:
+    point = PhotometryReducedDatum.objects.filter(target=curve).order_by('pk')[0]
+    assert 'Say why it is hidden' in hidden(vera, curve, point.pk, reason='  ').content.decode()
+    assert data(vera, curve)['points']['counts'] == [40, 5]
+    for reason in ('first', 'second'):
+        hidden(vera, curve, point.pk, reason=reason)
+    assert [row.reason for row in HiddenPoint.objects.all()] == ['second']
+
+
+def test_who_may_not_change_the_target_hides_nothing_and_who_may_not_see_a_point_learns_no_reason(
+    curve: Target, vera: Client, settings: Any
+) -> None:
+    Target.objects.filter(pk=curve.pk).update(permissions='PRIVATE')
+    point = PhotometryReducedDatum.objects.filter(target=curve).order_by('pk')[0]
+    ann, vera_herself = Client(), User.objects.get(username='vera')
+    friend = User.objects.create_user('ann')
+    assign_perm('tom_targets.view_target', friend, curve)
+    for name in ('view_target', 'change_target'):
+        assign_perm(f'tom_targets.{name}', vera_herself, curve)
+    ann.force_login(friend)
+    assert hidden(ann, curve, point.pk, reason='mine').status_code == 302
+    assert 'Hide this point' not in text(ann, at(curve, f'points/{point.pk}/'))
+    assert HiddenPoint.objects.count() == 0
+    hidden(vera, curve, point.pk, reason='hush')
+    assert 'hush' in data(ann, curve)['summary']
+    settings.TARGET_PERMISSIONS_ONLY = False
+    cache.clear()
+    assert 'hush' not in data(ann, curve)['summary']
+    assert b'hush' not in ann.get(at(curve, 'download/csv/')).content
 
 
 # Files

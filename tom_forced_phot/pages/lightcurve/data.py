@@ -5,19 +5,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.text import slugify
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 from tom_dataproducts.models import PhotometryReducedDatum
 
+from tom_followup.refusals import NotYours, refused_with_message
 from tom_forced_phot import conf, registry
+from tom_forced_phot.ingest.hidden import hidden_points, hide, said_of, show_again
 from tom_forced_phot.integrations import cadences
 from tom_forced_phot.lightcurve import export, reading
 from tom_forced_phot.lightcurve.curve import Curve, evaluate
@@ -25,7 +30,7 @@ from tom_forced_phot.lightcurve.options import Options
 from tom_forced_phot.lightcurve.payload import counted, payload
 from tom_forced_phot.lightcurve.words import fields_of, said, summary_of
 from tom_forced_phot.pages.lightcurve.forms import SwitchForm, span
-from tom_forced_phot.permissions import visible_points, visible_products, visible_targets
+from tom_forced_phot.permissions import askable_targets, visible_points, visible_products, visible_targets
 
 #: Of columns of whole numbers, more effort saves little and takes twice the time.
 EFFORT = 4
@@ -49,6 +54,11 @@ def symbols() -> dict[str, str]:
     return {name: service.symbol for name, service in registry.known().items() if service.symbol}
 
 
+def options_of(request: HttpRequest, target: Any, form: SwitchForm, hide: Sequence[str], *, shown: bool = False) -> Options:
+    """What the switches say, and which points were hidden by hand."""
+    return replace(form.options(hide, shown=shown), hidden=hidden_points(visible_points(request.user, target), target))
+
+
 def curve_of(request: HttpRequest, target: Any, options: Options, stamp: str) -> Curve:
     """The light curve with these switches."""
     return evaluate(reading.columns(request.user, target, options.quality, stamp), options)
@@ -60,7 +70,7 @@ def data(request: HttpRequest, pk: int) -> HttpResponse:
     target, form = target_of(request, pk), switches(request)
     if not form.is_valid():
         return _json(request, _packed({'errors': form.errors}), status=UNPROCESSABLE)
-    options = form.options(())
+    options = options_of(request, target, form, ())
     spans = [asdict(each) for each in cadences.windows(request.user, target)] if form.cleaned_data.get('windows') else []
     stamp = reading.stamp(request.user, target)
     etag = _etag(stamp, reading.scope(request.user), options, spans)
@@ -70,7 +80,8 @@ def data(request: HttpRequest, pk: int) -> HttpResponse:
     packed = reading.answer(request.user, target, etag)
     if packed is None:
         curve = curve_of(request, target, options, stamp)
-        summary = render_to_string('tom_forced_phot/partials/lightcurve_summary.html', summary_of(curve, counted(curve, symbols())))
+        told = {**summary_of(curve, counted(curve, symbols())), 'target': target, 'hidden': options.hidden}
+        summary = render_to_string('tom_forced_phot/partials/lightcurve_summary.html', told)
         packed = _packed({**payload(curve, symbols()), 'windows': spans, 'summary': summary, 'stored': curve.stored})
         reading.keep_answer(request.user, target, etag, packed, curve.stored)
     response = _json(request, packed)
@@ -109,7 +120,9 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     target, form = target_of(request, pk), switches(request)
     if kind not in export.FORMATS or not form.is_valid():
         raise Http404('There is no such format, or no such switch.')
-    options = form.options(request.GET.getlist('hide'), shown=True)
+    options = replace(
+        form.options(request.GET.getlist('hide'), shown=True), hidden=hidden_points(visible_points(request.user, target), target)
+    )
     if request.GET.get('part') == 'zoom':
         first, last = span(request.GET.get('x', ''))
         options = replace(options, first=first, last=last)
@@ -136,8 +149,43 @@ def point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
     """One point with everything its source said of it."""
     target = target_of(request, pk)
     found = get_object_or_404(visible_points(request.user, target), pk=point)
+    return _card(request, target, found)
+
+
+@login_required
+@require_POST
+@refused_with_message
+def hide_point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
+    """Take a point out of the light curve with a reason, or put it back; by whoever may change the target."""
+    target = target_of(request, pk)
+    found = get_object_or_404(visible_points(request.user, target), pk=point)
+    if not askable_targets(request.user).filter(pk=pk).exists():
+        raise NotYours('You may not change this target.', reverse('photometry:light-curve', args=[pk]))
+    reason = ' '.join(request.POST.get('reason', '').split())
+    complaint = ''
+    if 'again' in request.POST:
+        show_again(found)
+    elif reason:
+        hide(found, request.user, reason, conf.utc_now())
+    else:
+        complaint = 'Say why it is hidden.'
+    response = _card(request, target, found, complaint)
+    response['HX-Trigger'] = 'phot-points-changed'
+    return response
+
+
+def _card(request: HttpRequest, target: Any, found: PhotometryReducedDatum, complaint: str = '') -> HttpResponse:
+    """The point with all its fields, and whether it is hidden."""
     product = visible_products(request.user).filter(pk=found.data_product_id).first() if found.data_product_id else None
-    context = {'target': target, 'fields': _fields(found), 'product': product}
+    context = {
+        'target': target,
+        'point': found,
+        'fields': _fields(found),
+        'product': product,
+        'hidden': said_of(found),
+        'complaint': complaint,
+        'may_hide': askable_targets(request.user).filter(pk=target.pk).exists(),
+    }
     return render(request, 'tom_forced_phot/partials/lightcurve_point.html', context)
 
 

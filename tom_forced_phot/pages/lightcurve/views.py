@@ -27,7 +27,7 @@ from tom_forced_phot.lightcurve.export import FORMATS
 from tom_forced_phot.lightcurve.points import Points
 from tom_forced_phot.lightcurve.words import brightness, with_error
 from tom_forced_phot.models import IngestedFile
-from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, point, switches, target_of
+from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, hide_point, options_of, point, switches, target_of
 from tom_forced_phot.pages.queries.table import PlainTable
 from tom_forced_phot.permissions import askable_targets, visible_points, visible_products
 
@@ -146,7 +146,7 @@ def points(request: HttpRequest, pk: int) -> HttpResponse:
     part = bool(request.htmx)  # type: ignore[attr-defined]
     context: dict[str, Any] = {'target': target, 'form': form, 'part': part}
     if form.is_valid():
-        options = form.options(request.GET.getlist('hide'))
+        options = options_of(request, target, form, request.GET.getlist('hide'))
         curve = curve_of(request, target, options, reading.stamp(request.user, target))
         without = ('details',) if curve.means is not None else ('averaged', 'flag')
         table = PointTable(Rows(curve, target.pk), order_by='-time', exclude=without)
@@ -194,4 +194,5 @@ urlpatterns: list[Any] = [
     path(f'{HERE}download/<str:kind>/', download, name='light-curve-download'),
     path(f'{HERE}points/', points, name='light-curve-points'),
     path(f'{HERE}points/<int:point>/', point, name='light-curve-point'),
+    path(f'{HERE}points/<int:point>/hidden/', hide_point, name='light-curve-hide'),
 ]

@@ -46,6 +46,10 @@
     }
 
     listen() {
+      document.body.addEventListener('phot-points-changed', () => {
+        delete this.section.querySelector('[data-fill]').dataset.filled;
+        this.load();
+      });
       this.form.addEventListener('submit', (event) => { event.preventDefault(); this.load(); });
       this.form.addEventListener('change', (event) => {
         if (['flux', 'redshift', 'mpc', 'ebv'].includes(event.target.name)) this.state.y = null;
@@ -106,6 +110,7 @@
         if (given.errors) { this.complain(given.errors); this.say(''); return; }
         this.data = curve.decode(given);
         this.section.querySelector('.phot-curve-summary').innerHTML = given.summary;
+        if (window.htmx) window.htmx.process(this.section.querySelector('.phot-curve-summary'));
         this.legend();
         if (this.recent && !this.state.x) this.newest(this.recent);
         this.recent = 0;
