@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tom_forced_phot', '0004_merged_targets'),
+        ('tom_forced_phot', '0005_fair_budgets'),
         ('tom_targets', '0031_basetarget_shared_by_basetarget_shared_from'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
