@@ -115,7 +115,14 @@ NAMES = {('tom_cadence/checks.py', 'tom_observations.facility'), ('tom_cadence/j
 #: The rooms that write, and what is theirs; of a room with '*' it is every table of the app that is nobody else's.
 WRITERS = {
     'tom_cadence/journal/*': {'*'},
-    'tom_forced_phot/ingest/*': {'IngestedFile', 'LightCurve', 'DataProduct', 'PhotometryReducedDatum', 'ReducedDatum'},
+    'tom_forced_phot/ingest/*': {
+        'HiddenPoint',
+        'IngestedFile',
+        'LightCurve',
+        'DataProduct',
+        'PhotometryReducedDatum',
+        'ReducedDatum',
+    },
     'tom_forced_phot/subscriptions.py': {'PhotometrySubscription'},
     'tom_forced_phot/queries/*': {'*'},
     # what becomes of a row when its target is deleted, as a foreign key's on_delete
