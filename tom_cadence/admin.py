@@ -40,8 +40,8 @@ class ManagedCadenceAdmin(ReadOnly):
 class SubmissionAdmin(ReadOnly):
     """Every observation request, and what became of it."""
 
-    list_display = ('managed', 'cause', 'attempt', 'state', 'facility', 'window_start', 'created', 'message')
-    list_filter = ('state', 'facility')
+    list_display = ('managed', 'origin', 'cause', 'attempt', 'state', 'facility', 'window_start', 'created', 'message')
+    list_filter = ('state', 'origin', 'facility')
     search_fields = ('managed__target_name', 'cause', 'token', 'message')
     list_select_related = ('managed',)
     ordering = ('-pk',)

@@ -22,6 +22,14 @@ SETTINGS: dict[str, Setting] = {
     'SETTLE_TIME': Setting(SECONDS, 600, 'How long after a lost reply "not found" at the facility is not yet believed.', 's'),
     'CLAIM_TIME': Setting(SECONDS, 120, 'How long a process holds a cadence without renewing its claim.', 's'),
     'START_LEAD': Setting(SECONDS, 0, 'The earliest start of a new window, counted from now.', 's'),
+    'SITE_KEY': Setting(
+        str,
+        '',
+        'What the marks of requests are derived with; empty for the key that is kept in the database.',
+    ),
+    'DEFAULT_OWNER': Setting(
+        str, '', 'User name of the owner of cadences whose observations have no user; empty for none, and a person is asked.'
+    ),
     'FACILITY_CALLS': Setting(int, 8, 'The most calls at the same time to one facility.', '', 1),
     'BATCH_SIZE': Setting(int, 250, 'How many cadences are read, polled and saved at once.', '', 1),
     'EMPTY_GROUP_GRACE': Setting(
@@ -50,8 +58,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     'CLOCK': Setting(
         str,
-        'django.utils.timezone.now',
-        'Dotted path of a callable that returns aware UTC now; for rehearsals and training.',
+        'tom_followup.clock.database_now',
+        "Dotted path of a callable that returns aware UTC now: the database's clock, or another one for rehearsals and training.",
     ),
 }
 

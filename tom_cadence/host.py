@@ -1,8 +1,8 @@
 """Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
 
-The two for observations call the host's own code; they only check first what the host checks after the observation was sent, or
-never: who may see the target (tom_observations/views.py 379-437 and api_views.py 75-171 of tomtoolkit 3.1.0). Both send, so neither
-runs inside a transaction of the request. Those for templates lead to this app's pages. SHADOWED lists the host's templates of which
+Those for observations show what the host's show; what they send goes the way of every request of this app, and they ask first who
+may (tom_observations/views.py 142-486 and api_views.py 75-189 of tomtoolkit 3.1.0). They send, so they do not run inside a
+transaction of the request. Those for templates lead to this app's pages. SHADOWED lists the host's templates of which
 this app has one of the same name. A test fails when the host's code or templates change.
 """
 
@@ -11,19 +11,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crispy_forms.layout import HTML
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import Group
 from django.db.transaction import non_atomic_requests
-from django.http import Http404
-from django.urls import path
-from rest_framework.exceptions import NotAuthenticated, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import include, path, reverse
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, ValidationError
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.urlpatterns import format_suffix_patterns
 from tom_observations.api_views import ObservationRecordViewSet
+from tom_observations.models import ObservationRecord
 from tom_observations.views import ObservationCreateView
 from tom_targets.models import Target
 
-from tom_cadence import registry
+from tom_cadence import conf, registry
+from tom_cadence.core.template_fields import in_words
+from tom_cadence.exceptions import CadenceError, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.facilities import Facilities, Gateway, forms_user
 from tom_cadence.facilities.ocs import polite
-from tom_cadence.flows.start import problem_with
+from tom_cadence.flows import order
+from tom_cadence.flows.order import AlreadyAsked, Order
+from tom_cadence.flows.start import kept, problem_with
+from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
-from tom_cadence.permissions import startable_targets, visible_records, visible_targets
+from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
 
 HOST_VERSION = '3.1.0'
 #: Templates of the host that this app has under the same name (it stands before the host in INSTALLED_APPS), and what for.
@@ -36,10 +53,21 @@ SHADOWED = {
 }
 
 
+def _api() -> list[Any]:
+    """Every address that the host's router makes for observations, with and without a suffix."""
+    router = SimpleRouter()
+    router.register('observations', CheckedObservationViewSet, 'observations')
+    patterns: list[Any] = format_suffix_patterns(router.urls)
+    for pattern in patterns:
+        if 'post' in pattern.callback.actions:
+            pattern.callback = non_atomic_requests(pattern.callback)
+    return patterns
+
+
 def url_paths() -> list[Any]:
     """Handed to the host by ``include_url_paths``; the host puts them before its own."""
     return [
-        path('api/observations/', non_atomic_requests(CheckedObservationViewSet.as_view({'get': 'list', 'post': 'create'}))),
+        path('api/', include(_api())),
         path('observations/template/list/', views.host_list),
         path('observations/template/<str:facility>/create/', views.host_create),
         path('observations/template/<int:pk>/update/', views.host_update),
@@ -50,8 +78,11 @@ def url_paths() -> list[Any]:
     ]
 
 
+AGAIN = 'tom_cadence_again'
+
+
 class CheckedObservationCreateView(ObservationCreateView):
-    """The host's view; it would fail after the facility has booked where the form has no name or the cadence is unusable.
+    """The host's view. The host's own would send without a deadline, forget a lost reply, and send twice on a second try.
 
     It would also show any target to whoever is logged in, and book observations of it.
     """
@@ -69,36 +100,195 @@ class CheckedObservationCreateView(ObservationCreateView):
         """The host's form, which tells a portal's refusal in its own words in place of an HTTP 500."""
         return polite(super().get_form_class(observation_type))
 
-    def form_valid(self, form: Any) -> Any:
-        """Send only what can be recorded afterwards."""
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Check the form, and ask for the observation, once."""
+        form: Any = self.get_form_class()(**self.get_form_kwargs())
+        try:
+            gateway = Facilities().gateway(self.facility_instance.name, request.user)
+            form, valid, payload = forms_user.fill_in(lambda: form, gateway)
+        except CadenceError as error:
+            return self._nothing_sent(form, str(error))
+        if not valid:
+            return self.form_invalid(form)
+        if 'validate' in request.POST:
+            return self.form_validation_valid(form)
+        problem = self._problem(form)
+        return self._nothing_sent(form, problem) if problem else self._place(form, gateway, payload)
+
+    def _nothing_sent(self, form: Any, text: str) -> HttpResponse:
+        if form._errors is None:  # it could not even be checked
+            form._errors = form.error_class()
+            form.cleaned_data = {}
+        words = in_words(text)
+        form.add_error(None, words if words.startswith('Nothing was sent') else f'Nothing was sent. {words}')
+        shown: HttpResponse = self.form_invalid(form)
+        return shown
+
+    def _problem(self, form: Any) -> str:
+        """Why it could not be recorded afterwards, or an empty text."""
         strategy = form.cleaned_data.get('cadence_strategy')
-        if strategy:
-            problem = problem_with(strategy, form.cleaned_data)
-            if not startable_targets(self.request.user).filter(pk=self.get_target_id()).exists():
-                problem = 'You may look at this target, but not start a cadence of it.'
-            if 'name' not in form.cleaned_data:
-                problem = problem or 'This form has no name for the observation group: a cadence cannot be started with it.'
-            if problem:
-                form.add_error(None, f'Nothing was sent. {problem}')
-                return self.form_invalid(form)
-        return super().form_valid(form)
+        if not strategy:
+            return ''
+        if not startable_targets(self.request.user).filter(pk=self.get_target_id()).exists():
+            return 'You may look at this target, but not start a cadence of it.'
+        problem = problem_with(strategy, form.cleaned_data)
+        if not problem and 'name' not in form.cleaned_data:
+            return 'This form has no name for the observation group: a cadence cannot be started with it.'
+        return problem
+
+    def _place(self, form: Any, gateway: Gateway, payload: Any) -> HttpResponse:
+        target, cleaned = self.get_target(), form.cleaned_data
+        strategy = cleaned.get('cadence_strategy') or ''
+        fields = registry.strategy_class(strategy).form().cadence_fields if strategy else ()
+        asked = Order(
+            user=self.request.user,
+            target=target.pk,
+            gateway=gateway,
+            payload=payload,
+            parameters=form.serialize_parameters(),
+            origin=Submission.Origin.FORM,
+            groups=[] if settings.TARGET_PERMISSIONS_ONLY else list(cleaned.get('groups') or ()),
+            afterwards={
+                'name': cleaned.get('name') or f'{target.name} at {gateway.name}',
+                'strategy': strategy,
+                'parameters': kept(cleaned, set(fields)),
+            },
+        )
+        posted = self.request.POST.get(AGAIN, '')
+        try:
+            records = order.place(asked, conf.utc_now(), int(posted) if posted.isdecimal() and len(posted) < 9 else 0)
+        except AlreadyAsked as error:
+            return self._asked_before(form, error)
+        except Uncertain as error:
+            messages.warning(self.request, f'{in_words(str(error))} It is not sent again before that is known.')
+            return redirect(reverse('cadences:requests'))
+        except CadenceError as error:
+            return self._nothing_sent(form, str(error))
+        ids = ', '.join(record.observation_id for record in records)
+        messages.success(self.request, f'Booked at {gateway.name}: {ids}.')
+        return redirect(f'{reverse("tom_targets:detail", kwargs={"pk": target.pk})}?tab=observations')
+
+    def _asked_before(self, form: Any, error: AlreadyAsked) -> HttpResponse:
+        text = str(error)
+        if error.request.state == Submission.State.ACCEPTED:
+            text += ' To book it once more, send this form again.'
+            self.again = order.number_of(error.request)
+        return self._nothing_sent(form, text)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """As the host's; who is told that the same is booked may say that one more is wanted."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        again = getattr(self, 'again', None)
+        if again is not None:
+            for _, form in context['observation_type_choices']:
+                form.helper.layout.append(HTML(f'<input type="hidden" name="{AGAIN}" value="{int(again)}">'))
+        return context
+
+
+FIELDS = ('facility', 'observation_type', 'target_id', 'observing_parameters')
+
+
+class Unavailable(APIException):
+    """Nothing reached the facility: try again later."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
 
 
 class CheckedObservationViewSet(ObservationRecordViewSet):
-    """``POST /api/observations/`` of the host; what it would refuse after sending is refused before."""
+    """``/api/observations/`` of the host; its own would send without a deadline, forget a lost reply, and send twice."""
 
     def get_queryset(self) -> Any:
         """As the host has it; it would fail for visitors where TARGET_PERMISSIONS_ONLY is False."""
         return super().get_queryset() if self.request.user.is_authenticated else visible_records(self.request.user)
 
-    def create(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Check who asks, for which target, and the cadence; then let the host do it."""
+    def create(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """Check who asks, for which target, and the cadence; then send it once.
+
+        Where the same is booked already, the answer is 409; who wants one more sends ``again`` with the number it names.
+        """
         if not request.user.is_authenticated:
             raise NotAuthenticated('Log in, or send a token, to request an observation.')
-        cadence = request.data.get('cadence')
+        data = request.data
+        if not isinstance(data, Mapping):
+            raise ValidationError('An object is expected.')
+        missing = [name for name in FIELDS if name not in data]
+        if missing:
+            raise ValidationError(dict.fromkeys(missing, 'This field is required.'))
+        if not isinstance(data['observing_parameters'], Mapping):
+            raise ValidationError({'observing_parameters': "An object with the fields of the facility's form is expected."})
+        cadence = data.get('cadence')
         _check_target(request, needs_change=cadence is not None)
         _check_cadence(cadence)
-        return super().create(request, *args, **kwargs)
+        again = data.get('again')
+        try:
+            records = order.place(_order(request, cadence), conf.utc_now(), again if isinstance(again, int) else 0)
+        except AlreadyAsked as error:
+            ids = list(map(str, error.request.observation_ids))
+            told = {'detail': str(error), 'observation_ids': ids, 'again': order.number_of(error.request)}
+            return Response(told, status=status.HTTP_409_CONFLICT)
+        except Uncertain as error:
+            said = f'{in_words(str(error))} It is not sent again before that is known.'
+            return Response({'detail': said}, status=status.HTTP_202_ACCEPTED)
+        except Temporary as error:
+            raise Unavailable(in_words(str(error))) from error
+        except (Refused, NeedsAttention, CadenceError) as error:
+            raise ValidationError(in_words(str(error))) from error
+        made = self.get_serializer(ObservationRecord.objects.filter(pk__in=[record.pk for record in records]), many=True)
+        return Response(made.data, status=status.HTTP_201_CREATED)
+
+    @action(detail=True, methods=['patch'])
+    def cancel(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Only what is one's own, or what one was given the permission to change."""
+        if not request.user.is_authenticated:
+            raise NotAuthenticated('Log in, or send a token, to cancel an observation.')
+        record = self.get_object()
+        if not cancellable_records(request.user, ObservationRecord.objects.filter(pk=record.pk)).exists():
+            raise NotFound('There is no such observation, or it is not yours to cancel.')
+        return super().cancel(request, *args, **kwargs)
+
+
+def _order(request: Any, cadence: Mapping[str, Any] | None) -> Order:
+    """What is asked for, checked by the facility's form; ValidationError with its errors."""
+    data, kind = request.data, str(request.data['observation_type'])
+    gateway = Facilities().gateway(str(data['facility']), request.user)
+    form, payload = _checked(data, kind, gateway)
+    target = Target.objects.get(pk=data['target_id'])
+    parameters = {name: value for name, value in (cadence or {}).items() if name != 'cadence_strategy'}
+    return Order(
+        user=request.user,
+        target=target.pk,
+        gateway=gateway,
+        payload=payload,
+        parameters=form.serialize_parameters(),
+        origin=Submission.Origin.API,
+        groups=_groups(request),
+        afterwards={
+            'name': form.cleaned_data.get('name') or f'{target.name} at {gateway.name}',
+            'strategy': (cadence or {}).get('cadence_strategy', ''),
+            'parameters': parameters,
+        },
+    )
+
+
+def _checked(data: Mapping[str, Any], kind: str, gateway: Gateway) -> tuple[Any, Any]:
+    classes = forms_user.forms_of(gateway)
+    if kind not in classes:
+        raise ValidationError({'observation_type': f'{gateway.name} has {", ".join(map(str, classes))}.'})
+    given = {name: data[name] for name in ('name', 'target_id', 'facility') if name in data}
+    values = {**data['observing_parameters'], **given}
+    form, valid, payload = forms_user.fill_in(lambda: polite(classes[kind])(values, facility=gateway.facility), gateway)
+    if not valid:
+        raise ValidationError(form.errors)
+    return form, payload
+
+
+def _groups(request: Any) -> list[Group]:
+    """Those of the groups named that the user is in, as in the host's form."""
+    asked = request.data.get('groups') or []
+    if settings.TARGET_PERMISSIONS_ONLY or not isinstance(asked, list):
+        return []
+    pks = [each.get('id') for each in asked if isinstance(each, Mapping)]
+    return list(request.user.groups.filter(pk__in=[pk for pk in pks if isinstance(pk, int)]))
 
 
 def _check_target(request: Any, *, needs_change: bool) -> None:

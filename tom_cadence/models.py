@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from tom_cadence.exceptions import NeedsAttention
 
@@ -52,7 +53,8 @@ class ManagedCadence(models.Model):
     claim_number = models.PositiveBigIntegerField(default=0)
     version = models.PositiveBigIntegerField(default=0)
 
-    host_cadence_id = models.PositiveBigIntegerField(db_index=True)
+    host_cadence_id = models.PositiveBigIntegerField(db_index=True, help_text='The number of the cadence, and of this row.')
+    old_number = models.PositiveBigIntegerField(null=True, db_index=True, help_text='The number that its page had in 0.1.')
     target_name = models.CharField(max_length=100, blank=True, default='')
     facility = models.CharField(max_length=50, blank=True, default='')
     strategy = models.CharField(max_length=100, blank=True, default='')
@@ -85,16 +87,28 @@ class Submission(models.Model):
         REFUSED = 'refused', 'Not booked'
         UNCERTAIN = 'uncertain', 'Not known whether the facility has it'
 
-    class Kind(models.TextChoices):
-        """Who called the facility."""
+    class Origin(models.TextChoices):
+        """Who began it; all go the same way."""
 
-        ENGINE = 'engine', 'The engine'
-        STRATEGY = 'strategy', 'The strategy itself, in its run()'
+        START = 'start', 'The start of a cadence'
+        CADENCE = 'cadence', 'A cadence'
+        TEMPLATE = 'template', 'A template applied to a target'
+        FORM = 'form', "The TOM's observation form"
+        API = 'api', "The TOM's REST API"
+        OWN_RUN = 'own-run', 'The strategy itself, in its run()'
 
     OPEN = (State.SENDING, State.UNCERTAIN)
+    FIRST = (Origin.START, Origin.TEMPLATE, Origin.FORM, Origin.API)
+    """Who begins a cadence with its first observation."""
 
-    managed = models.ForeignKey(ManagedCadence, on_delete=models.CASCADE, related_name='submissions')
-    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.ENGINE)
+    managed = models.ForeignKey(
+        ManagedCadence,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name='submissions',
+        help_text='The cadence it belongs to; none where an observation was asked for without one.',
+    )
+    origin = models.CharField(max_length=16, choices=Origin.choices, default=Origin.CADENCE)
     cause = models.CharField(max_length=200)
     attempt = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=16, choices=State.choices, default=State.SENDING)
@@ -106,6 +120,11 @@ class Submission(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     follows = models.JSONField(default=list, help_text='Primary keys of the observation records this one answers.')
     like = models.PositiveBigIntegerField(null=True, help_text='The record whose parameters and permissions it copies.')
+    groups = models.ManyToManyField('auth.Group', related_name='+', help_text='Who may see the records, besides the owner.')
+    afterwards = models.JSONField(
+        default=dict,
+        help_text='What begins with the records: name of their observation group, strategy and parameters of a cadence.',
+    )
     parameters = models.JSONField(default=dict)
     window_start = models.DateTimeField(null=True)
     window_end = models.DateTimeField(null=True)
@@ -114,6 +133,7 @@ class Submission(models.Model):
     closed = models.DateTimeField(null=True, help_text='When the call ended, with or without a reply.')
     counts_as_failure = models.BooleanField(default=False)
     message = models.TextField(blank=True, default='')
+    reply = models.JSONField(null=True, help_text='The ids that the facility answered with, kept before records are made of them.')
     observation_ids = models.JSONField(default=list)
 
     class Meta:
@@ -129,6 +149,30 @@ class Submission(models.Model):
 
     def __str__(self) -> str:
         return f'{self.cause}, try {self.attempt}: {self.get_state_display()}'
+
+    @property
+    def shown(self) -> str:
+        """What a form says about the request it showed, so that nobody's word is taken for another one."""
+        return f'{self.pk}-{self.attempt}-{self.state}'
+
+
+class FollowedRecord(models.Model):
+    """An observation record that a request answers, as long as that is not known to have failed: one request for each record."""
+
+    record = models.PositiveBigIntegerField(primary_key=True)
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name='followed')
+
+    def __str__(self) -> str:
+        return f'record {self.record}'
+
+
+class SiteKey(models.Model):
+    """What the marks of this TOM's requests are derived with: one row, in its backups and copies, too."""
+
+    key = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return 'the key of this site'
 
 
 class Booking(models.Model):
@@ -274,39 +318,38 @@ class TemplateApplication(models.Model):
         return f'{self.template_name} of {self.created:%Y-%m-%d %H:%M} UTC'
 
 
+class TemplateTaskQuerySet(models.QuerySet['TemplateTask']):
+    """Tasks with what is known about them."""
+
+    def standing(self) -> Any:
+        """``stands``: the state of the observation request where one was made, else the task's own."""
+        return self.select_related('request').annotate(stands=Coalesce('request__state', 'state'))
+
+
 class TemplateTask(models.Model):
-    """One target of an application. Written as being sent before the facility is called, and sent by one process only."""
+    """One target of an application, and what precedes sending; from then on it is its observation request that counts."""
 
     class State(models.TextChoices):
-        """What is known about it."""
+        """What is known about it before it is sent."""
 
         NEW = 'new', 'Not checked yet'
         READY = 'ready', 'Ready to be sent'
         INVALID = 'invalid', 'Cannot be sent'
-        SENDING = 'sending', 'Being sent'
-        ACCEPTED = 'accepted', 'Booked'
-        REFUSED = 'refused', 'Not booked'
-        UNCERTAIN = 'uncertain', 'Not known whether it is booked'
         LEFT_OUT = 'left-out', 'Left out'
-
-    OPEN = (State.SENDING, State.UNCERTAIN)
 
     application = models.ForeignKey(TemplateApplication, on_delete=models.CASCADE, related_name='tasks')
     target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=models.SET_NULL, related_name='+')
     cause = models.CharField(max_length=200, unique=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW)
-    attempt = models.PositiveIntegerField(default=0)
-    token = models.CharField(max_length=16, default=make_token)
+    request = models.OneToOneField(Submission, null=True, on_delete=models.SET_NULL, related_name='task')
     data = models.JSONField(default=dict, help_text="What the facility's form gets: a list of values a field.")
-    kept = models.JSONField(default=dict, help_text='What the record keeps: the parameters as the form wrote them.')
-    sent = models.DateTimeField(null=True, help_text='When the intent was committed.')
-    closed = models.DateTimeField(null=True, help_text='When the call ended, with or without a reply.')
     message = models.TextField(blank=True, default='')
     warning = models.TextField(blank=True, default='')
-    observation_ids = models.JSONField(default=list)
+
+    objects = TemplateTaskQuerySet.as_manager()
 
     class Meta:
         indexes = (models.Index(fields=['application', 'state'], name='cadence_task_state'),)
 
     def __str__(self) -> str:
-        return f'{self.cause}: {self.get_state_display()}'
+        return f'{self.cause}: {self.request.get_state_display() if self.request else self.get_state_display()}'

@@ -71,6 +71,18 @@ def visible_records(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[An
     return rows.filter(pk__in=held.values('pk'))
 
 
+def cancellable_records(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Observation records this user may cancel: the user's own, and those that the user was given the permission to change."""
+    if user.is_superuser:
+        return rows
+    if not user.is_authenticated:
+        return rows.none()
+    if settings.TARGET_PERMISSIONS_ONLY:
+        return rows.filter(Q(user=user) | Q(target__in=entrusted_targets(user).values('pk')))
+    held = get_objects_for_user(user, 'tom_observations.change_observationrecord', ObservationRecord)
+    return rows.filter(Q(user=user) | Q(pk__in=held.values('pk')))
+
+
 def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
     rows = ManagedCadence.objects.all() if rows is None else rows
     if user.is_superuser:

@@ -20,6 +20,7 @@ class CadencePoint(str, Enum):
     INTENT_COMMITTED = 'intent-committed'
     SENDING = 'sending'
     REPLIED = 'replied'
+    REPLY_KEPT = 'reply-kept'
     ACCEPT_OPEN = 'accept-open'
     RECORDS_WRITTEN = 'records-written'
     ACCEPTED = 'accepted'

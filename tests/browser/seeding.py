@@ -88,7 +88,7 @@ def _template(tom: Tom) -> Any:
 def _application(tom: Tom, template: Any) -> Any:
     """Of each kind of result one: booked, refused, invalid, and ready to be sent."""
     from tom_cadence.flows import apply_template
-    from tom_cadence.journal import templates
+    from tom_cadence.journal import templates as journal
 
     now = tom.observatory.clock.now
     targets = [tom.add_target(f'SN 2026{letter}') for letter in 'abcd']
@@ -98,7 +98,7 @@ def _application(tom: Tom, template: Any) -> Any:
         'start': [start.strftime('%Y-%m-%dT%H:%M')],
         'end': [(start + timedelta(hours=5)).strftime('%Y-%m-%dT%H:%M')],
     }
-    plan = templates.ApplicationPlan(
+    plan = journal.Plan(
         key='seed',
         template=template,
         facility=SIMULATED,
@@ -110,10 +110,10 @@ def _application(tom: Tom, template: Any) -> Any:
     )
     tasks = {target.pk: apply_template.data_for(asked, target) for target in targets}
     tasks[targets[3].pk]['exposure_time'] = ['-1']
-    made = templates.open_application(plan, tasks, now())
+    made = journal.open_application(plan, tasks, now())
     apply_template.check_some(made, now())
     tom.observatory.fault('submit', 'refuse', match='SN 2026b', errors={'target': ['Too close to the moon.']})
     tom.observatory.fault('submit', '500-after', match='SN 2026c')
-    templates.confirm(made, now())
+    journal.confirm(made, now())
     apply_template.send_some(made, now())
     return made

@@ -21,6 +21,7 @@ from tom_cadence import host as tom_cadence_host
 pytestmark = pytest.mark.django_db(transaction=True)
 CHECKED = {
     tom_observations.views.ObservationCreateView.form_valid: 'bb6af1cb3489010b',
+    tom_observations.views.ObservationCreateView.post: '6dc87f7c1d2508fe',
     tom_observations.api_views.ObservationRecordViewSet.create: '1bc0b7131b3e8a69',
 }
 
@@ -71,8 +72,9 @@ def test_a_page_of_the_host_is_extended_and_not_copied(name: str) -> None:
 def test_the_hosts_names_lead_to_the_checked_views() -> None:
     create = resolve(reverse('tom_observations:create', kwargs={'facility': SIMULATED}))
     assert create.func.view_class.__module__ == 'tom_cadence.host'
-    assert resolve('/api/observations/').func.cls.__module__ == 'tom_cadence.host'
-    assert resolve('/api/observations/7/').func.cls.__module__ == 'tom_observations.api_views'
+    for suffix in ('/', '.json'):
+        for path in ('/api/observations', '/api/observations/7', '/api/observations/7/cancel'):
+            assert resolve(f'{path}{suffix}').func.cls.__module__ == 'tom_cadence.host'
     assert tom_cadence_host.HOST_VERSION == '3.1.0'
 
 

@@ -100,6 +100,7 @@ CLOCKS = {'now', 'utcnow', 'today', 'localtime', 'utcfromtimestamp', 'utc_now'}
 DOORS = {'open', 'read_text', 'read_bytes', 'write_text', 'write_bytes', 'write_html', 'urlopen', 'send', 'enqueue'}
 #: Where a stopwatch or a pause is the matter itself, and where the one clock is; pages show times in the zone of their reader.
 TIMED = ('*/conf.py', '*/http.py', '*/facilities/*', '*/engine/*', '*/flows/*', 'tom_followup/retry.py', 'tom_followup/settings.py')
+TIMED += ('tom_followup/clock.py',)
 ZONED = ('*/pages/*', *TIMED)
 
 #: The doors: who may open a connection, or knows the errors of those that do.

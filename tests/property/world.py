@@ -16,7 +16,6 @@ from tests.support.cadences import PLAIN, SIMULATED, make
 from tom_cadence import journal
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.run import run_cadences
-from tom_cadence.journal import requests
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Notice, Submission
 from tom_followup.failpoints import CadencePoint
 
@@ -177,15 +176,15 @@ class World:
         known = set(ObservationRecord.objects.values_list('observation_id', flat=True))
         for kept in self.kept:
             managed = ManagedCadence.objects.get(host_cadence_id=kept.pk)
-            waits = Submission.objects.filter(managed=managed, state__in=Submission.OPEN).exists()
-            if not waits or managed.state != ManagedCadence.State.ATTENTION:
+            waits = Submission.objects.filter(managed=managed, state=Submission.State.UNCERTAIN).first()
+            if waits is None or managed.state != ManagedCadence.State.ATTENTION:
                 continue
             ids = [str(entry['id']) for entry in self.bookings(kept) if str(entry['id']) not in known]
             kept.cap = None
             if ids:
-                requests.say_booked(managed, ids, 'vera', Time.now)
+                journal.say_booked(waits, ids, 'vera', Time.now)
             else:
-                requests.say_send_again(managed, 'vera', Time.now)
+                journal.say_not_there(waits, 'vera', Time.now)
 
 
 def people() -> tuple[Any, list[Any]]:

@@ -167,7 +167,15 @@ class Case:
 
     def task_is(self, state: str, *, confirmed: bool = False) -> None:
         """Bring the one target of the application into a state."""
-        TemplateTask.objects.filter(pk=self.task.pk).update(state=state, sent=NIGHT, kept=self.record.parameters)
+        rows = TemplateTask.objects.filter(pk=self.task.pk)
+        if state in TemplateTask.State.values:
+            rows.update(state=state, request=None)
+        else:
+            known = {'facility': SIMULATED, 'owner': self.people.users['owner'], 'target': self.target, 'created': NIGHT}
+            sent = Submission.objects.create(
+                origin='template', cause=self.task.cause, state=state, parameters=self.record.parameters, **known
+            )
+            rows.update(state='ready', request=sent)
         TemplateApplication.objects.filter(pk=self.application.pk).update(confirmed=NIGHT if confirmed else None)
 
 

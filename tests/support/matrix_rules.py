@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 import plotly
 
-from tests.conftest import at
-from tests.support.cadences import SIMULATED
+from tests.conftest import NIGHT, at
+from tests.support.cadences import SIMULATED, parameters
 from tests.support.matrix import FIELDS, ROLES, Case
+from tom_cadence.models import FollowedRecord, Submission
 
 #                  anonymous stranger viewer changer owner superuser
 ALL = '            200       200      200    200     200   200'
@@ -84,9 +85,14 @@ def _decide(verb: str, state: str, data: Data = lambda case: {}) -> Rule:
         post=OWN_DO,
         changes=OWNERS,
         before=lambda case: case.task_is(state),
-        data=data,
+        data=lambda case: {**data(case), 'request': _task_shown(case)},
         name=verb,
     )
+
+
+def _task_shown(case: Case) -> str:
+    sent = Submission.objects.filter(task=case.task.pk).first()
+    return sent.shown if sent else ''
 
 
 def _begin(case: Case) -> dict[str, Any]:
@@ -119,6 +125,51 @@ CREATE = f'create/?facility={quote(SIMULATED)}&type=IMAGING'
 FILLED = {'card-name': 'Brand new', 'card-description': '', **FIELDS, 'name': '{target} r'}
 ATLAS = '/dataproducts/data/single_target_data_service/ATLAS/query/'
 
+
+def _observed(rest: str) -> Callable[[Case], str]:
+    return lambda case: f'/api/observations/{case.record.pk}{rest}'
+
+
+def _shown(case: Case) -> dict[str, str]:
+    waiting = Submission.objects.filter(managed=case.managed, state='uncertain').first()
+    return {'request': waiting.shown if waiting else ''}
+
+
+def _request(case: Case, **given: Any) -> Submission:
+    """A request of the cadence."""
+    case.become('attention', reason='Nobody knows where it is.')
+    known = {'cause': f'hush {case.managed.pk}', 'facility': SIMULATED, 'owner': case.people.users['owner'], 'target': case.target}
+    return Submission.objects.create(**{'managed': case.managed, 'parameters': {}, 'created': NIGHT, **known, **given})
+
+
+def _lose(case: Case) -> None:
+    """What the cadence asked for was deleted here."""
+    lost = _request(case, state='accepted', observation_ids=[f'hush-{case.managed.pk}-lost'])
+    FollowedRecord.objects.create(record=case.record.pk, submission=lost)
+
+
+def _miss_first(case: Case) -> None:
+    """The first observation never arrived."""
+    window = {'window_start': NIGHT, 'window_end': at(4)}
+    _request(case, state='refused', origin='start', **{**window, 'parameters': parameters(case.target, NIGHT)})
+    case.managed.host.observation_group.observation_records.clear()
+
+
+def _open_request(case: Case) -> None:
+    """A request of no cadence whose fate is not known."""
+    _request(case, managed=None, state='uncertain')
+
+
+def _say(verb: str) -> Rule:
+    def address(case: Case) -> str:
+        return f'/cadences/requests/{Submission.objects.filter(managed=None).latest("pk").pk}/{verb}/'
+
+    def data(case: Case) -> dict[str, str]:
+        return {'request': Submission.objects.filter(managed=None).latest('pk').shown, 'ids': f'hush-{case.managed.pk}-r'}
+
+    return Rule(address=address, post=OWN_DO, changes=OWNERS, before=_open_request, data=data, name=verb)
+
+
 ACTIONS = [
     _verb('pause'),
     _verb('resume', lambda case: case.become('paused')),
@@ -126,8 +177,11 @@ ACTIONS = [
     _verb('run-now'),
     _verb('edit', data=lambda case: {'cadence_frequency': '48'}, get=CHANGED),
     _verb('owner', data=lambda case: {'owner': case.people.users['changer'].pk}),
-    _verb('booked', lambda case: case.doubt(), data=lambda case: {'observation_ids': f'hush-{case.managed.pk}-b'}),
-    _verb('send-again', lambda case: case.doubt()),
+    _verb('booked', lambda case: case.doubt(), data=lambda case: {'observation_ids': f'hush-{case.managed.pk}-b', **_shown(case)}),
+    _verb('send-again', lambda case: case.doubt(), data=lambda case: _shown(case)),
+    _verb('record-again', lambda case: _lose(case)),
+    _verb('ask-anew', lambda case: _lose(case)),
+    Rule(address=_cadence('send-first/'), post=OWN_DO, changes=OWNERS, before=lambda case: _miss_first(case), name='send-first'),
     _verb('resume-facility', lambda case: case.become('attention', reason_class=CREDENTIALS)),
     Rule(address=_cadence('no-such-verb/'), post=NO_SUCH, name='no such verb'),
 ]
@@ -290,7 +344,24 @@ RULES: dict[str, list[Rule]] = {
     'template-application': [Rule(address=_application(''), get=OWN)],
     'template-step': STEPS,
     'template-decide': DECISIONS,
-    'api/observations/': [
+    'requests': [Rule(address=lambda case: '/cadences/requests/', get=MEMBERS)],
+    'request-say': [_say('booked'), _say('again')],
+    'api/^observations\\.(?P<format>[a-z0-9]+)/?$': [
+        Rule(
+            address=lambda case: '/api/observations.json', get=ALL, post='401 400 201 201 201 201', changes=SEERS, data=REST,
+            json=True,
+        ),
+    ],
+    **{
+        f'api/^observations/(?P<pk>[^/.]+){key}': [Rule(address=_observed(rest), get=get, json=True)]
+        for key, rest, get in (
+            ('/$', '/', SEEN),
+            ('\\.(?P<format>[a-z0-9]+)/?$', '.json', SEEN),
+            ('/cancel/$', '/cancel/', NOBODY),
+            ('/cancel\\.(?P<format>[a-z0-9]+)/?$', '/cancel.json', NOBODY),
+        )
+    },
+    'api/^observations/$': [
         Rule(
             address=lambda case: '/api/observations/', get=ALL, post='401 400 201 201 201 201', changes=SEERS, data=REST, json=True,
         ),
@@ -350,5 +421,7 @@ SENDING = {
     'template-step',
     'template-decide',
     'observations/<str:facility>/create/',
-    'api/observations/',
+    'api/^observations/$',
+    'api/^observations\\.(?P<format>[a-z0-9]+)/?$',
+    'request-say',
 }

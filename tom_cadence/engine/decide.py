@@ -38,15 +38,29 @@ def _decide(item: Looked, now: datetime) -> Decision:
     return _unanswered(item, decision) or _limited(item, decision, now)
 
 
+def first_to_send(item: Looked) -> Submission | None:
+    """The request for the first observation of a cadence that has none, where that never arrived: it has to be sent again."""
+    if item.rows or item.open_request is not None:
+        return None
+    first = next((each for each in reversed(item.requests) if each.origin in Submission.FIRST), None)
+    return first if first is not None and first.state == Submission.State.REFUSED and not first.counts_as_failure else None
+
+
 def _before_the_strategy(item: Looked, now: datetime) -> Decision | None:
     if item.trouble:
         return Stop(reason=item.trouble, kind='attention')
+    if first_to_send(item) is not None:
+        return Wait(reason='The first observation never arrived: it is sent again.')
     if not item.rows and not runs_itself(item.strategy):
         if now < item.managed.host.created + conf.seconds('EMPTY_GROUP_GRACE'):
             return Wait(reason='This cadence has no observation yet.')
         return Stop(reason='The observation group of this cadence is empty: there is nothing to repeat.', kind='attention')
     if item.managed.owner is None:
-        return Stop(reason='Nobody owns this cadence: no observation in its group has a user.', kind='attention')
+        reason = (
+            'Nobody owns this cadence: no observation in its group has a user. Choose an owner on its page, or name one for all '
+            "such cadences in TOM_CADENCE['DEFAULT_OWNER']; then resume it."
+        )
+        return Stop(reason=reason, kind='attention')
     if not item.managed.owner.is_active:
         return Stop(reason=f'The owner, {item.managed.owner}, is not active any more.', kind='attention')
     return _overdue(item, now)

@@ -211,12 +211,13 @@ def _unrecorded(
     about: dict[str, Any] = {'facility': name, 'id': key, 'name': text, 'state': state}
     if request is not None:
         owner = request.managed
+        where = 'on the page of the cadence' if owner is not None else 'at "Requests without a reply"'
         result.without_record.append(
             Finding(
                 **about,
-                cadence=owner.host_cadence_id,
-                target=owner.target_name,
-                to_do=f'say on the page of the cadence that it was booked, with the number {key}, or cancel it at {name}.',
+                cadence=owner.host_cadence_id if owner is not None else None,
+                target=owner.target_name if owner is not None else '',
+                to_do=f'say {where} that it was booked, with the number {key}, or cancel it at {name}.',
             )
         )
         return
@@ -237,7 +238,8 @@ def _recorded(name: str, now: datetime) -> list[Recorded]:
         'observationgroup__dynamiccadence__managed__host_cadence_id',
         'observationgroup__dynamiccadence__managed__owner',
     )
-    accepted = Submission.objects.filter(facility=name, state=Submission.State.ACCEPTED, kind=Submission.Kind.ENGINE)
+    sent = Submission.objects.filter(facility=name, state=Submission.State.ACCEPTED)
+    accepted = sent.exclude(origin=Submission.Origin.OWN_RUN).exclude(managed=None)
     marked = {str(key) for keys in accepted.values_list('observation_ids', flat=True) for key in keys}
     found = {
         str(key): Recorded(

@@ -17,7 +17,7 @@ from tom_cadence.core.windows import show
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import each_alone, is_lost, trouble, words
 from tom_cadence.engine.context import NOTHING, grant, read_around, read_history, wishing
-from tom_cadence.engine.decide import credentials_problem, decide, runs_itself, unreachable
+from tom_cadence.engine.decide import credentials_problem, decide, first_to_send, runs_itself, unreachable
 from tom_cadence.engine.polling import Polling, differs, due_rows, late_check_due, late_check_of, save_states
 from tom_cadence.engine.snapshot import Looked, RecordRow
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
@@ -113,7 +113,7 @@ def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime,
     def read_whole(items: Sequence[Looked]) -> None:
         snapshot.read_rows(items, full=False)
         read_around(items, facilities, now)
-        lightly = [] if journal else [item for item in items if not getattr(item.strategy, 'needs_parameters', True)]
+        lightly = [] if journal else [item for item in items if item.rows and not getattr(item.strategy, 'needs_parameters', True)]
         light = {id(item) for item in lightly}
         snapshot.read_open_requests(lightly)
         snapshot.read_requests([item for item in items if id(item) not in light])
@@ -154,7 +154,12 @@ def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime
 
 def is_idle(item: Looked) -> bool:
     """Whether there is nothing to do but note that it was looked at."""
-    return isinstance(item.decision, Wait) and item.open_request is None and not runs_itself(item.strategy)
+    return (
+        isinstance(item.decision, Wait)
+        and item.open_request is None
+        and not runs_itself(item.strategy)
+        and first_to_send(item) is None
+    )
 
 
 def needs_attention(item: Looked) -> bool:

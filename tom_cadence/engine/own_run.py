@@ -48,6 +48,10 @@ def run(
         journal.adopt_records(mark, made, item.managed.owner, clock())
     if error is not None:
         _explain(mark, error, bool(made), traffic, clock())
+    if not made and traffic.orders:
+        text = 'The strategy sent something in its own run(), and left no record of it: look at the facility what it asked for.'
+        journal.mark_uncertain(mark, text, clock())
+        raise NeedsAttention(text)
     if not made:
         journal.discard(mark)
         return Wait(reason='The strategy asked for nothing.'), []
@@ -64,7 +68,7 @@ def _intent(item: Looked) -> Intent:
         like=None,
         parameters={},
         window=None,
-        kind=Submission.Kind.STRATEGY,
+        origin=Submission.Origin.OWN_RUN,
     )
 
 
@@ -95,5 +99,8 @@ def _explain(mark: Submission, error: Exception, made: bool, traffic: Traffic, n
         raise Temporary(text) from error
     if made:
         raise NeedsAttention(f'{text} It had asked for observations before; look whether any is missing here.') from error
-    journal.refuse(mark, text, now, counts=True)
+    if traffic.orders:
+        journal.mark_uncertain(mark, text, now)
+    else:
+        journal.refuse(mark, text, now, counts=True)
     raise NeedsAttention(f'{text} Look at the facility whether it asked for anything, then resume the cadence.') from error

@@ -18,7 +18,7 @@ from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Decision, Stop, Submit
 from tom_cadence.engine import own_run, send
 from tom_cadence.engine.containment import each_alone, is_lost, words
-from tom_cadence.engine.decide import runs_itself
+from tom_cadence.engine.decide import first_to_send, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
 from tom_cadence.engine.send import Permissions, Ready, Sending
@@ -131,6 +131,9 @@ class Pipeline:
             if decision is not None:
                 self._finish(item, claimed, decision, records)
                 return None
+            first = first_to_send(item)
+            if first is not None:
+                return send.prepare_first(first, item, claimed, self.facilities, self.permissions, self.clock())
             decision = send.decide_again(item, self.facilities, self.clock())
             if isinstance(decision, Submit):
                 return send.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock())

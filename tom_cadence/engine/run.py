@@ -130,6 +130,7 @@ class Run:
         """Look up what cadences that are switched off have left open."""
         for item in send.settle_leftovers(self.facilities, self.clock):
             self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
+        send.settle_without_cadence(self.facilities, self.clock())
 
     def beside(self, doing: str, do: Callable[[], object]) -> None:
         """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""

@@ -1,4 +1,9 @@
-"""Acting on one cadence under its claim: settle what is open, decide again, send, record."""
+"""Sending observation requests once: the call, what came of it, the look-up of a lost reply; and a cadence's turn under its claim.
+
+The first part is the same for a cadence's next observation, its first one, a template's target, and what a person asks for in
+the host's form or over REST. A request is committed before (``journal``); who may judge an open one is said by whoever calls: a
+cadence's by its claim, any other one's when its call is over for everybody (``is_over``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tom_observations.models import ObservationRecord
@@ -16,19 +21,148 @@ from tom_targets.permissions import targets_for_user
 
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Submit, Wait
+from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.context import read_history
 from tom_cadence.engine.decide import attempt_number, cause, decide
 from tom_cadence.engine.snapshot import Looked
-from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
+from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
-from tom_cadence.journal import Accepted, Claim, Intent, Reply
+from tom_cadence.journal import Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
+from tom_followup.clock import elapsed
 from tom_followup.failpoints import CadencePoint, reach
 
-logger = logging.getLogger(__name__)
+NOT_BOOKED = (Temporary, Refused, Credentials, NeedsAttention)
+"""Errors of a call after which nothing is booked."""
+
+
+def patience() -> float:
+    """Until when a request whose intent is committed now may be sent; a process that slept longer leaves it to others."""
+    return elapsed() + conf.get('FACILITY_TIMEOUT') / 2
+
+
+class There(list[str]):
+    """The ids of what was at the facility already, before anything was sent."""
+
+
+def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: datetime | None = None) -> Callable[[], list[str]]:
+    """The call itself. A process that slept too long after its intent sends nothing: others may have judged the request since.
+
+    With a ``mark`` the facility is asked for it first, where it can be: a TOM brought back from a backup, or a copy of it, has
+    forgotten what it booked. What is there is not sent.
+    """
+
+    def held_up() -> None:
+        if elapsed() > last:
+            raise Temporary('This process was held up before sending, so it did not send.')
+
+    def submit() -> list[str]:
+        held_up()
+        if mark and now is not None and gateway.can_look_up:
+            there = gateway.find(mark, now)
+            if there:
+                return There(there)
+            held_up()
+        reach(CadencePoint.SENDING)
+        return gateway.submit(payload)
+
+    return submit
+
+
+def conclude(
+    request: Submission, ids: Any, error: BaseException | None, known: frozenset[str], reason: str, now: datetime
+) -> list[ObservationRecord] | None:
+    """Record what came of a call; None where nobody knows it, and it has to be looked up.
+
+    Raises the Temporary, Refused, Credentials or NeedsAttention after which nothing is booked, and the NeedsAttention of
+    ``journal.accept``.
+    """
+    reach(CadencePoint.REPLIED)
+    if error is None:
+        journal.keep_replies([(request, ids)])
+        if isinstance(ids, There):
+            reason = f'It was at {request.facility} already, and was not sent again; its window may be another one than here.'
+        return journal.accept(request, ids, known, reason, now)
+    if not isinstance(error, Exception):
+        raise error
+    if isinstance(error, NotAsked):
+        error = Temporary(str(error))
+    if isinstance(error, NOT_BOOKED):
+        journal.refuse(request, str(error), now, counts=isinstance(error, (Refused, NeedsAttention)))
+        raise error
+    text = str(error) if isinstance(error, CadenceError) else f'It is not known whether {request.facility} booked it: {error}'
+    journal.mark_uncertain(request, text, now)
+    request.state, request.message, request.closed = Submission.State.UNCERTAIN, text, now
+    return None
+
+
+def look_up(
+    request: Submission, facilities: Facilities, now: datetime, known: frozenset[str] = frozenset()
+) -> list[ObservationRecord] | None:
+    """Find out what became of an open request whose call is over; None where it never arrived, and it is closed.
+
+    Raises Uncertain while "not found" is not believed yet, NeedsAttention where the facility cannot be asked, and what asking
+    raises.
+    """
+    if request.origin == Submission.Origin.OWN_RUN:
+        journal.mark_uncertain(request, 'The strategy was interrupted in its own run().', now)
+        raise NeedsAttention('The strategy was interrupted in its own run(): look at the facility whether it asked for something.')
+    if request.reply:
+        return journal.accept(request, request.reply, known, f'{request.facility} had answered; recorded now.', now)
+    journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)
+    owner = request.owner or (request.managed.owner if request.managed else None)
+    gateway = facilities.gateway(request.facility, owner)
+    if not gateway.can_look_up:
+        raise NeedsAttention(
+            f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and it '
+            'cannot be asked. Say whether it is there, or send it again.'
+        )
+    found = gateway.find(request.token, request.created)
+    reach(CadencePoint.LOOKED_UP)
+    if found:
+        return journal.accept(request, found, known, found_at(request), now)
+    if now < settled(request):
+        raise Uncertain(
+            f'A request to {request.facility} got no reply and is not there yet: it is looked up again before any other is sent.'
+        )
+    text = f'It never arrived at {request.facility}: looked up after {conf.get("SETTLE_TIME")} s.'
+    journal.refuse(request, text, now, counts=False)
+    return None
+
+
+def found_at(request: Submission) -> str:
+    """What is said of a request that was found."""
+    return f'The reply was lost; found at {request.facility}.'
+
+
+def settled(request: Submission) -> datetime:
+    """From when "not found" is believed: the call must be over for everybody, and the facility have had its time."""
+    ended = request.closed or request.created
+    return max(ended, request.created + conf.seconds('FACILITY_TIMEOUT')) + conf.seconds('SETTLE_TIME')
+
+
+def is_over(request: Submission, now: datetime) -> bool:
+    """Whether the call of a request that no claim guards is over for everybody, so that it may be judged."""
+    return request.state != Submission.State.SENDING or now >= request.created + 2 * conf.seconds('FACILITY_TIMEOUT')
+
+
+def look_up_open(requests: Any, facilities: Facilities, now: datetime) -> None:
+    """Find out what became of those of these open requests that no cadence has; each stands alone."""
+    for request in requests.filter(state__in=Submission.OPEN, managed=None).select_related('owner', 'managed').order_by('pk'):
+        if not is_over(request, now):
+            continue
+        try:
+            look_up(request, facilities, now)
+        except NeedsAttention as error:
+            journal.tell_uncertain(request, str(error), now)
+        except CadenceError:
+            continue  # it stays unknown, and is looked up again
+
+
+# --- a cadence, under its claim ----------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -57,7 +191,7 @@ class Ready:
 
 def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
     """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out."""
-    taken_at = time.time()
+    taken_at = elapsed()
     holder = journal.claim([item.managed.pk for item in looked])
     reach(CadencePoint.CLAIMED)
     before = {item.managed.pk: item for item in looked}
@@ -89,40 +223,14 @@ def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[De
     if request is None:
         return None, []
     request.managed, request.claim_number = item.managed, item.managed.claim_number
-    if request.kind == Submission.Kind.STRATEGY:
-        raise NeedsAttention('The strategy was interrupted in its own run(): look at the facility whether it asked for something.')
-    journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)
-    gateway = facilities.gateway(request.facility, item.managed.owner)
-    if not gateway.can_look_up:
-        raise NeedsAttention(
-            f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and it '
-            'cannot be asked. Say whether it is there, or send it again.'
-        )
-    found = gateway.find(request.token, request.created)
-    reach(CadencePoint.LOOKED_UP)
-    if found:
-        reason = f'The reply was lost; found at {request.facility}.'
-        accepted = journal.accept(request, found, _known(item), reason, now)
-        _complain_about_known_ids(request.facility, accepted.again)
-        return Wait(reason=reason), accepted.records
-    if now < _settled(request):
-        text = f'A request to {request.facility} got no reply and is not there yet: it is looked up again before any other is sent.'
-        return Wait(reason=text), []
-    journal.refuse(
-        request,
-        f'It never arrived at {request.facility}: looked up after {conf.get("SETTLE_TIME")} s.',
-        now,
-        counts=False,
-    )
+    try:
+        records = look_up(request, facilities, now, _known(item))
+    except Uncertain as error:
+        return Wait(reason=str(error)), []
+    if records is not None:
+        return Wait(reason=found_at(request)), records
     snapshot.read_requests([item])
     return None, []
-
-
-def _settled(request: Submission) -> datetime:
-    """From when "not found" is believed: the call must be over for everybody, and the facility have had its time."""
-    call = timedelta(seconds=conf.get('FACILITY_TIMEOUT'))
-    ended = request.closed or request.created
-    return max(ended, request.created + call) + conf.seconds('SETTLE_TIME')
 
 
 def _known(item: Looked) -> frozenset[str]:
@@ -155,12 +263,44 @@ def prepare(
     return Ready(item, claimed, intent, decision.reason, gateway, gateway.mark(prepared.payload, intent.token))
 
 
+def prepare_first(
+    first: Submission, item: Looked, claimed: Claim, facilities: Facilities, permissions: Permissions, now: datetime
+) -> Ready:
+    """A cadence's first observation again, which is not at the facility. NeedsAttention where it cannot be asked for any more."""
+    owner = item.managed.owner
+    if owner is None or first.target_id is None or first.window_start is None or first.window_end is None:
+        raise NeedsAttention('The owner, the target or the window of the first observation is not known any more.')
+    permissions.check(owner, first.target_id)
+    gateway = facilities.gateway(first.facility, owner)
+    window = Window(start=first.window_start, end=first.window_end).not_before(now)
+    try:
+        prepared = gateway.prepare(first.parameters, window, {}, item.strategy.update_observation_payload)
+        _check_window(prepared, now)
+    except Refused as error:  # there is nothing else that could be asked for
+        raise NeedsAttention(f'The first observation cannot be sent again: {error}') from error
+    reach(CadencePoint.PREPARED)
+    intent = Intent(
+        cause=first.cause,
+        facility=first.facility,
+        target=first.target_id,
+        owner=owner,
+        parameters=prepared.parameters,
+        window=prepared.window,
+        origin=Submission.Origin.START,
+        attempt=first.attempt + 1,
+        token=journal.mark_of('anew', first.token, str(first.pk)) if first.observation_ids else first.token,
+        groups=list(first.groups.all()),
+    )
+    payload = gateway.mark(prepared.payload, intent.token)
+    return Ready(item, claimed, intent, 'The first observation was sent again.', gateway, payload)
+
+
 def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending | CadenceError]]:
     """Commit these intents in one transaction: for each the call to start, or the error that says what to do instead."""
-    late = time.time() - claim_time().total_seconds()
+    late = elapsed() - claim_time().total_seconds()
     held_up = LostClaim('This process was held up, so it leaves the cadence to the next run.')
     in_time = [each for each in ready if each.item.taken_at >= late]
-    last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
+    last = patience()
     found = journal.open_requests([(each.item.managed, each.claimed, each.intent) for each in in_time], now)
     sent = [(each, _sending(each, opened, last)) for each, opened in zip(in_time, found, strict=True)]
     return [*sent, *((each, held_up) for each in ready if each not in in_time)]
@@ -169,13 +309,15 @@ def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending |
 def _sending(ready: Ready, found: Submission | CadenceError, last: float) -> Sending | CadenceError:
     if isinstance(found, CadenceError):
         return found
-    return Sending(ready.item, ready.claimed, found, ready.reason, _send(ready.gateway, ready.payload, last))
+    function = call_for(ready.gateway, ready.payload, last, found.token, found.created)
+    return Sending(ready.item, ready.claimed, found, ready.reason, function)
 
 
 def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
     name = cause(item, decision)
     return Intent(
         cause=name,
+        token=_mark(item, decision, gateway, name),
         facility=gateway.name,
         target=next(row.target for row in item.rows if row.pk == decision.like),
         owner=item.managed.owner,
@@ -185,6 +327,22 @@ def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared
         window=prepared.window if prepared else decision.window,
         attempt=attempt_number(item, name),
     )
+
+
+def _mark(item: Looked, decision: Submit, gateway: Gateway, name: str) -> str:
+    """By the facility's own numbers of what is followed, which mean the same in a backup or a copy; else by the cadence.
+
+    Where the observation that a request booked was deleted here, and a person asked for a new one, it is another request.
+    """
+    ids = sorted(row.observation_id for row in item.rows if row.pk in decision.follows)
+    host = item.managed
+    what = ids or [f'{host.host_cadence_id} of {host.created.isoformat()}', name]
+    deleted = (each for each in item.requests if each.observation_ids and each.state != Submission.State.SENDING)
+    anew = sum(
+        (each.cause == name and each.state == Submission.State.REFUSED) or each.cause.startswith(f'{name}:deleted:')
+        for each in deleted
+    )
+    return journal.mark_of('follows' if ids else 'cadence', gateway.name, *what, str(anew))
 
 
 def refused_at_home(item: Looked, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
@@ -199,43 +357,21 @@ def _check_window(prepared: Prepared, now: datetime) -> None:
         raise Refused('The observation form moved the window into the past.')
 
 
-def _send(gateway: Gateway, payload: Any, last: float) -> Callable[[], list[str]]:
-    """The call itself. A process that slept too long after its intent sends nothing: others may have judged the request since."""
-
-    def send() -> list[str]:
-        if time.time() > last:
-            raise Temporary('This process was held up before sending, so it did not send.')
-        reach(CadencePoint.SENDING)
-        return gateway.submit(payload)
-
-    return send
-
-
 def settle(
     sending: Sending, result: Any, error: BaseException | None, facilities: Facilities, now: datetime
 ) -> tuple[Decision, list[ObservationRecord]]:
     """Record what came of a call: accepted, refused, or uncertain and looked up at once."""
-    reach(CadencePoint.REPLIED)
     submission, item = sending.submission, sending.item
     submission.managed = item.managed
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    if error is None:
-        return booked(sending, journal.accept(submission, result, _known(item), sending.reason, now))
-    if isinstance(error, NotAsked):
-        error = Temporary(str(error))
-    if isinstance(error, (Temporary, Refused, Credentials)):
-        journal.refuse(submission, str(error), now, counts=isinstance(error, Refused))
-        raise error
-    text = str(error) if isinstance(error, CadenceError) else f'It is not known whether {submission.facility} booked it: {error}'
-    journal.mark_uncertain(submission, text, now)
+    records = conclude(submission, result, error, _known(item), sending.reason, now)
+    if records is not None:
+        return Wait(reason=sending.reason), records
     item.requests = [submission]
-    submission.state = Submission.State.UNCERTAIN
     decision, records = settle_open(item, facilities, now)
-    return decision or Wait(reason=text), records
+    return decision or Wait(reason=submission.message), records
 
 
-def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime) -> list[Accepted] | None:
+def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime) -> list[list[ObservationRecord]] | None:
     """Record what was accepted at the same time, in one transaction; None where each has to be settled alone."""
     asked = []
     for sending, ids in replies:
@@ -243,25 +379,26 @@ def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime)
         sending.submission.managed = sending.item.managed
         known, holder = _known(sending.item), sending.claimed.holder
         asked.append(Reply(submission=sending.submission, ids=ids, known=known, reason=sending.reason, holder=holder))
+    if any(isinstance(ids, There) for _, ids in replies):
+        return None
+    journal.keep_replies([(sending.submission, ids) for sending, ids in replies])
     return journal.accept_together(asked, now)
 
 
-def booked(sending: Sending, accepted: Accepted) -> tuple[Decision, list[ObservationRecord]]:
-    """What came of a call that was accepted; NeedsAttention where it answered with what was recorded before."""
-    _complain_about_known_ids(sending.submission.facility, accepted.again)
-    return Wait(reason=sending.reason), accepted.records
+def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision, list[ObservationRecord]]:
+    """What came of a call that was accepted."""
+    return Wait(reason=sending.reason), records
 
 
-def _complain_about_known_ids(facility: str, again: list[str]) -> None:
-    if again:
-        raise NeedsAttention(f'{facility} answered with an observation that is already recorded in this TOM: {", ".join(again)}.')
+logger = logging.getLogger(__name__)
 
 
 def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> list[Looked]:
     """Record what such requests have booked; the cadences of which something was found. Nothing is sent."""
-    rows = ManagedCadence.objects.filter(submissions__state__in=Submission.OPEN, submissions__kind=Submission.Kind.ENGINE)
+    opened = Submission.objects.filter(state__in=Submission.OPEN).exclude(origin=Submission.Origin.OWN_RUN)
+    rows = ManagedCadence.objects.filter(pk__in=opened.values('managed'))
     found = []
-    for managed in rows.exclude(cadence__active=True).select_related('cadence', 'owner').distinct():
+    for managed in rows.exclude(cadence__active=True).select_related('cadence', 'owner'):
         claimed = journal.Claim(managed.pk, journal.claim([managed.pk]))
         managed.refresh_from_db(fields=['claim_holder', 'claim_number', 'version'])
         if managed.claim_holder != claimed.holder:
@@ -275,6 +412,11 @@ def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> l
         finally:
             journal.release(claimed)
     return found
+
+
+def settle_without_cadence(facilities: Facilities, now: datetime) -> None:
+    """Find out what became of requests that no cadence has: of templates, the observation form and the REST API."""
+    look_up_open(Submission.objects.all(), facilities, now)
 
 
 def _settle(item: Looked, facilities: Facilities, now: datetime) -> bool:

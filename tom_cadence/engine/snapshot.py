@@ -269,7 +269,8 @@ def _spread_requests(looked: Sequence[Looked], found: QuerySet[Submission], *, w
         item.requests, item.journal_read = [], whole
     asked = [pk for pk, item in by_managed.items() if whole or getattr(item.managed, 'has_open_request', True)]
     for request in found.filter(managed__in=asked).defer('parameters') if asked else ():
-        by_managed[request.managed_id].requests.append(request)
+        if request.managed_id is not None:
+            by_managed[request.managed_id].requests.append(request)
 
 
 def build_history(item: Looked, facilities: Facilities) -> None:

@@ -5,7 +5,7 @@ Everything is read and shown in UTC. Nothing here books anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -154,3 +154,19 @@ def _window(gateway: Gateway, parameters: Mapping[str, Any]) -> Window | None:
         return gateway.window(parameters)
     except BadWindow:
         return None
+
+
+def forms_of(gateway: Gateway) -> dict[str, Any]:
+    """The facility's forms by observation type."""
+    with gateway.call(CallStage.PREPARE):
+        return dict(gateway.facility.get_form_classes_for_display())
+
+
+def fill_in(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any]:
+    """The facility's filled-in form in the TOM's own time zone, whether it accepts that, and what would be sent.
+
+    Raises the Refused, Temporary, Credentials or NeedsAttention of a form, or a portal, that does not even say why.
+    """
+    with gateway.call(CallStage.PREPARE):
+        form = make()
+        return (form, True, form.observation_payload()) if form.is_valid() else (form, False, None)

@@ -1,31 +1,33 @@
 """Applying an observation template to many targets: check all, send a few at a time, never one twice.
 
-Each target is a row. It is written as being sent, and committed, before the facility is called; only one process can do that.
-A reply that was lost is looked up at the facility; where that cannot be, the row waits for a person's word.
+Each target is a row; what precedes sending is written there. Then it has an observation request, which goes the way of all
+others (``engine.send``): committed before the facility is called, by one process only, looked up where its reply was lost.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
 
 from tom_cadence import conf
 from tom_cadence.core.template_fields import for_target, in_words
 from tom_cadence.core.windows import Window, read_window
+from tom_cadence.engine import send
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway
-from tom_cadence.facilities.calls import Call, NotAsked
+from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.forms_user import CheckedForm, check
-from tom_cadence.journal import templates
-from tom_cadence.models import TemplateApplication, TemplateTask, make_token
+from tom_cadence.journal import Intent, mark_of, recorded
+from tom_cadence.journal import templates as journal
+from tom_cadence.models import Submission, TemplateApplication, TemplateTask
 from tom_cadence.permissions import startable_targets, visible_cadences, visible_records, visible_targets
 from tom_followup.failpoints import CadencePoint, reach
 
 State = TemplateTask.State
 FEW = 3
-BEFORE_SENDING = (State.NEW, State.READY, State.INVALID, State.REFUSED)
+logger = logging.getLogger(__name__)
 
 
 def data_for(posted: Mapping[str, Sequence[str]], target: Any) -> dict[str, list[str]]:
@@ -52,7 +54,7 @@ def check_some(application: TemplateApplication, now: datetime, most: int = FEW)
         for task in tasks:
             _check(task, application, gateway, allowed, now)
     except (Temporary, Credentials, NeedsAttention) as error:
-        templates.hold(application, in_words(str(error)))
+        journal.hold(application, in_words(str(error)))
         raise
 
 
@@ -66,9 +68,9 @@ def _check(task: TemplateTask, application: TemplateApplication, gateway: Gatewa
     try:
         asked = _ask(task, application, gateway, allowed, now)
     except Refused as error:
-        templates.note_check(task, State.INVALID, in_words(str(error)))
+        journal.note_check(task, State.INVALID, in_words(str(error)))
     else:
-        templates.note_check(
+        journal.note_check(
             task, State.READY, 'The check found nothing wrong.', ' '.join(_warnings(task, application, gateway, asked.window))
         )
 
@@ -116,114 +118,77 @@ def send_some(application: TemplateApplication, now: datetime, most: int = FEW) 
     """Settle what is open, then send the next few that are ready, and record what became of them."""
     facilities = Facilities()
     settle_open(application, now, facilities)
-    tasks = list(application.tasks.filter(state=State.READY).order_by('pk')[:most]) if application.confirmed else []
+    ready = application.tasks.filter(state=State.READY, request=None).order_by('pk')
+    tasks = list(ready[:most]) if application.confirmed else []
     if not tasks:
         return
     calls = Calls(most, min(most, conf.get('FACILITY_CALLS')))
-    sending: dict[Any, TemplateTask] = {}
     try:
         gateway = gateway_of(application, facilities)
         allowed = _allowed(application, tasks)
         for task in tasks:
-            if _start(task, application, gateway, allowed, calls, now):
-                sending[task.pk] = task
+            _start(task, application, gateway, allowed, calls, now)
     except (Temporary, Credentials, NeedsAttention) as error:
-        templates.hold(application, in_words(str(error)))
+        journal.hold(application, in_words(str(error)))
     for call in calls.ended():
-        _settle(sending[call.key], application, call, facilities)
+        _settle(cast(Submission, call.key), application, call, facilities)
 
 
 def _start(
     task: TemplateTask, application: TemplateApplication, gateway: Gateway, allowed: set[int], calls: Calls, now: datetime
-) -> bool:
+) -> None:
     try:
         asked = _ask(task, application, gateway, allowed, now)
     except Refused as error:
-        templates.note_check(task, State.INVALID, in_words(str(error)))
-        return False
-    token = make_token()
-    payload = gateway.mark(asked.payload, token)
-    last = time.time() + conf.get('FACILITY_TIMEOUT') / 2
+        journal.note_check(task, State.INVALID, in_words(str(error)))
+        return
+    name = str(asked.parameters.get('name') or '') if application.strategy else ''
+    intent = Intent(
+        cause=task.cause,
+        token=_mark(task, application),
+        facility=gateway.name,
+        target=task.target_id,
+        owner=application.owner,
+        parameters=asked.parameters,
+        window=asked.window,
+        origin=Submission.Origin.TEMPLATE,
+        groups=list(application.groups.all()),
+        afterwards={
+            'name': name or application.template_name,
+            'strategy': application.strategy,
+            'parameters': application.cadence_parameters,
+        },
+    )
+    payload = gateway.mark(asked.payload, intent.token)
+    last = send.patience()
     reach(CadencePoint.PREPARED)
-    if not templates.begin(task, token, asked.parameters, now):
-        return False
-    reach(CadencePoint.INTENT_COMMITTED)
-    calls.start(task.pk, gateway.name, _send(gateway, payload, last), conf.get('FACILITY_TIMEOUT'))
-    return True
+    request = journal.open_for(task, intent, now)
+    if request is not None:
+        again = request.token if request.attempt > 1 else ''
+        calls.start(request, gateway.name, send.call_for(gateway, payload, last, again, now), conf.get('FACILITY_TIMEOUT'))
 
 
-def _send(gateway: Gateway, payload: Any, last: float) -> Callable[[], list[str]]:
-    """The call itself; a process that slept too long after its intent sends nothing, for it may have been judged since."""
-
-    def send() -> list[str]:
-        if time.time() > last:
-            raise Temporary('This process was held up before sending, so it did not send.')
-        reach(CadencePoint.SENDING)
-        return gateway.submit(payload)
-
-    return send
+def _mark(task: TemplateTask, application: TemplateApplication) -> str:
+    """By the key of the form, which no other application has, whatever number it gets."""
+    return mark_of('template', application.key, str(task.target_id))
 
 
-def _settle(task: TemplateTask, application: TemplateApplication, call: Call, facilities: Facilities) -> None:
+def _settle(request: Submission, application: TemplateApplication, call: Call, facilities: Facilities) -> None:
     now = conf.utc_now()
-    error = call.error
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    reach(CadencePoint.REPLIED)
-    if error is None:
-        _book(task, call.result, '', now)
-    elif isinstance(error, Refused):
-        templates.turn_back(task, State.REFUSED, in_words(str(error)), now)
-    elif isinstance(error, (Temporary, Credentials, NotAsked)):
-        templates.turn_back(task, State.READY, in_words(str(error)), now)
-        templates.hold(application, in_words(str(error)))
-    elif isinstance(error, NeedsAttention):
-        templates.turn_back(task, State.INVALID, in_words(str(error)), now)
-    else:
-        known = isinstance(error, CadenceError)
-        text = str(error) if known else f'It is not known whether {application.facility} booked it: {error}'
-        text = in_words(text)
-        templates.mark_unknown(task, text, now)
-        task.state, task.message, task.closed = State.UNCERTAIN, text, now
-        _look_up(task, application, facilities, now)
-
-
-def _book(task: TemplateTask, ids: Sequence[str], message: str, now: datetime) -> None:
     try:
-        templates.book(task, ids, now, message)
-    except NeedsAttention as error:
-        templates.mark_unknown(task, str(error), now)
-    reach(CadencePoint.ACCEPTED)
+        known = recorded(request.facility, call.result or ())
+        if send.conclude(request, call.result, call.error, known, '', now) is None:
+            send.look_up(request, facilities, now)
+    except (Temporary, Credentials) as error:
+        journal.hold(application, in_words(str(error)))
+    except CadenceError as error:
+        logger.info('%s: %s', request, error, extra={'event': 'template_request', 'request': request.pk})
 
 
 def settle_open(application: TemplateApplication, now: datetime, facilities: Facilities | None = None) -> None:
     """Find out what became of those whose reply was lost. One that may still be on its way is left alone."""
-    facilities = facilities or Facilities()
-    over = timedelta(seconds=2 * conf.get('FACILITY_TIMEOUT'))
-    for task in application.tasks.filter(state__in=TemplateTask.OPEN).order_by('pk'):
-        if task.state == State.SENDING:
-            if task.sent is None or now < task.sent + over:
-                continue
-            templates.mark_unknown(task, f'The reply of {application.facility} was lost.', now)
-        _look_up(task, application, facilities, now)
-
-
-def _look_up(task: TemplateTask, application: TemplateApplication, facilities: Facilities, now: datetime) -> None:
-    """Ask the facility for the mark that was sent along; "not found" is believed only after the time to settle."""
-    try:
-        gateway = gateway_of(application, facilities)
-        if not gateway.can_look_up:
-            return
-        found = gateway.find(task.token, task.sent or now)
-    except CadenceError:
-        return  # it stays unknown, and is looked up again
-    reach(CadencePoint.LOOKED_UP)
-    call = timedelta(seconds=conf.get('FACILITY_TIMEOUT'))
-    sent = task.sent or now
-    if found:
-        _book(task, found, f'The reply was lost; found at {application.facility}.', now)
-    elif now >= max(task.closed or sent, sent + call) + conf.seconds('SETTLE_TIME'):
-        templates.turn_back(task, State.READY, f'It never arrived at {application.facility}, so it may be sent.', now)
+    requests = Submission.objects.filter(task__application=application)
+    send.look_up_open(requests, facilities or Facilities(), now)
 
 
 def can_look_up(application: TemplateApplication) -> bool:
@@ -234,25 +199,6 @@ def can_look_up(application: TemplateApplication) -> bool:
         return False
 
 
-def say_booked(task: TemplateTask, ids: Sequence[str], by: str, now: datetime) -> None:
-    """A person found it at the facility: record it. CadenceError where nothing is unknown, or the id is another's."""
-    if task.state != State.UNCERTAIN:
-        raise CadenceError('This target has no observation whose fate is unknown.')
-    if not ids:
-        raise CadenceError('Give the ID that the facility shows for it.')
-    templates.book(task, ids, now, f'{by} found it at {task.application.facility}.')
-
-
-def say_not_there(task: TemplateTask, by: str, now: datetime) -> None:
-    """A person looked, and the facility does not have it: it may be sent again."""
-    if task.state != State.UNCERTAIN:
-        raise CadenceError('This target has no observation whose fate is unknown.')
-    templates.turn_back(task, State.READY, f'{by} said that {task.application.facility} does not have it.', now)
-
-
 def settle_everything(now: datetime) -> None:
-    """Look up every lost reply of every application, for cron."""
-    rows = TemplateApplication.objects.filter(tasks__state__in=TemplateTask.OPEN).select_related('owner').distinct()
-    facilities = Facilities()
-    for application in rows:
-        settle_open(application, now, facilities)
+    """Look up every lost reply that no cadence waits for, for cron."""
+    send.look_up_open(Submission.objects.all(), Facilities(), now)

@@ -7,7 +7,6 @@ taken back, and a lost reply is looked up, or a person is asked. ``start`` sends
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,10 +24,9 @@ from tom_cadence.core.policy import enforce
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import send, snapshot
 from tom_cadence.engine.send import Permissions, Sending
-from tom_cadence.engine.snapshot import Looked
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
-from tom_cadence.journal import Claim, Intent
+from tom_cadence.journal import Intent
 from tom_cadence.journal import first_request as beginnings
 from tom_cadence.journal.first_request import CAUSE, AlreadyBegun, Beginning, begun_with
 from tom_cadence.models import ManagedCadence, Submission
@@ -120,11 +118,11 @@ def start(ready: ReadyToStart, token: str, now: datetime) -> Begun:
         target_name=ready.target.name,
         groups=ready.groups,
     )
-    last = _last()
-    submission, claimed = beginnings.begin(beginning, intent, now)
-    item = snapshot.prepare(submission.managed)
-    sending = Sending(item, claimed, submission, f'{ready.user} started it.', send._send(ready.gateway, payload, last))
-    return _deliver(sending, ready.gateway, ready.groups, take_back=True)
+    last = send.patience()
+    managed, submission, claimed = beginnings.begin(beginning, intent, now)
+    item = snapshot.prepare(managed)
+    sending = Sending(item, claimed, submission, f'{ready.user} started it.', send.call_for(ready.gateway, payload, last))
+    return _deliver(sending, ready.gateway, take_back=True)
 
 
 def _intent(ready: ReadyToStart, token: str) -> Intent:
@@ -133,25 +131,21 @@ def _intent(ready: ReadyToStart, token: str) -> Intent:
         facility=ready.gateway.name,
         target=ready.target.pk,
         owner=ready.user,
-        follows=(),
-        like=None,
+        origin=Submission.Origin.START,
+        token=journal.mark_of('start', _cause(ready.user, token)),
         parameters=ready.prepared.parameters,
         window=ready.prepared.window,
+        groups=ready.groups,
     )
 
 
-def _last() -> float:
-    """Until when it may be sent: a process that slept longer leaves it to others."""
-    return time.time() + conf.get('FACILITY_TIMEOUT') / 2
-
-
-def _deliver(sending: Sending, gateway: Gateway, groups: Sequence[Any], *, take_back: bool) -> Begun:
+def _deliver(sending: Sending, gateway: Gateway, *, take_back: bool) -> Begun:
     """Call the facility, and record what came of it."""
     calls = Calls(at_once=1, per_lane=1)
     calls.start(sending, gateway.name, sending.function, conf.get('FACILITY_TIMEOUT'))
     call = calls.next()
     if take_back and isinstance(call.error, PROVEN):
-        beginnings.take_back(sending.submission)
+        beginnings.take_back(sending.item.managed, sending.submission.owner)
         raise call.error
     managed, facilities = sending.item.managed, Facilities()
     try:
@@ -166,7 +160,6 @@ def _deliver(sending: Sending, gateway: Gateway, groups: Sequence[Any], *, take_
     journal.release(sending.claimed)
     if not records:
         return Begun(managed=managed, text=decision.reason, attention=True)
-    beginnings.share(records, groups)
     _ask_first_status(gateway, records)
     ids = ', '.join(record.observation_id for record in records)
     return Begun(managed=managed, text=f'The cadence has started: observation {ids} is booked at {gateway.name}.')
@@ -184,46 +177,33 @@ def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) ->
 
 
 def again(managed: ManagedCadence, now: datetime) -> Begun:
-    """Send a cadence's first observation again, after a person said that the facility does not have it.
+    """Send a cadence's first observation again, which the facility does not have.
 
     Raises NeedsAttention where there is none to send. The cadence is kept, whatever the facility says.
     """
-    refused = Submission.objects.filter(managed=managed, cause__startswith=CAUSE).order_by('-pk').first()
-    if refused is None or refused.state != Submission.State.REFUSED or managed.host.observation_group.observation_records.exists():
+    first = missing_first(managed)
+    if first is None:
         raise NeedsAttention('There is no first observation of this cadence to send again.')
     taken = send.take([snapshot.prepare(managed)])
     if not taken:
         raise Temporary('Another process is working on this cadence; try again in a minute.')
     claimed, item = taken[0]
     try:
-        return _send_again(refused, claimed, item, now)
+        ready = send.prepare_first(first, item, claimed, Facilities(), Permissions(), now)
+        [(_, sending)] = send.commit([ready], now)
+        if isinstance(sending, CadenceError):
+            raise sending
+        return _deliver(sending, ready.gateway, take_back=False)
     finally:
         journal.release(claimed)
 
 
-def _send_again(refused: Submission, claimed: Claim, item: Looked, now: datetime) -> Begun:
-    owner = item.managed.owner
-    gateway = Facilities().gateway(refused.facility, owner)
-    if refused.target_id is None or refused.window_start is None or refused.window_end is None:
-        raise NeedsAttention('The target or the window of the first observation is not known any more.')
-    Permissions().check(owner, refused.target_id)
-    window = Window(start=refused.window_start, end=refused.window_end).not_before(now)
-    prepared = gateway.prepare(refused.parameters, window, {}, item.strategy.update_observation_payload)
-    intent = Intent(
-        cause=refused.cause,
-        facility=refused.facility,
-        target=refused.target_id,
-        owner=owner,
-        follows=(),
-        like=None,
-        parameters=prepared.parameters,
-        window=prepared.window,
-        attempt=refused.attempt + 1,
-    )
-    payload, last = gateway.mark(prepared.payload, intent.token), _last()
-    submission = journal.open_request(item.managed, claimed, intent, now)
-    sending = Sending(item, claimed, submission, 'The first observation was sent again.', send._send(gateway, payload, last))
-    return _deliver(sending, gateway, (), take_back=False)
+def missing_first(managed: ManagedCadence) -> Submission | None:
+    """The request for the first observation of a cadence that has none, where the facility does not have it."""
+    if managed.cadence is None or managed.cadence.observation_group.observation_records.exists():
+        return None
+    first = Submission.objects.filter(managed=managed, origin__in=Submission.FIRST).order_by('-pk').first()
+    return first if first is not None and first.state == Submission.State.REFUSED else None
 
 
 def start_on_group(group: ObservationGroup, user: Any, strategy: str, parameters: dict[str, Any], now: datetime) -> ManagedCadence:

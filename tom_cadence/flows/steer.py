@@ -94,23 +94,56 @@ def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now:
     states.set_parameters(managed, change, now)
 
 
-def say_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime) -> None:
-    """The request whose reply was lost is at the facility under these ids: record them and go on."""
+def say_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime, shown: str | None = None) -> None:
+    """The request whose reply was lost is at the facility under these ids: record them and go on.
+
+    ``shown`` is what the page said about the request.
+    """
     named = [text.strip() for text in ids if text.strip()]
     if not named:
         raise CadenceError(f'Say under which number {managed.facility} has it.')
-    journal.say_booked(managed, named, str(user), now)
+    journal.say_booked(journal.open_request_of(managed, shown), named, str(user), now)
 
 
-def say_send_again(managed: ManagedCadence, user: Any, now: datetime) -> str:
+def say_send_again(managed: ManagedCadence, user: Any, now: datetime, shown: str | None = None) -> str:
     """The request whose reply was lost is not at the facility: ask again; what was done, in words.
 
     A cadence goes on by itself from its observations; one whose first observation it was has none yet, so it is sent now.
     """
-    journal.say_send_again(managed, str(user), now)
+    journal.say_not_there(journal.open_request_of(managed, shown), str(user), now)
     if managed.host.observation_group.observation_records.exists():
         return 'The cadence is active again: the observation is asked for once more at the next run.'
     return start.again(managed, now).text
+
+
+def record_again(managed: ManagedCadence, user: Any, now: datetime) -> str:
+    """The observation that was deleted here, or taken out of the group, is wanted: record it again and go on."""
+    request = _lost(managed)
+    ids = journal.record_again(managed, request, str(user), now)
+    return f'Recorded again: {", ".join(ids)}. The cadence is active again.'
+
+
+def ask_anew(managed: ManagedCadence, user: Any, now: datetime) -> str:
+    """The observation that was deleted here is not wanted: go on as if it had never been asked for."""
+    request = _lost(managed)
+    journal.forget_booking(managed, request, str(user), now)
+    return 'The cadence is active again: a new observation is asked for at the next run.'
+
+
+def _lost(managed: ManagedCadence) -> Submission:
+    request = journal.lost_of(managed)
+    if request is None:
+        raise CadenceError('No observation of this cadence is missing any more: look at the page again.')
+    return request
+
+
+def send_first(managed: ManagedCadence, user: Any, now: datetime) -> str:
+    """Send the first observation of a cadence that has none again; what was done, in words."""
+    if start.missing_first(managed) is None:
+        raise CadenceError('There is no first observation of this cadence to send again.')
+    if managed.state != State.ACTIVE:
+        states.switch_on(managed, f'{user} had the first observation sent again.', now)
+    return start.again(ManagedCadence.objects.select_related('cadence', 'owner').get(pk=managed.pk), now).text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,31 +1,42 @@
-"""The only writer of this app's rows, and of observation records made by cadences.
+"""The only writer of this app's rows, and of observation records that it asked for.
 
-``claims`` who may decide; ``intents`` an observation request before it is sent, ``requests`` what became of it (``together``,
-of several at once); ``states`` active, paused, finished, needs attention; ``notes`` the history of decisions; ``adoption``
-taking over the host's cadences; ``resolve`` a person's word.
+``claims`` who may decide; ``requests`` an observation request before it is sent, and its end; ``records`` what was booked, and a
+person's word; ``states`` active, paused, finished, needs attention; ``notes`` the history of decisions; ``adoption`` taking over
+the host's cadences; ``templates`` templates, and what precedes sending where one is applied.
 """
 
 from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
 from tom_cadence.journal.log import Checked, note, note_checked, note_late_checks
-from tom_cadence.journal.requests import (
-    Accepted,
-    Intent,
+from tom_cadence.journal.records import (
     Reply,
     accept,
     accept_together,
     adopt_records,
-    discard,
+    forget_booking,
     know,
     know_groups,
-    mark_uncertain,
-    note_refused,
-    open_request,
-    open_requests,
-    refuse,
+    lost_of,
+    record_again,
+    recorded,
     save_status,
     say_booked,
-    say_send_again,
+    say_not_there,
+)
+from tom_cadence.journal.requests import (
+    Intent,
+    check_shown,
+    discard,
+    keep_replies,
+    mark_of,
+    mark_uncertain,
+    note_refused,
+    open_order,
+    open_request,
+    open_request_of,
+    open_requests,
+    refuse,
+    tell_uncertain,
 )
 from tom_cadence.journal.states import (
     pause,
@@ -37,7 +48,6 @@ from tom_cadence.journal.states import (
 )
 
 __all__ = [
-    'Accepted',
     'Checked',
     'Claim',
     'Intent',
@@ -47,31 +57,41 @@ __all__ = [
     'adopt',
     'adopt_missing',
     'adopt_records',
+    'check_shown',
     'claim',
     'close_deleted',
     'complete',
     'discard',
     'expire_claims',
+    'forget_booking',
+    'keep_replies',
     'know',
     'know_groups',
+    'lost_of',
+    'mark_of',
     'mark_uncertain',
     'note',
     'note_checked',
     'note_late_checks',
     'note_refused',
+    'open_order',
     'open_request',
+    'open_request_of',
     'open_requests',
     'pause',
     'pause_for_credentials',
     'raise_version',
     'reconcile',
+    'record_again',
+    'recorded',
     'refuse',
     'release',
     'resume',
     'resume_after_credentials',
     'save_status',
     'say_booked',
-    'say_send_again',
+    'say_not_there',
     'stop',
     'switched',
+    'tell_uncertain',
 ]

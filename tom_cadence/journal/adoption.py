@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F, Max, OuterRef, Subquery
 from tom_observations.models import DynamicCadence, ObservationRecord
 
+from tom_cadence import conf
 from tom_cadence.journal import notices, states
 from tom_cadence.journal.log import note
-from tom_cadence.journal.requests import know_groups
+from tom_cadence.journal.records import know_groups
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 State = ManagedCadence.State
@@ -27,15 +31,19 @@ def adopt_missing(now: datetime) -> int:
 
 def adopt(cadences: Iterable[Any], now: datetime) -> None:
     """Make the journal rows of these cadences; two processes that do so at once make one."""
+    default = _default_owner()
+    cadences = list(cadences)
+    numbers = _numbers([cadence.pk for cadence in cadences])
     rows = [
         ManagedCadence(
+            pk=numbers[cadence.pk],
             cadence=cadence,
             host_cadence_id=cadence.pk,
             strategy=cadence.cadence_strategy,
             state=State.ACTIVE if cadence.active else State.PAUSED,
             reason='' if cadence.active else 'It was switched off before this app took it over.',
-            owner_id=getattr(cadence, 'owner_id', None),
-            owner_name=getattr(cadence, 'owner_name', None) or '',
+            owner_id=getattr(cadence, 'owner_id', None) or default.pk,
+            owner_name=getattr(cadence, 'owner_name', None) or default.username,
             facility=getattr(cadence, 'facility', None) or '',
             target_name=getattr(cadence, 'target_name', None) or '',
             created=now,
@@ -45,6 +53,17 @@ def adopt(cadences: Iterable[Any], now: datetime) -> None:
     ManagedCadence.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
     if rows:
         know_groups(pk__in=[row.host_cadence_id for row in rows])
+
+
+def _numbers(cadences: Sequence[int]) -> dict[int, int]:
+    """The number of each cadence: the host's own, so that pages, commands and mails mean the same one by it.
+
+    A number that a deleted cadence has had, which a database should not give twice, is not given again.
+    """
+    taken = set(ManagedCadence.objects.filter(pk__in=cadences).exclude(cadence__in=cadences).values_list('pk', flat=True))
+    newest = max([*cadences, ManagedCadence.objects.aggregate(Max('pk'))['pk__max'] or 0]) if taken else 0
+    free = count(newest + 1)
+    return {pk: next(free) if pk in taken else pk for pk in cadences}
 
 
 def _with_newest(cadences: Any) -> Any:
@@ -59,16 +78,32 @@ def _with_newest(cadences: Any) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class Default:
+    """Who owns what nobody owns; nobody where the setting is empty, or names nobody who is active."""
+
+    pk: int | None = None
+    username: str = ''
+
+
+def _default_owner() -> Default:
+    name = conf.get('DEFAULT_OWNER')
+    users = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: name}, is_active=True) if name else None
+    found = users.first() if users is not None else None
+    return Default(found.pk, found.get_username()) if found else Default()
+
+
 def complete(managed: Sequence[ManagedCadence]) -> None:
     """Fill in owner and snapshot of cadences that were made before their first observation."""
     lacking = {row.cadence_id: row for row in managed if not (row.owner_id and row.facility and row.target_name)}
     if not lacking:
         return
+    default = _default_owner()
     for cadence in _with_newest(DynamicCadence.objects.filter(pk__in=lacking)):
         row = lacking[cadence.pk]
         known = {
-            'owner_id': row.owner_id or cadence.owner_id,
-            'owner_name': row.owner_name or cadence.owner_name or '',
+            'owner_id': row.owner_id or cadence.owner_id or default.pk,
+            'owner_name': row.owner_name or cadence.owner_name or default.username,
             'facility': row.facility or cadence.facility or '',
             'target_name': row.target_name or cadence.target_name or '',
         }

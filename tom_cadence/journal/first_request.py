@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from guardian.shortcuts import assign_perm, get_groups_with_perms, remove_perm
-from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+from tom_observations.models import DynamicCadence, ObservationGroup
 
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.journal import requests
 from tom_cadence.journal.claims import FEW, HOLDER, Claim, expiry
 from tom_cadence.journal.log import note
+from tom_cadence.journal.records import GROUP_PERMISSIONS
 from tom_cadence.journal.requests import Intent, insert
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
 
-GROUP_PERMISSIONS = ('view_observationgroup', 'change_observationgroup', 'delete_observationgroup')
 SHARED = GROUP_PERMISSIONS[:2]
 CAUSE = 'begin:'
 
@@ -49,26 +47,26 @@ class Beginning:
     groups: Sequence[Any] = field(default_factory=tuple)
 
 
-def begin(beginning: Beginning, intent: Intent, now: datetime) -> tuple[Submission, Claim]:
+def begin(beginning: Beginning, intent: Intent, now: datetime) -> tuple[ManagedCadence, Submission, Claim]:
     """Commit cadence and intent, the cadence claimed by this process; AlreadyBegun where this form was sent before."""
-    claimed = Claim(0, HOLDER + secrets.token_hex(6))
+    holder = HOLDER + secrets.token_hex(6)
 
-    def write() -> Submission:
+    def write() -> tuple[ManagedCadence, Submission]:
         with transaction.atomic(durable=True):
-            managed = _make(beginning, intent, claimed.holder, now)
+            managed = _make(beginning, intent, holder, now)
             submission = insert(managed, intent, now)
             reach(CadencePoint.INTENT_OPEN)
-        return submission
+        return managed, submission
 
     try:
-        submission = until_written(write, most=FEW)
+        managed, submission = until_written(write, most=FEW)
     except IntegrityError:
         before = begun_with(intent.cause)
         if before is None:
             raise
         raise AlreadyBegun(before, 'This was started already: nothing was sent a second time.') from None
     reach(CadencePoint.INTENT_COMMITTED)
-    return submission, Claim(submission.managed.pk, claimed.holder)
+    return managed, submission, Claim(managed.pk, holder)
 
 
 def begun_with(cause: str) -> ManagedCadence | None:
@@ -116,17 +114,17 @@ def begin_on_group(group: ObservationGroup, beginning: Beginning, now: datetime)
     return until_written(write, most=FEW)
 
 
-def take_back(submission: Submission) -> None:
+def take_back(begun: ManagedCadence, owner: Any) -> None:
     """Remove a cadence whose first request was proven not to be booked, as if it had never been begun."""
 
     def write() -> None:
         with transaction.atomic():
             rows = ManagedCadence.objects.select_for_update(of=('self',)).select_related('cadence__observation_group')
-            managed = rows.get(pk=submission.managed_id)
+            managed = rows.get(pk=begun.pk)
             group = managed.host.observation_group
             if group.observation_records.exists():
                 return
-            _forget_permissions(group, submission.owner)
+            _forget_permissions(group, owner)
             managed.delete()  # before the host's row, whose deletion would be told to the owner
             group.delete()
 
@@ -138,14 +136,3 @@ def _forget_permissions(group: ObservationGroup, owner: Any) -> None:
         remove_perm(f'tom_observations.{permission}', owner, group)
         for each in get_groups_with_perms(group):
             remove_perm(f'tom_observations.{permission}', each, group)
-
-
-def share(records: Iterable[ObservationRecord], groups: Iterable[Any]) -> None:
-    """Give these groups the permissions on new records that the host's own form gives them."""
-    if settings.TARGET_PERMISSIONS_ONLY:
-        return
-    chosen = list(groups)
-    for record in records:
-        for each in chosen:
-            for permission in requests.PERMISSIONS:
-                assign_perm(f'tom_observations.{permission}', each, record)

@@ -1,302 +1,56 @@
-"""What became of an observation request: accepted, refused or uncertain."""
+"""Observation requests: written before the facility is called, and closed or left uncertain afterwards.
+
+Every request goes this way, whoever began it (its ``origin``): it is committed as being sent, then accepted (``records``),
+refused, or uncertain. An uncertain one is looked up at the facility, or waits for a person's word.
+"""
 
 from __future__ import annotations
 
+import base64
+import hmac
 import logging
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.db.models import F
-from guardian.shortcuts import assign_perm, get_groups_with_perms
-from tom_observations.models import ObservationGroup, ObservationRecord
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
+from tom_cadence import conf
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import CadenceError, LostClaim, NeedsAttention
 from tom_cadence.journal.claims import FEW, Claim, expiry
 from tom_cadence.journal.log import note
-from tom_cadence.journal.states import resume
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission, make_token
+from tom_cadence.models import CadenceRun, FollowedRecord, ManagedCadence, Notice, SiteKey, Submission, TemplateTask, make_token
 from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
 
 logger = logging.getLogger(__name__)
-State = Submission.State
-_SAID = ('status', 'scheduled_start', 'scheduled_end', 'modified')
-"""What a change of state writes: whatever a person edits in the meantime stays edited."""
-PERMISSIONS = ('view_observationrecord', 'change_observationrecord', 'delete_observationrecord')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accepted:
-    """What was recorded, and which ids of the reply this TOM had recorded before (of another request)."""
-
-    records: list[ObservationRecord] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)
-
-
-def accept(submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime) -> Accepted:
-    """Record what the facility booked: records, group, owner, permissions, in one transaction. Never gives up on a busy database.
-
-    ``known`` are the ids already recorded in the group. A claim that was lost meanwhile does not matter: what was
-    booked is recorded. A hook or signal of the site that raises does not undo it.
-    """
-    try:
-        accepted = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=False))
-    except Exception:
-        logger.exception(
-            'Recording again without the hooks of this site', extra={'event': 'accept_plainly', 'request': submission.pk}
-        )
-        taken = Booking.objects.filter(facility=submission.facility, observation_id__in=ids)
-        known |= frozenset(taken.exclude(submission=submission).values_list('observation_id', flat=True))
-        accepted = until_written(lambda: _accept(submission, ids, known, reason, now, plainly=True))
-    reach(CadencePoint.ACCEPTED)
-    return accepted
-
-
-def _accept(
-    submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime, *, plainly: bool
-) -> Accepted:
-    with transaction.atomic():
-        reach(CadencePoint.ACCEPT_OPEN)
-        if not _mark_accepted(submission, ids, now):
-            return Accepted()
-        records = make_records(submission, [found for found in ids if found not in known], plainly=plainly)
-        link([(submission, records)], plainly=plainly)
-        reach(CadencePoint.RECORDS_WRITTEN)
-        note(submission.managed, CadenceRun.Decision.SUBMIT, reason, now, submission)
-        _settle(submission, now)
-    return Accepted(records=records, again=[found for found in ids if found in known])
-
-
-def _mark_accepted(submission: Submission, ids: Sequence[str], now: datetime) -> bool:
-    """Close the request; False where this reply was recorded before."""
-    if close_accepted([(submission, ids)], now):
-        return True
-    current = Submission.objects.get(pk=submission.pk)
-    if current.state == State.ACCEPTED and set(ids) <= set(current.observation_ids):
-        return False
-    late = f'{submission.cause}:late:{submission.pk}'
-    Submission.objects.filter(pk=submission.pk).update(
-        state=State.ACCEPTED, observation_ids=list(ids), closed=now, message='', cause=late
-    )
-    logger.error('A request that had been given up was booked after all', extra={'event': 'late_reply', 'request': submission.pk})
-    note(
-        submission.managed,
-        CadenceRun.Decision.ERROR,
-        f'A reply came after the request had been given up: {", ".join(ids)} is booked at {submission.facility}.',
-        now,
-    )
-    return True
-
-
-def close_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: datetime) -> bool:
-    """Close these open requests inside the caller's transaction; False, and the caller writes nothing, where one is not open."""
-    opened = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies], state__in=Submission.OPEN)
-    if opened.update(state=State.ACCEPTED, closed=now, message='') != len(replies):
-        return False
-    for submission, ids in replies:
-        submission.state, submission.observation_ids = State.ACCEPTED, list(ids)
-    Submission.objects.bulk_update([submission for submission, _ in replies], ['observation_ids'])
-    return True
-
-
-def make_records(submission: Submission, ids: Sequence[str], *, plainly: bool = False) -> list[ObservationRecord]:
-    """The host's records of what was booked; ``plainly``: without the hooks and signals of the site."""
-    records = [
-        ObservationRecord(
-            target_id=submission.target_id,
-            user_id=submission.owner_id,
-            facility=submission.facility,
-            parameters=submission.parameters,
-            observation_id=found,
-        )
-        for found in ids
-    ]
-    if not plainly:
-        for record in records:
-            record.save()
-    elif _can_be_recorded(submission):
-        ObservationRecord.objects.bulk_create(records)
-    else:
-        return []
-    return records
-
-
-def _can_be_recorded(submission: Submission) -> bool:
-    """Whether target and owner still are there; the ids stay in the journal in any case."""
-    current = Submission.objects.get(pk=submission.pk)
-    return current.target_id is not None and current.owner_id is not None
-
-
-def link(made: Sequence[tuple[Submission, Sequence[ObservationRecord]]], *, plainly: bool = False) -> None:
-    """Records into their groups, to their requests, and with the permissions of the record before them."""
-    through = ObservationGroup.observation_records.through
-    members = []
-    for submission, records in made:
-        group = submission.managed.cadence.observation_group_id if submission.managed.cadence else None
-        if group is not None and (not plainly or ObservationGroup.objects.filter(pk=group).exists()):
-            members += [through(observationgroup_id=group, observationrecord_id=record.pk) for record in records]
-    if members:
-        through.objects.bulk_create(members, ignore_conflicts=True)
-    if bookings := [booking for submission, records in made for booking in _bookings(records, submission)]:
-        Booking.objects.bulk_create(bookings)
-    if not settings.TARGET_PERMISSIONS_ONLY and not plainly:
-        for submission, records in made:
-            _copy_permissions(submission, records)
-
-
-def _bookings(records: Sequence[ObservationRecord], submission: Submission) -> list[Booking]:
-    return [
-        Booking(record=record, submission=submission, facility=record.facility, observation_id=record.observation_id)
-        for record in records
-    ]
-
-
-def know(rows: Iterable[tuple[int, str, str]]) -> None:
-    """Note observations that were not requested here: (record, facility, id)."""
-    bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in sorted(rows)]
-    if bookings:
-        until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True), most=FEW)
-
-
-def know_groups(**which: Any) -> None:
-    """Note the observations in the groups of these cadences (a filter of DynamicCadence), also of those that are switched off."""
-    named = {f'observationgroup__dynamiccadence__{name}': value for name, value in which.items()}
-    rows = ObservationRecord.objects.filter(booking=None, **named).order_by().distinct()
-    know(rows.values_list('pk', 'facility', 'observation_id'))
-
-
-def _copy_permissions(submission: Submission, records: Sequence[ObservationRecord]) -> None:
-    before = ObservationRecord.objects.filter(pk=submission.like).first()
-    groups = get_groups_with_perms(before, attach_perms=True) if before else {}
-    for record in records:
-        for permission in PERMISSIONS:
-            assign_perm(f'tom_observations.{permission}', submission.owner, record)
-            for group, held in groups.items():
-                if permission in held:
-                    assign_perm(f'tom_observations.{permission}', group, record)
-
-
-def _settle(submission: Submission, now: datetime) -> None:
-    """Note the success with the cadence and let it go; somebody else's claim stays theirs."""
-    rows = ManagedCadence.objects.filter(pk=submission.managed_id)
-    if not rows.filter(claim_number=submission.claim_number).update(**done(now)):
-        rows.update(version=F('version') + 1)
-
-
-def done(now: datetime) -> dict[str, Any]:
-    """What is noted with a cadence for which something was booked; it is let go."""
-    return {
-        'last_check': now,
-        'last_run': None,
-        'last_reason': '',
-        'unreachable_since': None,
-        'version': F('version') + 1,
-        'claim_holder': '',
-        'claim_expires': None,
-    }
-
-
-def refuse(submission: Submission, message: str, now: datetime, *, counts: bool) -> None:
-    """Close a request that is proven not to be booked; ``counts`` says whether the failure policy counts it."""
-
-    def write() -> None:
-        with transaction.atomic():
-            closed = Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(
-                state=State.REFUSED, message=message, closed=now, counts_as_failure=counts
-            )
-            if closed:
-                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
-
-    until_written(write)
-
-
-def mark_uncertain(submission: Submission, message: str, now: datetime) -> None:
-    """The call is over, and nobody knows what the facility did with it."""
-
-    def write() -> None:
-        with transaction.atomic():
-            changed = Submission.objects.filter(pk=submission.pk, state=State.SENDING).update(
-                state=State.UNCERTAIN, message=message, closed=now
-            )
-            if changed:
-                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
-
-    until_written(write)
-    reach(CadencePoint.MARKED_UNCERTAIN)
-
-
-def discard(submission: Submission) -> None:
-    """Take back the mark of a strategy's own run() that asked for nothing."""
-    until_written(lambda: Submission.objects.filter(pk=submission.pk, state=State.SENDING).delete())
-
-
-def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any] | None) -> bool:
-    """Save a changed state through the host's own save(), so that its hook runs; whether anything changed."""
-    before = (record.status, record.scheduled_start, record.scheduled_end)
-    record.status = state
-    if scheduled is not None:
-        record.scheduled_start, record.scheduled_end = scheduled
-    if before == (record.status, record.scheduled_start, record.scheduled_end):
-        return False
-    try:
-        until_written(lambda: record.save(update_fields=_SAID))
-    except Exception:
-        logger.exception('A hook of this site failed; the state is kept', extra={'event': 'status_hook', 'record': record.pk})
-        ObservationRecord.objects.filter(pk=record.pk).update(
-            status=record.status, scheduled_start=record.scheduled_start, scheduled_end=record.scheduled_end
-        )
-    return True
-
-
-def adopt_records(submission: Submission, records: Sequence[ObservationRecord], owner: Any, now: datetime) -> None:
-    """Take over what a strategy booked in its own run(): nobody's records become the owner's, and the mark is closed."""
-
-    def write() -> None:
-        with transaction.atomic():
-            pks = [record.pk for record in records]
-            ObservationRecord.objects.filter(pk__in=pks, user=None).update(user=owner)
-            if not settings.TARGET_PERMISSIONS_ONLY:
-                for record in records:
-                    for permission in PERMISSIONS:
-                        assign_perm(f'tom_observations.{permission}', owner, record)
-            # Those that run() put into the group were noted there already, without a request.
-            Booking.objects.filter(record__in=pks).update(submission=submission)
-            noted = set(Booking.objects.filter(record__in=pks).values_list('record_id', flat=True))
-            unknown = [record for record in records if record.pk not in noted]
-            Booking.objects.bulk_create(_bookings(unknown, submission))
-            ids = [record.observation_id for record in records]
-            Submission.objects.filter(pk=submission.pk).update(state=State.ACCEPTED, observation_ids=ids, closed=now)
-            note(
-                submission.managed,
-                CadenceRun.Decision.SUBMIT,
-                'The strategy asked for it in its own run().',
-                now,
-                submission,
-            )
-
-    until_written(write)
+Origin, State = Submission.Origin, Submission.State
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """What is about to be sent, and what it follows."""
+    """What is about to be sent, and what it follows.
+
+    ``groups`` may see the records. ``afterwards`` says what begins with them: ``name`` of an observation group, and
+    ``strategy`` and ``parameters`` of a cadence.
+    """
 
     cause: str
     facility: str
     target: int | None
     owner: Any
-    follows: tuple[int, ...]
-    like: int | None
-    parameters: dict[str, Any]
-    window: Window | None
-    kind: str = Submission.Kind.ENGINE
+    follows: tuple[int, ...] = ()
+    like: int | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    window: Window | None = None
+    origin: str = Origin.CADENCE
     attempt: int = 1
     token: str = field(default_factory=make_token)
+    groups: Sequence[Any] = ()
+    afterwards: dict[str, Any] = field(default_factory=dict)
 
 
 Asked = tuple[ManagedCadence, Claim, Intent]
@@ -320,15 +74,42 @@ def open_requests(asked: Sequence[Asked], now: datetime) -> list[Submission | Ca
         return []
     try:
         found = until_written(lambda: _open(asked, now), most=FEW)
-    except IntegrityError:
+    except (OperationalError, InterfaceError):  # the database is busy for too long, or lost: that concerns all of them
+        raise
+    except Exception as error:  # whatever is wrong with one of them touches no other
         if len(asked) > 1:
             return [each for one in asked for each in open_requests([one], now)]
-        return [NeedsAttention(
-            f'Another request already follows {_what(asked[0][2])}: the same observation is in two cadences, or two cadences '
-            'share one group.'
-        )]  # fmt: skip
+        return [_why_not(asked[0][2], error)]
     reach(CadencePoint.INTENT_COMMITTED)
     return found
+
+
+def _why_not(intent: Intent, error: Exception) -> NeedsAttention:
+    if not isinstance(error, IntegrityError):
+        logger.error('A request could not be written', exc_info=error, extra={'event': 'intent_error', 'cause': intent.cause})
+        return NeedsAttention(f'The request could not be written, so nothing was sent: {type(error).__name__}: {error}'[:500])
+    taken = FollowedRecord.objects.filter(record__in=intent.follows).values_list('record', flat=True).first()
+    what = f'observation record {taken or intent.follows[0]}' if intent.follows else repr(intent.cause)
+    return NeedsAttention(
+        f'Another request already follows {what}: the same observation is in two cadences, or two cadences share one group.'
+    )
+
+
+def open_order(intent: Intent, now: datetime) -> Submission | None:
+    """Commit the intent of a request that no cadence has; None where another one has the same cause."""
+
+    def write() -> Submission:
+        with transaction.atomic(durable=True):
+            request = insert(None, intent, now)
+            reach(CadencePoint.INTENT_OPEN)
+        return request
+
+    try:
+        request = until_written(write, most=FEW)
+    except IntegrityError:
+        return None
+    reach(CadencePoint.INTENT_COMMITTED)
+    return request
 
 
 def _open(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceError]:
@@ -336,6 +117,7 @@ def _open(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceErr
         held = _held(asked)
         made = {managed.pk: _made(managed, intent, now) for managed, _, intent in asked if held.get(managed.pk) == managed.version}
         Submission.objects.bulk_create(made.values())
+        _follow(made.values())
         if made:
             reach(CadencePoint.INTENT_OPEN)
     return [
@@ -355,143 +137,153 @@ def _held(asked: Sequence[Asked]) -> dict[int, int]:
     return dict(rows.values_list('pk', 'version')) if rows.update(claim_expires=expiry()) else {}
 
 
+def _follow(requests: Iterable[Submission]) -> None:
+    """Say which records these requests answer; IntegrityError where another one does."""
+    rows = [FollowedRecord(record=record, submission=request) for request in requests for record in request.follows]
+    if rows:
+        FollowedRecord.objects.bulk_create(rows)
+
+
 def note_refused(managed: ManagedCadence, intent: Intent, message: str, now: datetime) -> None:
     """Write down a request that was refused before it was sent, so that the failure policy counts it."""
     with transaction.atomic():
-        closed = {'state': Submission.State.REFUSED, 'message': message, 'closed': now, 'counts_as_failure': True}
+        closed = {'state': State.REFUSED, 'message': message, 'closed': now, 'counts_as_failure': True}
         submission = insert(managed, intent, now, **closed)
         note(managed, CadenceRun.Decision.ERROR, message, now, submission)
 
 
-def insert(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
+def insert(managed: ManagedCadence | None, intent: Intent, now: datetime, **closed: Any) -> Submission:
     """Write a request inside the caller's transaction."""
     submission = _made(managed, intent, now, **closed)
     submission.save(force_insert=True)
+    if submission.state in (State.SENDING, State.UNCERTAIN, State.ACCEPTED):
+        _follow([submission])
+    if intent.groups:
+        submission.groups.set(intent.groups)
     return submission
 
 
-def _made(managed: ManagedCadence, intent: Intent, now: datetime, **closed: Any) -> Submission:
+def _made(managed: ManagedCadence | None, intent: Intent, now: datetime, **closed: Any) -> Submission:
     return Submission(
         **closed,
         token=intent.token,
         managed=managed,
-        kind=intent.kind,
+        origin=intent.origin,
         cause=intent.cause,
         attempt=intent.attempt,
-        claim_number=managed.claim_number,
+        claim_number=managed.claim_number if managed else 0,
         facility=intent.facility,
         target_id=intent.target,
         owner=intent.owner,
-        follows=list(intent.follows),
+        follows=[int(record) for record in intent.follows],
         like=intent.like,
         parameters=intent.parameters,
+        afterwards=intent.afterwards,
         window_start=intent.window.start if intent.window else None,
         window_end=intent.window.end if intent.window else None,
         created=now,
     )
 
 
-def _what(intent: Intent) -> str:
-    return f'observation record {intent.follows[0]}' if intent.follows else repr(intent.cause)
+def refuse(submission: Submission, message: str, now: datetime, *, counts: bool) -> None:
+    """Close a request that is proven not to be booked; ``counts`` says whether somebody refused it, so that it is a failure.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What a facility booked for one request; ``known`` are the ids already recorded in the group, ``holder`` holds the cadence."""
-
-    submission: Submission
-    ids: Sequence[str]
-    known: frozenset[str]
-    reason: str
-    holder: str
-
-
-class Unusual(Exception):
-    """One of the replies has to be recorded alone."""
-
-
-def accept_together(replies: Sequence[Reply], now: datetime) -> list[Accepted] | None:
-    """Record what was booked for several cadences; None, and nothing written, where ``accept`` has to record each alone.
-
-    That is where a request is not open any more, a claim was lost, or a hook or signal of the site raised.
+    Where nobody did, the target of a template may simply be sent again.
     """
-    try:
-        accepted = until_written(lambda: _accept_in_batch(replies, now))
-    except Unusual:
-        return None
-    except Exception:
-        pks = [reply.submission.pk for reply in replies]
-        logger.exception('Recording replies one by one', extra={'event': 'accept_one_by_one', 'requests': pks})
-        return None
-    reach(CadencePoint.ACCEPTED)
-    return accepted
+
+    def write() -> None:
+        with transaction.atomic():
+            closed = Submission.objects.filter(pk=submission.pk, state__in=Submission.OPEN).update(
+                state=State.REFUSED, message=message, closed=now, counts_as_failure=counts
+            )
+            if closed:
+                FollowedRecord.objects.filter(submission=submission.pk).delete()
+            if closed and submission.managed is not None:
+                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
+            if closed and not counts:
+                tasks = TemplateTask.objects.filter(request=submission.pk)
+                tasks.update(request=None, state=TemplateTask.State.READY, message=message)
+
+    until_written(write)
 
 
-def _accept_in_batch(replies: Sequence[Reply], now: datetime) -> list[Accepted]:
-    with transaction.atomic():
-        reach(CadencePoint.ACCEPT_OPEN)
-        if not close_accepted([(reply.submission, reply.ids) for reply in replies], now):
-            raise Unusual
-        made = []
-        for reply in replies:
-            new = [found for found in reply.ids if found not in reply.known]
-            made.append((reply.submission, make_records(reply.submission, new)))
-        link(made)
-        reach(CadencePoint.RECORDS_WRITTEN)
-        CadenceRun.objects.bulk_create(_run(reply, now) for reply in replies)
-        _let_go(replies, now)
-    return [
-        Accepted(records=records, again=[found for found in reply.ids if found in reply.known])
-        for reply, (_, records) in zip(replies, made, strict=True)
-    ]
+def mark_uncertain(submission: Submission, message: str, now: datetime) -> None:
+    """The call is over, and nobody knows what the facility did with it."""
+
+    def write() -> None:
+        with transaction.atomic():
+            changed = Submission.objects.filter(pk=submission.pk, state=State.SENDING).update(
+                state=State.UNCERTAIN, message=message, closed=now
+            )
+            if changed and submission.managed is not None:
+                note(submission.managed, CadenceRun.Decision.ERROR, message, now, submission)
+
+    until_written(write)
+    reach(CadencePoint.MARKED_UNCERTAIN)
 
 
-def _run(reply: Reply, now: datetime) -> CadenceRun:
-    return CadenceRun(
-        managed=reply.submission.managed,
-        decision=CadenceRun.Decision.SUBMIT,
-        reason=reply.reason,
-        first=now,
-        last=now,
-        submission=reply.submission,
-    )
+def tell_uncertain(submission: Submission, text: str, now: datetime) -> None:
+    """Tell whoever sent a request that no cadence has, once, that a person has to find out what became of it."""
+
+    def write() -> None:
+        with transaction.atomic():
+            news = Submission.objects.filter(pk=submission.pk, state=State.UNCERTAIN).exclude(message=text).update(message=text)
+            if news and submission.owner is not None:
+                Notice.objects.create(user=submission.owner, text=f'{text} See "Requests without a reply".', created=now)
+
+    until_written(write)
 
 
-def _let_go(replies: Sequence[Reply], now: datetime) -> None:
-    """Note the successes with their cadences, and let these go; all of them must still be held."""
-    pks, holders = {reply.submission.managed_id for reply in replies}, {reply.holder for reply in replies}
-    held = ManagedCadence.objects.filter(pk__in=pks, claim_holder__in=holders)
-    if held.update(**done(now)) != len(replies):
-        raise Unusual
+def discard(submission: Submission) -> None:
+    """Take back the mark of a strategy's own run() that asked for nothing."""
+    until_written(lambda: Submission.objects.filter(pk=submission.pk, state=State.SENDING).delete())
 
 
-def open_request_of(managed: ManagedCadence) -> Submission:
-    """The request that waits for a person; CadenceError where there is none."""
+def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
+    """Write down what the facility answered, whole and committed, before anything is made of it.
+
+    Whatever then goes wrong, what is booked is known, and its records are made later.
+    """
+
+    def write() -> None:
+        with transaction.atomic():
+            for submission, ids in replies:
+                submission.reply = [found.replace('\0', '\N{REPLACEMENT CHARACTER}') for found in ids]
+                Submission.objects.filter(pk=submission.pk).update(reply=submission.reply)
+
+    until_written(write)
+    reach(CadencePoint.REPLY_KEPT)
+
+
+def mark_of(*what: str) -> str:
+    """A short mark that the facility keeps with the request, so that it can be found there: the same for the same thing asked for.
+
+    It comes of the key of this site and of what is followed, so that a TOM brought back from yesterday's backup, or a copy of
+    it, finds its own bookings. 40 bits, in letters that any search takes for the same in capitals.
+    """
+    digest = hmac.digest(_site_key().encode(), '\n'.join(what).encode(), 'sha256')
+    return '~' + base64.b32encode(digest)[:8].decode().lower()
+
+
+def _site_key() -> str:
+    given = str(conf.get('SITE_KEY'))
+    if given:
+        return given
+    row = SiteKey.objects.order_by('pk').first()
+    return row.key if row else SiteKey.objects.get_or_create(pk=1, defaults={'key': secrets.token_hex(24)})[0].key
+
+
+def open_request_of(managed: ManagedCadence, shown: str | None = None) -> Submission:
+    """The cadence's request whose fate is not known; CadenceError where there is none, or it is not the one that was shown."""
     rows = Submission.objects.select_related('managed__cadence').filter(managed=managed, state__in=Submission.OPEN)
     request = rows.order_by('pk').first()
     if request is None:
         raise CadenceError(f'{managed} has no request whose fate is unknown.')
+    check_shown(request, shown)
     return request
 
 
-def say_booked(managed: ManagedCadence, ids: Sequence[str], by: str, now: datetime) -> list[ObservationRecord]:
-    """ "It is there": record these observations, and let the cadence go on."""
-    request = open_request_of(managed)
-    group = managed.host.observation_group
-    if request.kind == Submission.Kind.STRATEGY:
-        records = list(group.observation_records.filter(observation_id__in=ids))
-        if len(records) < len(set(ids)):
-            raise CadenceError('The strategy sent it itself: add its record to the group first, then say its id here.')
-        adopt_records(request, records, managed.owner, now)
-    else:
-        known = frozenset(group.observation_records.values_list('observation_id', flat=True))
-        records = accept(request, list(dict.fromkeys(ids)), known, f'{by} found it at {request.facility}.', now).records
-    resume(managed, now, f'{by} said that it is booked: {", ".join(ids)}.')
-    return records
-
-
-def say_send_again(managed: ManagedCadence, by: str, now: datetime) -> None:
-    """ "It is not there": close the request, and let the cadence ask again."""
-    request = open_request_of(managed)
-    refuse(request, f'{by} said that {request.facility} does not have it.', now, counts=False)
-    resume(managed, now, f'{by} said that it may be sent again.')
+def check_shown(request: Submission, shown: str | None) -> None:
+    """CadenceError where a person's word was about another request, or about this one as it was before."""
+    if shown is not None and shown != request.shown:
+        raise CadenceError('Something happened to this request since the page was loaded: look at it again, then decide.')

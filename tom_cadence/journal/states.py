@@ -16,7 +16,7 @@ from tom_cadence.core.bounds import said
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.journal import notices
 from tom_cadence.journal.log import MOST, note
-from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+from tom_cadence.models import CadenceRun, FollowedRecord, ManagedCadence, Submission
 
 logger = logging.getLogger(__name__)
 CREDENTIALS = 'credentials'
@@ -110,6 +110,7 @@ def _let_deleted_be_followed(managed: ManagedCadence, now: datetime) -> None:
     accepted = Submission.objects.filter(state=Submission.State.ACCEPTED, cause__in=causes, bookings__isnull=True)
     for request in accepted.select_for_update(of=('self',)):
         Submission.objects.filter(pk=request.pk).update(cause=f'{request.cause}:deleted:{request.pk}', follows=[])
+        FollowedRecord.objects.filter(submission=request.pk).delete()
         ids = ', '.join(map(str, request.observation_ids))
         words = f'The record of {ids or "an observation"} was deleted here; a person said that another one may be asked for.'
         note(managed, CadenceRun.Decision.NOTE, words, now)
@@ -177,6 +178,12 @@ def set_owner(managed: ManagedCadence, owner: Any, reason: str, now: datetime) -
     """Hand a cadence to somebody else."""
     with transaction.atomic():
         row = locked(managed)
+        opened = Submission.objects.filter(managed=row, state__in=Submission.OPEN).select_related('owner').first()
+        if opened is not None:
+            raise CadenceError(
+                f'It is not known yet what became of a request that was sent with the account of {opened.owner}, and only that '
+                'account can find out: say what became of it first, then hand the cadence over.'
+            )
         ManagedCadence.objects.filter(pk=row.pk).update(owner=owner, owner_name=owner.get_username(), version=F('version') + 1)
         note(row, CadenceRun.Decision.NOTE, reason, now)
     managed.owner, managed.owner_name = owner, owner.get_username()

@@ -1,23 +1,23 @@
-"""Writing observation templates, and who they belong to."""
+"""Observation templates, whom they belong to, and what precedes sending where one is applied to many targets."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from guardian.shortcuts import assign_perm
-from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord, ObservationTemplate
+from tom_observations.models import ObservationTemplate
 
-from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.journal.requests import PERMISSIONS
-from tom_cadence.models import Booking, TemplateApplication, TemplateCard, TemplateTask
+from tom_cadence.journal.claims import FEW
+from tom_cadence.journal.requests import Intent, insert
+from tom_cadence.models import Submission, TemplateApplication, TemplateCard, TemplateTask
+from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
+
+State = TemplateTask.State
 
 
 def save_template(
@@ -78,13 +78,8 @@ def count_use(template: ObservationTemplate | None) -> None:
     TemplateCard.objects.filter(template=template).update(used=F('used') + 1)
 
 
-logger = logging.getLogger(__name__)
-State = TemplateTask.State
-GROUP_PERMISSIONS = ('view_observationgroup', 'change_observationgroup', 'delete_observationgroup')
-
-
 @dataclass(frozen=True, kw_only=True)
-class ApplicationPlan:
+class Plan:
     """What a template is applied with."""
 
     key: str
@@ -97,7 +92,7 @@ class ApplicationPlan:
     cadence_parameters: Mapping[str, Any] | None = None
 
 
-def open_application(plan: ApplicationPlan, tasks: Mapping[int, dict[str, Any]], now: datetime) -> TemplateApplication:
+def open_application(plan: Plan, tasks: Mapping[int, dict[str, Any]], now: datetime) -> TemplateApplication:
     """Write down what is to be sent: form data by target. The same form sent twice makes one application."""
     try:
         with transaction.atomic():
@@ -128,20 +123,27 @@ def open_application(plan: ApplicationPlan, tasks: Mapping[int, dict[str, Any]],
 
 
 def note_check(task: TemplateTask, state: str, message: str, warning: str = '') -> None:
-    """What the check of one target said; a target that was sent meanwhile stays as it is."""
-    rows = TemplateTask.objects.filter(pk=task.pk, state__in=(State.NEW, State.READY, State.INVALID, State.REFUSED))
-    rows.update(state=state, message=message, warning=warning)
+    """What the check of one target said; a target that was sent or left out meanwhile stays as it is."""
+    _change(task, (State.NEW, State.READY, State.INVALID), state=state, message=message, warning=warning)
 
 
 def set_aside(task: TemplateTask, state: str) -> bool:
-    """Leave a target out, or take it in again to be checked."""
-    before = (State.NEW, State.READY, State.INVALID, State.REFUSED, State.LEFT_OUT)
-    return bool(TemplateTask.objects.filter(pk=task.pk, state__in=before).update(state=state, message='', warning=''))
+    """Leave a target out, or take it in again to be checked; False where it was sent."""
+    return _change(task, tuple(State), state=state, message='', warning='')
+
+
+def _change(task: TemplateTask, states: Sequence[str], **values: Any) -> bool:
+    """Change a target in one of these states, unless a request for it is under way or was accepted."""
+    with transaction.atomic():
+        row = TemplateTask.objects.select_for_update().filter(pk=task.pk, state__in=states).first()
+        if row is None or (row.request is not None and row.request.state != Submission.State.REFUSED):
+            return False
+        return bool(TemplateTask.objects.filter(pk=task.pk).update(request=None, **values))
 
 
 def confirm(application: TemplateApplication, now: datetime) -> None:
     """A person said that what is ready may be sent."""
-    first = not application.tasks.filter(attempt__gt=0).exists()
+    first = not Submission.objects.filter(cause__in=application.tasks.values('cause')).exists()
     changed = TemplateApplication.objects.filter(pk=application.pk, confirmed=None).update(confirmed=now, message='')
     if changed and first:
         count_use(application.template)
@@ -160,125 +162,25 @@ def check_again(application: TemplateApplication, which: Sequence[TemplateTask])
             set_aside(task, State.NEW)
 
 
-def begin(task: TemplateTask, token: str, kept: Mapping[str, Any], now: datetime) -> bool:
-    """Commit the intent; False where another process took this target, or the application was held meanwhile."""
-    intent = {'state': State.SENDING, 'token': token, 'kept': dict(kept), 'sent': now, 'closed': None, 'message': ''}
-    with transaction.atomic(durable=True):
-        rows = TemplateTask.objects.filter(pk=task.pk, state=State.READY)
-        held = TemplateApplication.objects.filter(pk=task.application_id, confirmed=None).exists()
-        taken = 0 if held else rows.update(**intent, attempt=F('attempt') + 1)
-    for name, value in intent.items():
-        setattr(task, name, value)
-    return bool(taken)
+def open_for(task: TemplateTask, intent: Intent, now: datetime) -> Submission | None:
+    """Commit the intent; None where another process took this target, or the application was held meanwhile."""
 
+    def write() -> Submission | None:
+        with transaction.atomic(durable=True):
+            rows = TemplateTask.objects.filter(pk=task.pk, state=State.READY, request=None)
+            taken = rows.update(message='')
+            if not taken or TemplateApplication.objects.filter(pk=task.application_id, confirmed=None).exists():
+                return None
+            tries = Submission.objects.filter(cause=intent.cause).count()
+            request = insert(None, replace(intent, attempt=tries + 1), now)
+            rows.update(request=request)
+            reach(CadencePoint.INTENT_OPEN)
+        return request
 
-def turn_back(task: TemplateTask, state: str, message: str, now: datetime) -> None:
-    """Proven not to be booked: ready again, or refused."""
-    rows = TemplateTask.objects.filter(pk=task.pk, state__in=TemplateTask.OPEN, token=task.token)
-    until_written(lambda: rows.update(state=state, message=message, closed=now))
-
-
-def mark_unknown(task: TemplateTask, message: str, now: datetime) -> None:
-    """The call is over, and nobody knows what the facility did with it."""
-    rows = TemplateTask.objects.filter(pk=task.pk, state=State.SENDING, token=task.token)
-    until_written(lambda: rows.update(state=State.UNCERTAIN, message=message, closed=now))
-
-
-def book(task: TemplateTask, ids: Sequence[str], now: datetime, message: str = '') -> list[ObservationRecord]:
-    """Record what the facility booked: records, owner, permissions, group and cadence, in one transaction.
-
-    NeedsAttention where an id is already another observation of this TOM. A hook of the site that raises undoes nothing.
-    """
     try:
-        return until_written(lambda: _book(task, ids, now, message, plainly=False))
-    except NeedsAttention:
-        raise
-    except Exception:
-        logger.exception('Recording again without the hooks of this site', extra={'event': 'book_plainly', 'task': task.pk})
-        return until_written(lambda: _book(task, ids, now, message, plainly=True))
-
-
-def _book(given: TemplateTask, ids: Sequence[str], now: datetime, message: str, *, plainly: bool) -> list[ObservationRecord]:
-    with transaction.atomic():
-        task = TemplateTask.objects.select_for_update().get(pk=given.pk)
-        new = [found for found in ids if found not in task.observation_ids]
-        if task.state == State.ACCEPTED and not new:
-            return []
-        application = TemplateApplication.objects.select_for_update().get(pk=task.application_id)
-        _refuse_known(application.facility, new)
-        recordable = task.target_id is not None and application.owner_id is not None
-        message = message if recordable else f'{message} The target or the owner is gone, so it is recorded only here.'.strip()
-        done = {'state': State.ACCEPTED, 'message': message, 'closed': now, 'observation_ids': [*task.observation_ids, *new]}
-        TemplateTask.objects.filter(pk=task.pk).update(**done)
-        records = _make_records(task, application, new, plainly) if recordable else []
-        _permit(application, records)
-        if records:
-            _gather(task, application, records)
-    return records
-
-
-def _refuse_known(facility: str, ids: Sequence[str]) -> None:
-    rows = ObservationRecord.objects.filter(facility=facility, observation_id__in=ids)
-    known = ', '.join(sorted(set(rows.values_list('observation_id', flat=True))))
-    if known:
-        raise NeedsAttention(f'{facility} answered with an observation that is already recorded in this TOM: {known}.')
-
-
-def _make_records(
-    task: TemplateTask, application: TemplateApplication, ids: Sequence[str], plainly: bool
-) -> list[ObservationRecord]:
-    records = [
-        ObservationRecord(
-            target_id=task.target_id,
-            user_id=application.owner_id,
-            facility=application.facility,
-            parameters=task.kept,
-            observation_id=found,
-        )
-        for found in ids
-    ]
-    if plainly:
-        ObservationRecord.objects.bulk_create(records)
-    else:
-        for record in records:
-            record.save()
-    Booking.objects.bulk_create(
-        Booking(record=record, facility=record.facility, observation_id=record.observation_id) for record in records
-    )
-    return records
-
-
-def _permit(application: TemplateApplication, records: Iterable[ObservationRecord]) -> None:
-    if settings.TARGET_PERMISSIONS_ONLY:
-        return
-    for record in records:
-        for permission in PERMISSIONS:
-            for holder in filter(None, (application.owner, *application.groups.all())):
-                assign_perm(f'tom_observations.{permission}', holder, record)
-
-
-def _gather(task: TemplateTask, application: TemplateApplication, records: Sequence[ObservationRecord]) -> None:
-    """One group for an application to several targets, as for several observations; with a cadence one each."""
-    if application.strategy:
-        group = _group(application, str(task.kept.get('name') or application.template_name))
-        group.observation_records.add(*records)
-        DynamicCadence.objects.create(
-            observation_group=group,
-            cadence_strategy=application.strategy,
-            cadence_parameters=application.cadence_parameters,
-            active=True,
-        )
-        return
-    if application.tasks.count() < 2 and len(records) < 2:
-        return
-    group = application.observation_group or _group(application, application.template_name)
-    TemplateApplication.objects.filter(pk=application.pk).update(observation_group=group)
-    group.observation_records.add(*records)
-
-
-def _group(application: TemplateApplication, name: str) -> ObservationGroup:
-    group = ObservationGroup.objects.create(name=name[:50])
-    for permission in GROUP_PERMISSIONS:
-        for holder in filter(None, (application.owner, *application.groups.all())):
-            assign_perm(f'tom_observations.{permission}', holder, group)
-    return group
+        request = until_written(write, most=FEW)
+    except IntegrityError:
+        return None
+    if request is not None:
+        reach(CadencePoint.INTENT_COMMITTED)
+    return request

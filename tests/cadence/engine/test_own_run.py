@@ -64,7 +64,7 @@ def test_it_runs_unchanged_and_its_records_become_the_owners(observatory: Any, d
     assert new.user == astronomer
     assert len(bookings(observatory)) == 2
     request = Submission.objects.get()
-    assert (request.kind, request.state, request.observation_ids) == ('strategy', 'accepted', [new.observation_id])
+    assert (request.origin, request.state, request.observation_ids) == ('own-run', 'accepted', [new.observation_id])
     assert new.booking.submission == request
     assert managed().state == 'active'
     assert managed().claim_holder == ''

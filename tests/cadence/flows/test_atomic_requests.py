@@ -92,8 +92,8 @@ def test_what_the_host_booked_stays_recorded_when_a_later_step_of_it_fails(
     client.raise_request_exception = False
     cadence = {'cadence_strategy': STRATEGY, 'cadence_frequency': 24}
     asked = parameters(target, NIGHT)
-    later = 'views.assign_perm' if way == 'form' else 'api_views.ObservationRecordViewSet.get_success_headers'
-    with patch(f'tom_observations.{later}', side_effect=RuntimeError('a step that fails')):
+    later = 'reverse' if way == 'form' else 'CheckedObservationViewSet.get_serializer'
+    with patch(f'tom_cadence.host.{later}', side_effect=RuntimeError('a step that fails')):
         if way == 'form':
             address = f'/observations/{quote(SIMULATED)}/create/?target_id={target.pk}&cadence_strategy={STRATEGY}'
             response = client.post(address, {**asked, **cadence})

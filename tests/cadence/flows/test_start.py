@@ -249,7 +249,7 @@ def test_after_send_it_again_the_first_observation_is_sent_once(browser: Any, ob
     seen.press('Start')
     managed = ManagedCadence.objects.get()
     assert managed.state == 'attention'
-    journal.say_send_again(managed, 'vera', at(0))
+    journal.say_not_there(journal.open_request_of(managed), 'vera', at(0))
     managed.refresh_from_db()
     begun = flows_start.again(managed, at(0))
     assert not begun.attention

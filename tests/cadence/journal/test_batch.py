@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_intents_are_committed_together(asked: Asked) -> None:
     ManagedCadence.objects.update(claim_expires=at(-1000))
     with CaptureQueriesContext(connection) as seen:
         opened = journal.open_requests(asked, at(1))
-    assert len([query for query in seen if not query['sql'].startswith(('BEGIN', 'COMMIT'))]) == 3
+    assert len([query for query in seen if not query['sql'].startswith(('BEGIN', 'COMMIT'))]) == 4
     assert [request.managed_id for request in opened if isinstance(request, Submission)] == [managed.pk for managed, _, _ in asked]
     assert set(Submission.objects.values_list('state', 'claim_number')) == {('sending', 1)}
     assert not ManagedCadence.objects.filter(claim_expires__lt=at(-999)).exists()
@@ -109,7 +110,7 @@ def test_a_record_that_is_followed_already_stops_its_own_cadence_only(asked: Ask
 def test_replies_are_recorded_together(replies: list[Reply]) -> None:
     accepted = journal.accept_together(replies, at(1))
     assert accepted is not None
-    assert [[record.observation_id for record in each.records] for each in accepted] == [['new-0'], ['new-1'], ['new-2']]
+    assert [[record.observation_id for record in each] for each in accepted] == [['new-0'], ['new-1'], ['new-2']]
     assert written() == (6, 3, 3)
     for cadence in DynamicCadence.objects.all():
         assert [record.observation_id[:4] for record in records(cadence)] == ['firs', 'new-']
@@ -119,10 +120,20 @@ def test_replies_are_recorded_together(replies: list[Reply]) -> None:
 
 def test_an_id_that_was_recorded_before_is_told_and_makes_no_second_record(replies: list[Reply]) -> None:
     replies[1] = Reply(**{**vars(replies[1]), 'ids': ['first-1']})
-    accepted = journal.accept_together(replies, at(1))
-    assert accepted is not None
-    assert [each.again for each in accepted] == [[], ['first-1'], []]
-    assert written() == (5, 3, 3)
+    assert journal.accept_together(replies, at(1)) is None
+    for reply in (replies[0], replies[2]):
+        journal.accept(reply.submission, reply.ids, reply.known, reply.reason, at(1))
+    with pytest.raises(NeedsAttention, match='already recorded in this TOM: first-1'):
+        journal.accept(replies[1].submission, ['first-1'], replies[1].known, 'It is time.', at(1))
+    assert list(Submission.objects.order_by('pk').values_list('state', flat=True)) == ['accepted', 'uncertain', 'accepted']
+    assert ObservationRecord.objects.count() == 5
+
+
+def test_of_several_ids_those_recorded_before_are_told_and_the_others_are_recorded(replies: list[Reply]) -> None:
+    with pytest.raises(NeedsAttention, match='already recorded in this TOM: first-1'):
+        journal.accept(replies[1].submission, ['first-1', 'new-1'], replies[1].known, 'It is time.', at(1))
+    assert ObservationRecord.objects.filter(observation_id='new-1').count() == 1
+    assert ObservationRecord.objects.count() == 4
 
 
 def broken_hook(record: ObservationRecord, *_: Any) -> None:
@@ -153,12 +164,12 @@ def test_where_one_is_unusual_none_is_recorded_together(settings: Any, replies: 
     before = written()
     assert journal.accept_together(replies, at(1)) is None
     assert written() == before
-    for reply in replies:  # and each by itself is
-        journal.accept(reply.submission, reply.ids, reply.known, reply.reason, at(1))
-    assert Submission.objects.filter(state='accepted').count() == 3
-    assert ObservationRecord.objects.filter(observation_id__startswith='new-').count() == (
-        2 if replies[1].ids == ['first-0'] else 3
-    )
+    another = replies[1].ids == ['first-0']
+    for number, reply in enumerate(replies):  # and each by itself is
+        with pytest.raises(NeedsAttention) if another and number == 1 else nullcontext():
+            journal.accept(reply.submission, reply.ids, reply.known, reply.reason, at(1))
+    assert Submission.objects.filter(state='accepted').count() == (2 if another else 3)
+    assert ObservationRecord.objects.filter(observation_id__startswith='new-').count() == (2 if another else 3)
 
 
 # --- in a run ----------------------------------------------------------------------------------------------------------

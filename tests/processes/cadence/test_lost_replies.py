@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import at
 from tests.support.cadences import PLAIN, SIMULATED
 from tests.support.processes import check_booked_once, open_requests, seed
+from tom_followup import failpoints
+from tom_followup.failpoints import CadencePoint
 
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
 
@@ -50,7 +52,7 @@ def sent(observatory: Any) -> int:
 
 def looked_up(observatory: Any) -> int:
     """How often the observatory was asked whether it has a booking."""
-    return int(observatory.requests['list'])
+    return int(observatory.requests['list'] - observatory.requests['submit'])  # and once before each request is sent
 
 
 def state_of(cadence: Any) -> tuple[str, str]:
@@ -85,17 +87,33 @@ def test_a_booking_whose_reply_was_lost_is_found_at_once_and_recorded(observator
 
 @pytest.mark.parametrize('fault', BOOKED)
 def test_a_booking_whose_reply_was_lost_is_found_later_where_the_list_was_down_too(
-    observatory: Any, astronomer: Any, fault: str
+    observatory: Any, astronomer: Any, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     [cadence] = seed(observatory, 1)
     observatory.fault('submit', fault)
-    observatory.fault('list', '503', count=2)
+
+    def down(point: CadencePoint) -> None:
+        if point is CadencePoint.SENDING:
+            observatory.fault('list', '503', count=2)
+
+    monkeypatch.setattr(failpoints, 'on_reach', down)
     for hours in (DUE, DUE + 1):
         [line] = turn(observatory, hours)
         assert (line.decision, line.failed) == ('error', True)
         assert 'answered HTTP 503' in line.reason
     assert open_requests() == 1
     assert [line.observation_ids for line in turn(observatory, DUE + 2)] == [['2']]
+    assert check_booked_once(observatory, [cadence], 1) == sent(observatory) == 1
+
+
+def test_where_it_cannot_be_asked_whether_it_is_there_already_nothing_is_sent_before_the_next_run(
+    observatory: Any, astronomer: Any
+) -> None:
+    [cadence] = seed(observatory, 1)
+    observatory.fault('list', '503')
+    [line] = turn(observatory, DUE)
+    assert (line.decision, line.failed, sent(observatory)) == ('error', True, 0)
+    assert [line.observation_ids for line in turn(observatory, DUE + 0.1)] == [['2']]
     assert check_booked_once(observatory, [cadence], 1) == sent(observatory) == 1
 
 
@@ -187,8 +205,9 @@ def test_a_persons_word_about_a_lost_reply_leaves_one_booking_and_one_record(obs
     observatory.fault('submit', '500-before', match='SN 2')
     turn(observatory, DUE)
     [booking] = observatory.log(2)
-    journal.say_booked(ManagedCadence.objects.get(cadence=there), [str(booking['id'])], 'vera', at(4))
-    journal.say_send_again(ManagedCadence.objects.get(cadence=lost), 'vera', at(4))
+    waiting = {cadence: journal.open_request_of(ManagedCadence.objects.get(cadence=cadence)) for cadence in (there, lost)}
+    journal.say_booked(waiting[there], [str(booking['id'])], 'vera', at(4))
+    journal.say_not_there(waiting[lost], 'vera', at(4))
     turn(observatory, 4)
     turn(observatory, 5)
     assert check_booked_once(observatory, [there, lost], 2) == 2

@@ -56,7 +56,7 @@ class Command(BaseCommand):
         elif action == 'send-again':
             return f'{managed}: {steer.say_send_again(managed, BY, now)}'
         else:
-            records = journal.say_booked(managed, options['observation'], BY, now)
+            records = journal.say_booked(journal.open_request_of(managed), options['observation'], BY, now)
             return f'{managed}: {len(records)} observations recorded, and active again.'
         return f'{managed}: {"paused" if action == "pause" else "active again"}.'
 

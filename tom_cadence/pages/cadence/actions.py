@@ -79,12 +79,24 @@ def _booked(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: 
     if not form.is_valid():
         return Done(ok=False, panel='booked', form=form)
     ids = form.cleaned_data['observation_ids']
-    steer.say_booked(managed, user, ids, now)
+    steer.say_booked(managed, user, ids, now, shown=posted.get('request', ''))
     return Done(text=f'Recorded: {", ".join(ids)}. The cadence is active again.')
 
 
 def _send_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.say_send_again(managed, user, now))
+    return Done(text=steer.say_send_again(managed, user, now, shown=posted.get('request', '')))
+
+
+def _send_first(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.send_first(managed, user, now))
+
+
+def _record_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.record_again(managed, user, now))
+
+
+def _ask_anew(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+    return Done(text=steer.ask_anew(managed, user, now))
 
 
 def _resume_facility(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
@@ -116,5 +128,8 @@ VERBS: dict[str, Act] = {
     'owner': _owner,
     'booked': _booked,
     'send-again': _send_again,
+    'send-first': _send_first,
+    'record-again': _record_again,
+    'ask-anew': _ask_anew,
     'resume-facility': _resume_facility,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import plotly
 from django.http import HttpRequest
 
-from tom_cadence import conf, registry
+from tom_cadence import conf, journal, registry
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History, Outcome
 from tom_cadence.core.parameters import OWN_FIELDS, Parameters, hours_in_words
@@ -18,6 +18,7 @@ from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.flows import start
 from tom_cadence.journal.states import CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
 from tom_cadence.pages.cadence.actions import Done, paused_together
@@ -146,6 +147,8 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
         'can_resume': managed.state in (State.PAUSED, State.FINISHED, State.ATTENTION) and request is None,
         'can_end': managed.state != State.FINISHED,
         'can_run': managed.state == State.ACTIVE,
+        'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.looked.rows else None,
+        'lost': journal.lost_of(managed) if managed.state == State.ATTENTION and request is None else None,
         'doubt': request if managed.state == State.ATTENTION else None,
         'doubt_window': window_text(window) if window else '',
         'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),

@@ -42,7 +42,10 @@ def _is_htmx(request: HttpRequest) -> bool:
 
 @require_GET
 def page(request: HttpRequest, pk: int) -> HttpResponse:
-    """Everything about one cadence."""
+    """Everything about one cadence; where its page had another number before, that one leads to it."""
+    moved = None if ManagedCadence.objects.filter(pk=pk).exists() else ManagedCadence.objects.filter(old_number=pk).first()
+    if moved is not None and visible_cadences(request.user, ManagedCadence.objects.filter(pk=moved.pk)).exists():
+        return redirect('cadences:page', pk=moved.pk)
     return _show(request, _visible(request, pk), Done(panel=request.GET.get('panel', '')))
 
 

@@ -17,14 +17,15 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from tom_observations.models import ObservationRecord, ObservationTemplate
 
 from tom_cadence import conf
-from tom_cadence.core.template_fields import PLACE
+from tom_cadence.core.template_fields import PLACE, in_words
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, forms_user
 from tom_cadence.facilities.template_forms import filling
 from tom_cadence.flows import apply_template as core
 from tom_cadence.flows.start import problem_with
-from tom_cadence.journal import templates
-from tom_cadence.models import TemplateApplication, TemplateTask
+from tom_cadence.journal import check_shown, say_booked, say_not_there
+from tom_cadence.journal import templates as journal
+from tom_cadence.models import Submission, TemplateApplication, TemplateTask
 from tom_cadence.pages.start.forms import first_window
 from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.forms import ForForm, drop, drop_unmentioned, say_utc, strategy_form
@@ -106,7 +107,7 @@ def _posted(
     if wrong or not fine or parameters is None:
         context['shown'] = _shown(form, gateway)
         return None
-    plan = templates.ApplicationPlan(
+    plan = journal.Plan(
         key=ours.cleaned_data['key'],
         template=template,
         facility=gateway.name,
@@ -117,7 +118,7 @@ def _posted(
         cadence_parameters=parameters,
     )
     tasks = {target.pk: core.data_for(posted, target) for target in targets}
-    return templates.open_application(plan, tasks, conf.utc_now())
+    return journal.open_application(plan, tasks, conf.utc_now())
 
 
 def _field_errors(form: Any, gateway: Gateway) -> bool:
@@ -198,13 +199,13 @@ def step(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         if verb == 'check':
             core.check_some(found, now)
         elif verb == 'confirm':
-            templates.confirm(found, now)
+            journal.confirm(found, now)
         elif verb == 'send':
             core.send_some(found, now)
         elif verb == 'hold':
-            templates.hold(found, 'You stopped it.')
+            journal.hold(found, 'You stopped it.')
         elif verb == 'recheck':
-            templates.check_again(found, list(found.tasks.filter(state__in=(State.INVALID, State.REFUSED))))
+            journal.check_again(found, list(found.tasks.standing().filter(stands__in=(State.INVALID, Submission.State.REFUSED))))
         else:
             raise Http404
     except CadenceError as error:
@@ -218,17 +219,21 @@ def step(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 def decide(request: HttpRequest, pk: int, task: int, verb: str) -> HttpResponse:
     """A person's word about one target."""
     found = own_application(request, pk)
-    row = get_object_or_404(found.tasks.select_related('application'), pk=task)
+    row = get_object_or_404(found.tasks.select_related('request__managed'), pk=task)
     problem, by, now = '', request.user.get_username(), conf.utc_now()
     try:
-        if verb == 'booked':
-            core.say_booked(row, request.POST.get('ids', '').replace(',', ' ').split(), by, now)
-        elif verb == 'again':
-            core.say_not_there(row, by, now)
+        if verb in ('booked', 'again') and row.request is None:
+            problem = 'This target has no observation whose fate is unknown.'
+        elif verb == 'booked' and row.request is not None:
+            check_shown(row.request, request.POST.get('request', ''))
+            say_booked(row.request, request.POST.get('ids', '').replace(',', ' ').split(), by, now)
+        elif verb == 'again' and row.request is not None:
+            check_shown(row.request, request.POST.get('request', ''))
+            say_not_there(row.request, by, now)
         elif verb == 'leave-out':
-            templates.set_aside(row, State.LEFT_OUT)
+            journal.set_aside(row, State.LEFT_OUT)
         elif verb == 'include':
-            templates.check_again(found, [row])
+            journal.check_again(found, [row])
         else:
             raise Http404
     except CadenceError as error:
@@ -245,26 +250,28 @@ def _answer(request: HttpRequest, found: TemplateApplication, problem: str) -> H
     return render(request, 'tom_cadence/partials/template_progress.html', {**progress(request, found), 'problem': problem})
 
 
-URGENCY = (State.UNCERTAIN, State.INVALID, State.REFUSED, State.SENDING, State.READY, State.NEW, State.ACCEPTED, State.LEFT_OUT)
-KINDS = {
-    State.NEW: 'waiting',
-    State.READY: 'waiting',
-    State.INVALID: 'failed',
-    State.SENDING: 'waiting',
-    State.ACCEPTED: 'succeeded',
-    State.REFUSED: 'failed',
-    State.UNCERTAIN: 'attention',
-    State.LEFT_OUT: 'cancelled',
+State, Sent = TemplateTask.State, Submission.State
+#: What a target's state is called and how it is shown; the most urgent first.
+STANDING: dict[str, tuple[str, str]] = {
+    Sent.UNCERTAIN: ('Not known whether it is booked', 'attention'),
+    State.INVALID: (State.INVALID.label, 'failed'),
+    Sent.REFUSED: (Sent.REFUSED.label, 'failed'),
+    Sent.SENDING: (Sent.SENDING.label, 'waiting'),
+    State.READY: (State.READY.label, 'waiting'),
+    State.NEW: (State.NEW.label, 'waiting'),
+    Sent.ACCEPTED: ('Booked', 'succeeded'),
+    State.LEFT_OUT: (State.LEFT_OUT.label, 'cancelled'),
 }
 ROWS = 50
 
 
 def progress(request: HttpRequest, found: TemplateApplication) -> dict[str, Any]:
     """Everything the page of an application shows."""
-    counts: dict[str, int] = dict.fromkeys(State.values, 0)
-    counts.update({row['state']: row['number'] for row in found.tasks.values('state').annotate(number=Count('pk'))})
-    order = Case(*[When(state=state, then=Value(place)) for place, state in enumerate(URGENCY)], output_field=IntegerField())
-    tasks = found.tasks.select_related('target').annotate(place=order).order_by('place', 'target__name', 'pk')
+    tasks = found.tasks.standing()
+    counts: dict[str, int] = dict.fromkeys(STANDING, 0)
+    counts.update({row['stands']: row['number'] for row in tasks.values('stands').annotate(number=Count('pk'))})
+    order = Case(*[When(stands=state, then=Value(place)) for place, state in enumerate(STANDING)], output_field=IntegerField())
+    tasks = tasks.select_related('target').annotate(place=order).order_by('place', 'target__name', 'pk')
     page = Paginator(tasks, ROWS).get_page(request.GET.get('page'))
     _describe(page.object_list, request, found)
     total = sum(counts.values()) - counts[State.LEFT_OUT]
@@ -273,10 +280,10 @@ def progress(request: HttpRequest, found: TemplateApplication) -> dict[str, Any]
         'page': page,
         'total': total,
         'counts': {state.replace('-', '_'): number for state, number in counts.items()},
-        'warned': found.tasks.filter(state=State.READY).exclude(warning='').count(),
+        'warned': found.tasks.filter(state=State.READY, request=None).exclude(warning='').count(),
         'share': _share(counts, total),
         'next': _next(found, counts),
-        'askable': bool(counts[State.UNCERTAIN]) and core.can_look_up(found),
+        'askable': bool(counts[Sent.UNCERTAIN]) and core.can_look_up(found),
         'message': found.message,
     }
 
@@ -285,8 +292,8 @@ def _share(counts: Mapping[str, int], total: int) -> int:
     """How much of the present phase is done, in percent: checking, then sending."""
     if counts[State.NEW]:
         return round(100 * (total - counts[State.NEW]) / max(1, total))
-    done = counts[State.ACCEPTED] + counts[State.REFUSED] + counts[State.UNCERTAIN]
-    return round(100 * done / max(1, done + counts[State.READY] + counts[State.SENDING]))
+    done = counts[Sent.ACCEPTED] + counts[Sent.REFUSED] + counts[Sent.UNCERTAIN]
+    return round(100 * done / max(1, done + counts[State.READY] + counts[Sent.SENDING]))
 
 
 def _next(found: TemplateApplication, counts: Mapping[Any, int]) -> str:
@@ -295,7 +302,7 @@ def _next(found: TemplateApplication, counts: Mapping[Any, int]) -> str:
         return '' if found.message and not found.confirmed else 'check'
     if found.confirmed and counts[State.READY]:
         return 'send'
-    if counts[State.SENDING] or counts[State.UNCERTAIN]:
+    if counts[Sent.SENDING] or counts[Sent.UNCERTAIN]:
         return 'look'
     return ''
 
@@ -304,9 +311,12 @@ def _describe(tasks: Any, request: HttpRequest, found: TemplateApplication) -> N
     """Give each row its badge, its target's name where it may be seen, and its records."""
     pks = [task.target_id for task in tasks if task.target_id]
     names = dict(visible_targets(request.user).filter(pk__in=pks).values_list('pk', 'name'))
-    ids = [each for task in tasks for each in task.observation_ids]
+    sent = {task.pk: task.request.observation_ids for task in tasks if task.request}
+    ids = [each for found_there in sent.values() for each in found_there]
     records = ObservationRecord.objects.filter(facility=found.facility, observation_id__in=ids)
     by_id = dict(records.values_list('observation_id', 'pk'))
     for task in tasks:
-        task.kind, task.name = KINDS[State(task.state)], names.get(task.target_id, '')
-        task.records = [(each, by_id.get(each)) for each in task.observation_ids]
+        task.label, task.kind = STANDING[task.stands]
+        task.name = names.get(task.target_id, '')
+        task.said = in_words(task.request.message) if task.request else task.message
+        task.records = [(each, by_id.get(each)) for each in sent.get(task.pk, ())]
