@@ -51,7 +51,8 @@ CADENCE = Walk(
         'journal/claims.py': (0.625, 3),
         'journal/requests.py': (0.875, 3),
         'engine/decide.py': (0.25, 4),
-        'facilities/gateway.py': (0.75, 4),
+        'facilities/gateway.py': (0.625, 4),
+        'journal/records.py': (0.875, 4),
         'core/policy.py': (0.25, 5),
     },
     steps=(
@@ -66,8 +67,8 @@ CADENCE = Walk(
         Step('engine/send.py:take', 'journal/claims.py:claim', 'nobody else may act on it'),
         Step('engine/send.py:prepare', 'facilities/gateway.py:prepare', "the facility's form, filled in"),
         Step('engine/send.py:commit', 'journal/requests.py:open_requests', 'the intent, committed before the call'),
-        Step('engine/send.py:send', 'facilities/gateway.py:submit', 'the only call that books'),
-        Step('engine/send.py:settle', 'journal/requests.py:accept', 'the records of what was booked'),
+        Step('engine/send.py:submit', 'facilities/gateway.py:submit', 'the only call that books'),
+        Step('engine/send.py:conclude', 'journal/records.py:accept', 'the records of what was booked'),
     ),
 )
 
