@@ -301,16 +301,22 @@ def test_a_thousand_targets_of_two_users_meet_no_429_and_hold_up_no_question_of_
         for began, query in [each for each in asked if fresh(each[1]).job_id is not None]:
             waits.append((clock() - began).total_seconds())
             asked = [each for each in asked if each[1].pk != query.pk]
-        if step > 120 and not PhotometryQuery.objects.exclude(state='done').exists() and not tidying():
+        if step > 120 and not PhotometryQuery.objects.exclude(state__in=ANSWERED).exists() and not tidying():
             break
         clock.move(timedelta(seconds=20))
-    assert PhotometryQuery.objects.filter(subscription__isnull=False, state='done').count() == 1000
+    asked_for_them = PhotometryQuery.objects.filter(subscription__isnull=False)
+    assert set(asked_for_them.values_list('state', flat=True)) <= set(ANSWERED)
+    assert asked_for_them.count() == 1000
     assert not tidying()
     assert len(waits) >= 6
     assert max(waits) <= 60
     assert {name: count for name, count in atlas.service.replies.items() if '429' in name or '400' in name} == {}
     assert atlas.service.requests['submit'] <= 25
     assert len(atlas.service.log()) == PhotometryQuery.objects.count()
+
+
+#: In ten nights a few positions have no image.
+ANSWERED = ('done', 'no_data')
 
 
 def tidying() -> bool:
