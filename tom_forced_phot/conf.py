@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
-from django.db import connection
-
 from tom_followup.settings import SECONDS, Setting, Table
 
 NAME = 'TOM_FORCED_PHOT'
-#: How each kind of database is asked for the present in UTC, not for the beginning of its transaction.
-PRESENT = {
-    'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
-    'sqlite': "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
-    'mysql': 'SELECT UTC_TIMESTAMP(6)',
-    'oracle': 'SELECT CAST(SYS_EXTRACT_UTC(SYSTIMESTAMP) AS TIMESTAMP) FROM DUAL',
-}
 SETTINGS: dict[str, Setting] = {
     'CONNECT_TIMEOUT': Setting(SECONDS, 10, 'How long to wait for a connection to a service.', 's', 0.1),
     'READ_TIMEOUT': Setting(SECONDS, 60, 'How long a service may stay silent in the middle of a reply.', 's', 0.1),
@@ -46,18 +35,10 @@ SETTINGS: dict[str, Setting] = {
     ),
     'CLOCK': Setting(
         str,
-        'tom_forced_phot.conf.database_now',
+        'tom_followup.clock.database_now',
         "Dotted path of a callable that returns aware UTC now, the same for all processes; the default is the database's clock.",
     ),
 }
 
 _table = Table(NAME, SETTINGS)
 get, seconds, utc_now = _table.get, _table.seconds, _table.utc_now
-
-
-def database_now() -> datetime:
-    """The present by the database's clock, which all workers and machines share: theirs may differ by minutes or hours."""
-    with connection.cursor() as cursor:
-        cursor.execute(PRESENT[connection.vendor])
-        found = cursor.fetchone()[0]
-    return (datetime.fromisoformat(found) if isinstance(found, str) else found).replace(tzinfo=timezone.utc)

@@ -11,6 +11,7 @@ from django.utils import timezone as django_timezone
 from tests.photometry.conftest import HOUR, MINUTE, Hands
 from tests.support.asking import ask, fresh
 from tom_followup import failpoints
+from tom_followup.clock import database_now
 from tom_followup.failpoints import PhotometryPoint
 from tom_forced_phot import conf, queries
 from tom_forced_phot.models import ServiceBudget
@@ -87,10 +88,10 @@ def test_two_hosts_share_one_budget(atlas: Any, clock: Hands, target: Any, monke
     for number in range(60):
         monkeypatch.setattr(django_timezone, 'now', lambda number=number: datetime.now(timezone.utc) + off * (number % 2))
         if number < 50:
-            client.take(service, 'site', conf.database_now(), write=True)
+            client.take(service, 'site', database_now(), write=True)
         else:
             with pytest.raises(Throttled):
-                client.take(service, 'site', conf.database_now(), write=True)
+                client.take(service, 'site', database_now(), write=True)
     assert len(ServiceBudget.objects.get().writes) == 50
 
 
