@@ -304,13 +304,16 @@ def test_a_request_in_doubt_offers_three_ways_and_says_what_each_books(vera: Any
 def test_it_is_at_the_facility_records_it_and_goes_on(vera: Any, observatory: Any, in_doubt: ManagedCadence) -> None:
     assert 'is-invalid' in press(vera, in_doubt, 'booked', observation_ids=' , ').content.decode()
     booked = str(bookings(observatory)[1]['id'])
-    assert said(press(vera, in_doubt, 'booked', observation_ids=booked)) == f'Recorded: {booked}. The cadence is active again.'
+    assert (
+        said(press(vera, in_doubt, 'booked', observation_ids=booked, request=Submission.objects.get().shown))
+        == f'Recorded: {booked}. The cadence is active again.'
+    )
     assert records(in_doubt.host)[1].observation_id == booked
     assert len(bookings(observatory)) == 2
 
 
 def test_send_it_again_sends_it_at_the_next_run(vera: Any, observatory: Any, in_doubt: ManagedCadence) -> None:
-    assert 'asked for once more' in said(press(vera, in_doubt, 'send-again'))
+    assert 'asked for once more' in said(press(vera, in_doubt, 'send-again', request=Submission.objects.get().shown))
     assert len(bookings(observatory)) == 2
     run_cadences(now=at(5))
     assert len(bookings(observatory)) == 3

@@ -258,10 +258,10 @@ def test_a_lost_reply_that_is_not_there_yet_is_looked_up_by_the_next_run(browser
     assert (managed.state, Submission.objects.get().state, bookings(observatory)) == ('active', 'uncertain', [])
     DynamicCadence.objects.update(created=NIGHT)
     assert [line.decision for line in run_cadences(now=at(0.1)).lines] == ['wait']
-    assert [line.decision for line in run_cadences(now=at(0.5)).lines] == ['stop']
+    assert [line.decision for line in run_cadences(now=at(0.5)).lines] == ['submit'], 'it is sent again, as was said'
     managed.refresh_from_db()
-    assert managed.state == 'attention'
-    assert bookings(observatory) == []
+    assert managed.state == 'active'
+    assert len(bookings(observatory)) == 1
 
 
 def test_starting_works_in_a_tom_with_atomic_requests(browser: Client, observatory: Any, target: Any) -> None:
