@@ -16,7 +16,7 @@ from tests.property.ledger import Ledger
 from tests.property.machine import Nights
 from tom_cadence import journal
 from tom_cadence.facilities import Gateway
-from tom_cadence.models import Submission
+from tom_cadence.models import Submission, make_token
 from tom_followup.failpoints import CadencePoint
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def plant_intent_dropped(monkeypatch: Any) -> None:
 def _written_first(function: Callable[..., Any]) -> Callable[..., Any]:
     def late(request: Submission, *arguments: Any, **more: Any) -> Any:
         if not Submission.objects.filter(pk=request.pk).exists():
-            request.cause += request.token  # nor does it keep a second one out
+            request.cause += make_token()  # nor does it keep a second one out
             request.save(force_insert=True)
         return function(request, *arguments, **more)
 

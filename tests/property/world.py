@@ -16,7 +16,7 @@ from tests.support.cadences import PLAIN, SIMULATED, make
 from tom_cadence import journal
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.run import run_cadences
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Notice, Submission
+from tom_cadence.models import Booking, CadenceRun, FollowedRecord, ManagedCadence, Notice, Submission
 from tom_followup.failpoints import CadencePoint
 
 RESUME, RETRY = 'ResumeCadenceAfterFailureStrategy', 'RetryFailedObservationsStrategy'
@@ -58,6 +58,7 @@ class World:
             Notice,
             CadenceRun,
             Booking,
+            FollowedRecord,
             Submission,
             ManagedCadence,
             DynamicCadence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -195,6 +196,10 @@ def test_a_cadence_paused_or_deleted_after_its_process_was_killed_books_nothing_
     tom.set_now(at(3))
     tom.observatory.latency['submit'] = 0.5  # so that all three are on their way when the first reply comes
     assert tom.run(crash_at='replied').killed
+    end = time.monotonic() + 20
+    while len(tom.observatory.log(3)) < tom.observatory.counts()['requests']['submit']:  # what the dead process had sent
+        assert time.monotonic() < end, 'it never came'
+        threading.Event().wait(0.01)
     booked = tom.observatory.log(3)
     assert 1 <= len(booked) <= 3
     tom.observatory.latency.clear()
