@@ -151,7 +151,7 @@ class CheckedObservationCreateView(ObservationCreateView):
             afterwards={
                 'name': cleaned.get('name') or f'{target.name} at {gateway.name}',
                 'strategy': strategy,
-                'parameters': kept(cleaned, set(fields)),
+                'parameters': kept(cleaned, set(fields) & set(form.fields)),
             },
         )
         posted = self.request.POST.get(AGAIN, '')

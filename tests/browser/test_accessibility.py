@@ -85,6 +85,7 @@ def cadences(seeds: Seeds) -> list[Stop]:
         Stop('list', '/cadences/', first=search),
         Stop('bulk', f'/cadences/bulk/?facility={SIMULATED}'),
         Stop('notices', '/cadences/notices/'),
+        Stop('requests', '/cadences/requests/'),
         Stop('target-tab', f'/targets/{seeds.target.pk}/', '#cadences .cadences', open_tab),
         Stop('notice-preference', '/users/profile/', '.card.cadences'),
         Stop('page', f'/cadences/{seeds.active.pk}/', PAGE),
@@ -148,7 +149,7 @@ TOURS: dict[str, Callable[[Seeds], list[Stop]]] = {
 }
 #: Addresses that are not pages: parts of the pages above, files, and what buttons are posted to.
 NOT_PAGES = {
-    *('plotly', 'history', 'now', 'action'),
+    *('plotly', 'history', 'now', 'action', 'request-say'),
     *('template-targets', 'template-cadence', 'template-step', 'template-decide', 'template-duplicate'),
 }
 

@@ -29,6 +29,7 @@ from tom_cadence.engine.snapshot import Looked
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
+from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
@@ -62,7 +63,7 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
     def submit() -> list[str]:
         held_up()
         if mark and now is not None and gateway.can_look_up:
-            there = gateway.find(mark, now)
+            there = found_before(gateway, mark, now)
             if there:
                 return There(there)
             held_up()
@@ -70,6 +71,20 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
         return gateway.submit(payload)
 
     return submit
+
+
+def found_before(gateway: Gateway, mark: str, now: datetime) -> list[str]:
+    """What carries the mark before anything is sent.
+
+    Raises what asking raises, but for a facility to which there is no connection at all: then the order says so itself, and is
+    proven not to have left.
+    """
+    try:
+        return gateway.find(mark, now)
+    except Temporary as error:
+        if error.__cause__ is None or not without_connection(error.__cause__):
+            raise
+        return []
 
 
 def conclude(

@@ -147,7 +147,7 @@ class Gateway:
     @cached_property
     def has_pages(self) -> bool:
         """Whether the facility lists states page by page, and tells what has changed since an instant."""
-        return not self.many_at_once and ocs.is_ocs(self.facility)
+        return not self.many_at_once and ocs.is_ocs(self.facility) and ocs.asks_as_the_toolkit(self.facility)
 
     @cached_property
     def account(self) -> Hashable:

@@ -81,8 +81,12 @@ class Polite:
             self.trouble = error
             form.add_error(None, str(classify(error, CallStage.PREPARE, facility)))
             return
-        found = list(lines(reply.get('errors') if isinstance(reply, Mapping) else reply))
-        refused = bool(found) or not isinstance(reply, Mapping) or bool(reply.get('errors'))
+        found: list[tuple[str, str]] = []
+        if isinstance(reply, Mapping):
+            found = list(lines(reply.get('errors')))
+            refused = bool(found) or bool(reply.get('errors'))
+        elif refused := reply is None or isinstance(reply, (str, bytes, list, tuple, int, float)):
+            found = list(lines(reply))  # only JSON comes from a portal: any other object has no objection, as for the toolkit
         if refused:
             self.errors_of_portal = True
             for key, text in found or [('', 'It gives no reason.')]:
@@ -91,7 +95,7 @@ class Polite:
                 form.add_error(
                     key if known else None, words if known or not key else f'{key.replace("_", " ").capitalize()}: {words}'
                 )
-        elif duration := (reply.get('request_durations') or {}).get('duration'):
+        elif isinstance(reply, Mapping) and (duration := (reply.get('request_durations') or {}).get('duration')):
             form.validation_message = f'This observation is valid with a duration of {duration} seconds.'
 
 

@@ -129,6 +129,11 @@ def never_connected(error: BaseException) -> bool:
     return isinstance(reason, (NewConnectionError, NameResolutionError))
 
 
+def without_connection(error: BaseException) -> bool:
+    """Whether the name leads nowhere or nobody listens; a connection that took too long may be made the next time."""
+    return never_connected(error) and not isinstance(error, requests.exceptions.Timeout)
+
+
 def _attempt(request: requests.PreparedRequest, traffic: Traffic | None) -> HttpAttempt:
     attempt = HttpAttempt(method=str(request.method or '').upper())
     if traffic is not None:

@@ -57,8 +57,9 @@ def begin(client: Any, settings: Any, portal: Portal, astronomer: Any, target: A
     client.force_login(astronomer)
     whole = now.replace(second=0)
     window = None if 'SEQUENCE' in observation_type else (whole + timedelta(hours=1), whole + timedelta(hours=9))
+    name = given.pop('name', 'SN follow-up')
     parameters = {'cadence_frequency': 24, **given}
-    return start_cadence(client, target, facility, observation_type, strategy, parameters, window=window)
+    return start_cadence(client, target, facility, observation_type, strategy, parameters, window=window, name=name)
 
 
 def turn(portal: Portal, when: datetime) -> list[Any]:
@@ -109,7 +110,7 @@ def test_five_turns_of_cron_book_what_the_records_say(
         assert new.user == astronomer
         assert turn(portal, when)[0].decision == 'wait'
         assert len(portal.submissions) == number + 2
-    assert Submission.objects.filter(state='accepted').count() == len(outcomes)
+    assert Submission.objects.filter(state='accepted', origin='cadence').count() == len(outcomes)
     assert ManagedCadence.objects.get().state == 'active'
 
 
@@ -176,8 +177,8 @@ def test_what_never_arrived_is_sent_once_after_it_was_looked_up_twice(
 def test_a_bad_token_pauses_the_cadences_of_that_facility_together(
     client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime
 ) -> None:
-    for _ in range(3):
-        begin(client, settings, portal, astronomer, target, KINDS[0], now)
+    for each in 'abc':
+        begin(client, settings, portal, astronomer, target, KINDS[0], now, name=f'SN {each}')
     settings.FACILITIES = {'LCO': {**settings.FACILITIES['LCO'], 'api_key': 'wrong'}}
     turn(portal, now + DAY)
     assert {row.state for row in ManagedCadence.objects.all()} == {'attention'}
@@ -228,7 +229,7 @@ def test_the_hosts_own_form_shows_them_too(
 def test_a_portal_that_asks_to_be_left_alone_is_asked_once_and_nothing_is_in_doubt(
     client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, now: datetime, answer: Any
 ) -> None:
-    cadences = [begin(client, settings, portal, astronomer, target, KINDS[0], now) for _ in range(3)]
+    cadences = [begin(client, settings, portal, astronomer, target, KINDS[0], now, name=f'SN {each}') for each in 'abc']
     for cadence in cadences:
         settle(portal, cadence, 'WINDOW_EXPIRED')
     settings.TOM_CADENCE = {'FACILITY_CALLS': 1}

@@ -29,7 +29,7 @@ MOVES = """
 queued -> submitted running result done no_data failed cancelled expired
 submitted -> queued running result no_data failed cancelled expired
 running -> queued submitted result done no_data failed cancelled expired
-result -> done no_data failed cancelled expired
+result -> queued done no_data failed cancelled expired
 """
 
 
