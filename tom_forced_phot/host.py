@@ -18,6 +18,7 @@ from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
 from tom_dataproducts.views import DataProductUploadView, SingleTargetDataServiceQueryView
+from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
@@ -56,7 +57,28 @@ def ask(service: ForcedPhotometryService, cleaned: Mapping[str, Any]) -> None:
 
 
 class UploadView(DataProductUploadView):
-    """The host's view, which also says what became of the rows of each file that this app reads."""
+    """The host's view, which also says what became of the rows of each file that this app reads.
+
+    The host asks nobody for permission, and answers a GET with an error of its own.
+    """
+
+    http_method_names = ('post', 'options')
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Whoever may not see the target may not add data to it; whoever is not logged in is sent to the login first."""
+        if request.user.is_authenticated and request.method == 'POST':
+            self._check_target(request.POST)
+        return super().dispatch(request, *args, **kwargs)
+
+    def _check_target(self, posted: Mapping[str, str]) -> None:
+        """Http404 for a target, or an observation of one, that this user may not see; odd ids are left to the host's form."""
+        seen = targets_for_user(self.request.user, Target.objects.all(), 'view_target')
+        for name, rows in (('target', Target.objects.all()), ('observation_record', ObservationRecord.objects.all())):
+            given = posted.get(name, '')
+            found = rows.filter(pk=given).first() if given.isdecimal() and len(given) < 18 else None
+            target = getattr(found, 'target_id', getattr(found, 'pk', None))
+            if found is not None and not seen.filter(pk=target).exists():
+                raise Http404('There is no such target, or you may not see it.')
 
     def form_valid(self, form: Any) -> Any:
         """Upload as the host does; the accounts stand on the next page."""

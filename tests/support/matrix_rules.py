@@ -402,6 +402,16 @@ RULES: dict[str, list[Rule]] = {
             name='with a cadence',
         ),
     ],
+    'dataproducts/data/upload/': [
+        Rule(
+            address=lambda case: '/dataproducts/data/upload/', get=MEMBERS_CANNOT, post=SEERS_DO,
+            data=lambda case: {'target': case.target.pk, 'data_product_type': 'atlas_photometry'},
+        ),
+        Rule(
+            address=lambda case: '/dataproducts/data/upload/', get=MEMBERS_CANNOT, post=SEERS_DO, name='of an observation',
+            data=lambda case: {'observation_record': case.record.pk, 'data_product_type': 'atlas_photometry'},
+        ),
+    ],
     'dataproducts/data/single_target_data_service/<str:service>/query/': [
         Rule(
             address=lambda case: f'{ATLAS}?target_id={case.target.pk}', get=CHANGERS_SEND, post=CHANGERS_SEND, changes=CHANGERS,
