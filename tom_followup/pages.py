@@ -54,7 +54,7 @@ def dated(instant: datetime | None, now: datetime, nothing: str = 'never') -> Sa
         return nothing
     utc = instant.astimezone(timezone.utc)
     seconds = (utc - now).total_seconds()
-    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(-seconds)} ago'
+    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(abs(seconds))} ago'
     return format_html(
         '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
         utc.isoformat(timespec='seconds'),
