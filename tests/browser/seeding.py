@@ -47,6 +47,7 @@ def seed(tom: Tom) -> Seeds:
     active, ended, in_doubt = (ManagedCadence.objects.get(cadence=host) for host in hosts)
     steer.end(ended, tom.vera, now())
     _light_curve(tom)
+    _lost_requests(tom, lost)
     template = _template(tom)
     return Seeds(
         target=tom.target,
@@ -72,6 +73,16 @@ def _light_curve(tom: Tom) -> None:
             bandpass='r' if hours % 12 else 'g',
             source_name='seed',
         )
+
+
+def _lost_requests(tom: Tom, other: Any) -> None:
+    """Two observations asked for without a cadence: no reply came to the first, and the second's was not understood."""
+    from tom_cadence.models import Submission
+
+    now = tom.observatory.clock.now()
+    asked = {'owner': tom.vera, 'facility': PLAIN, 'origin': 'form', 'state': 'uncertain', 'created': now, 'closed': now}
+    Submission.objects.create(**asked, target=tom.target, cause='form seed 1', message='The connection was closed.')
+    Submission.objects.create(**asked, target=other, cause='form seed 2', message='An ID twice.', reply=['plain-7' * 9] * 2)
 
 
 def _template(tom: Tom) -> Any:

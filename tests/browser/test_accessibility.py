@@ -78,6 +78,11 @@ def search(browser: Browser) -> None:
     browser.sees('No cadence matches')
 
 
+def see_request(browser: Browser) -> None:
+    """The list must have something to say, else nothing of it is looked at."""
+    browser.sees('It is there', 'Look again now')
+
+
 def cadences(seeds: Seeds) -> list[Stop]:
     """The list, one cadence in three states, and what hangs on pages of the host."""
     return [
@@ -85,7 +90,7 @@ def cadences(seeds: Seeds) -> list[Stop]:
         Stop('list', '/cadences/', first=search),
         Stop('bulk', f'/cadences/bulk/?facility={SIMULATED}'),
         Stop('notices', '/cadences/notices/'),
-        Stop('requests', '/cadences/requests/'),
+        Stop('requests', '/cadences/requests/', first=see_request),
         Stop('target-tab', f'/targets/{seeds.target.pk}/', '#cadences .cadences', open_tab),
         Stop('notice-preference', '/users/profile/', '.card.cadences'),
         Stop('page', f'/cadences/{seeds.active.pk}/', PAGE),
