@@ -113,6 +113,15 @@ def points_by_service() -> dict[str, int]:
     return dict(Counter(PhotometryReducedDatum.objects.values_list('source_name', flat=True)))
 
 
+def poor_detections(target: Any) -> list[int]:
+    """The stored points that a light curve leaves out unless it is told otherwise: Pan-STARRS' own usual cut."""
+    from tom_dataproducts.models import PhotometryReducedDatum
+
+    found = PhotometryReducedDatum.objects.filter(target=target, source_name='PanSTARRS', reduction_version='detection')
+    quality = {pk: value['psfQfPerfect'] for pk, value in found.values_list('pk', 'value')}
+    return [pk for pk, good in quality.items() if good is not None and not float(good) > 0.9]
+
+
 def doubles() -> list[Any]:
     """Points that are there twice: same target, service, photometry, band and instant."""
     from django.db.models import Count
