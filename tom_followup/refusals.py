@@ -26,7 +26,7 @@ class NotYours(PermissionDenied):
 
 
 def refused_with_message(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The view, whose NotYours becomes a message: to htmx at once, to others on the page that it names."""
+    """The view; where it raises NotYours, its sentence as a message on the page that the user may see."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -34,10 +34,23 @@ def refused_with_message(view: Callable[..., HttpResponse]) -> Callable[..., Htt
             return view(request, *args, **kwargs)
         except NotYours as error:
             messages.error(request, str(error))
-            if request.htmx:  # type: ignore[attr-defined]
-                response = render(request, 'tom_common/partials/messages.html')
-                response['HX-Reswap'] = 'none'
-                return response
-            return redirect(error.address)
+            response = redirect(error.address)
+            response.refused = True  # type: ignore[attr-defined]
+            return response
+
+    return answer
+
+
+def refused_in_place(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The same, but htmx gets the message at once, and what is shown stays as it is."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = refused_with_message(view)(request, *args, **kwargs)
+        if not (request.htmx and getattr(response, 'refused', False)):  # type: ignore[attr-defined]
+            return response
+        shown = render(request, 'tom_common/partials/messages.html')
+        shown['HX-Reswap'] = 'none'
+        return shown
 
     return answer

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from tom_targets.models import TargetList
 
 from tom_followup.pages import A_PAGE
-from tom_followup.refusals import NotYours, refused_with_message
+from tom_followup.refusals import NotYours, refused_in_place
 from tom_followup.units import instant_of, mjd_of
 from tom_forced_phot import conf, registry, subscriptions
 from tom_forced_phot.core.states import QueryState
@@ -113,7 +113,7 @@ def _are_valid(form: SubscriptionForm, options: Any) -> bool:
 
 @login_required
 @require_http_methods(['GET', 'POST'])
-@refused_with_message
+@refused_in_place
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Interval, end and options; another target is another subscription."""
     subscription, now = _mine(request, pk), conf.utc_now()
@@ -132,7 +132,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask nothing more until it is resumed."""
     subscription = _mine(request, pk)
@@ -143,7 +143,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Go on; the next round is due at once."""
     subscription = _mine(request, pk)
@@ -156,7 +156,7 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(['GET', 'POST'])
-@refused_with_message
+@refused_in_place
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """GET asks; POST deletes. Queries and points stay."""
     subscription = _mine(request, pk)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tom_cadence.core.history import Outcome
 from tom_cadence.engine.polling import Polling, late_check_due, late_check_of
 from tom_cadence.facilities import Calls, Status
@@ -15,6 +17,7 @@ from tom_cadence.facilities import Calls, Status
 LONG = 60.0
 
 
+@pytest.mark.django_db
 def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> None:
     gate, asked = threading.Event(), threading.Event()
 

@@ -20,7 +20,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 from tom_dataproducts.models import PhotometryReducedDatum
 
-from tom_followup.refusals import NotYours, refused_with_message
+from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, registry
 from tom_forced_phot.ingest.hidden import hidden_points, hide, said_of, show_again
 from tom_forced_phot.integrations import cadences
@@ -154,7 +154,7 @@ def point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def hide_point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
     """Take a point out of the light curve with a reason, or put it back; by whoever may change the target."""
     target = target_of(request, pk)

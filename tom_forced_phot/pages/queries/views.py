@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_tables2 import RequestConfig
 
 from tom_followup.pages import A_PAGE, Pages
-from tom_followup.refusals import NotYours, refused_with_message
+from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, queries
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
@@ -33,7 +33,7 @@ from tom_forced_phot.templatetags.photometry import unread_photometry_notices
 @transaction.non_atomic_requests
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Stop it here, and at the service where that can be done."""
     query = _changeable(request, pk)
@@ -47,7 +47,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @transaction.non_atomic_requests
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def look(request: HttpRequest, pk: int) -> HttpResponse:
     """Do its next step now instead of later."""
     query = _changeable(request, pk)
@@ -59,7 +59,7 @@ def look(request: HttpRequest, pk: int) -> HttpResponse:
 @transaction.non_atomic_requests
 @login_required
 @require_POST
-@refused_with_message
+@refused_in_place
 def again(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the same once more, in the name of who presses the button."""
     query = _visible(request, pk)
