@@ -494,3 +494,20 @@ def test_an_old_link_to_a_cadences_page_leads_on(client: Any, observatory: Any, 
     client.force_login(User.objects.create_user('edwin'))
     due.observation_group.observation_records.get().target.__class__.objects.update(permissions='PRIVATE')
     assert client.get(f'/cadences/{due.pk + 1000}/').status_code == 404
+
+
+def test_a_request_whose_look_up_raises_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch, db: Any) -> None:
+    from tom_cadence.engine import send
+
+    for cause in ('a', 'b'):
+        Submission.objects.create(cause=cause, facility='X', state='uncertain', created=NIGHT, closed=NIGHT)
+    asked = []
+
+    def raising(request: Submission, *_: Any) -> None:
+        asked.append(request.cause)
+        raise RuntimeError('a hook of the site')
+
+    monkeypatch.setattr(send, 'look_up', raising)
+    monkeypatch.setattr(send, 'is_over', lambda request, now: True)
+    send.look_up_open(Submission.objects.all(), send.Facilities(), NIGHT)
+    assert asked == ['a', 'b']

@@ -23,6 +23,7 @@ from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Submit, Wait
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
+from tom_cadence.engine.containment import is_lost
 from tom_cadence.engine.context import read_history
 from tom_cadence.engine.decide import attempt_number, cause, decide
 from tom_cadence.engine.snapshot import Looked
@@ -36,6 +37,7 @@ from tom_cadence.models import ManagedCadence, Submission
 from tom_followup.clock import elapsed
 from tom_followup.failpoints import CadencePoint, reach
 
+logger = logging.getLogger(__name__)
 NOT_BOOKED = (Temporary, Refused, Credentials, NeedsAttention)
 """Errors of a call after which nothing is booked."""
 
@@ -173,8 +175,12 @@ def look_up_open(requests: Any, facilities: Facilities, now: datetime) -> None:
             look_up(request, facilities, now)
         except NeedsAttention as error:
             journal.tell_uncertain(request, str(error), now)
-        except CadenceError:
-            continue  # it stays unknown, and is looked up again
+        except CadenceError as error:
+            logger.info('A request stays unknown', extra={'event': 'still_unknown', 'submission': request.pk, 'error': str(error)})
+        except Exception as error:  # of a site's hook or class: this request stays open, the others are looked up
+            if is_lost(error):
+                raise
+            logger.exception('A request could not be looked up', extra={'event': 'look_up_error', 'submission': request.pk})
 
 
 # --- a cadence, under its claim ----------------------------------------------------------------------------------------
@@ -403,9 +409,6 @@ def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime)
 def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision, list[ObservationRecord]]:
     """What came of a call that was accepted."""
     return Wait(reason=sending.reason), records
-
-
-logger = logging.getLogger(__name__)
 
 
 def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> list[Looked]:
