@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage lint format types check docs screenshots bench clean
+.PHONY: help demo test prove coverage lint format types check docs screenshots bench compare clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -105,6 +105,9 @@ bench: $(VENV)/.test  ## measure cadences and stored photometry against the tool
 	@$(PY) tests/benchmarks/queries.py $(QUERIES)
 	@$(PY) tests/benchmarks/lightcurve.py $(CURVES)
 	@$(PY) tests/benchmarks/simulation.py
+
+compare: $(VENV)/.test  ## the same beside the last release, in turns (ARGS='--scripts run pages --turns 5' for some)
+	@$(PY) tests/benchmarks/compare.py $(ARGS)
 
 clean:  ## remove the virtual environment and everything that was built or measured
 	rm -rf $(VENV) .tox build dist docs/_build example_tom/var htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -43,6 +43,14 @@ def test_the_barycentric_date_is_that_of_astropy(ra: float, dec: float) -> None:
     assert jd(MJD).tolist() == (MJD + 2400000.5).tolist()
 
 
+def test_many_points_get_the_barycentric_date_of_each_to_a_microsecond() -> None:
+    some = np.sort(np.random.default_rng(7).uniform(58000, 58400, 2000))
+    together, singly = bjd_tdb(some, 83.63, 22.01), np.concatenate([bjd_tdb(part, 83.63, 22.01) for part in np.split(some, 40)])
+    assert np.abs(together - singly).max() * 86400 < 1e-4, 'a double of a Julian date is good to 40 us'
+    near = 58200 + np.linspace(0, 0.1, 200)
+    assert np.ptp(bjd_tdb(near, 83.63, 22.01) - near) < 1e-4, 'many points of one night are not spread over years of knots'
+
+
 def test_a_date_far_ahead_has_a_barycentric_date_too() -> None:
     assert np.isfinite(bjd_tdb(np.array([80000.0]), 10, 20)).all()
 
