@@ -14,7 +14,7 @@ from django.db import connection, router
 from django.db.utils import DatabaseError
 from django.utils.module_loading import import_string
 
-from tom_forced_phot import conf, registry
+from tom_forced_phot import conf, processors, registry
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.queries.drive import silence
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -41,14 +41,6 @@ IDS: dict[str, str] = {
     'tom_forced_phot.W010': 'A service is asked without encryption.',
 }
 LOCAL = ('127.0.0.1', 'localhost', '::1')
-#: The toolkit's classes, by name, whatever older path they are written with -> ours.
-OURS = {
-    'AtlasForcedPhotometryService': 'tom_forced_phot.services.atlas.AtlasForcedPhotometryService',
-    'PanstarrsForcedPhotometryService': 'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
-    'PanstarrsSingleTargetDataService': 'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
-    'ZtfForcedPhotometryService': 'tom_forced_phot.services.ztf.ZtfForcedPhotometryService',
-}
-PROCESSORS = {'atlas_photometry': 'AtlasProcessor', 'panstarrs_photometry': 'PanstarrsProcessor', 'ztf_photometry': 'ZtfProcessor'}
 
 
 def register_all() -> None:
@@ -95,9 +87,8 @@ def services_check(**_: Any) -> list[CheckMessage]:
     try:
         entries = registry.configured()
     except ImproperlyConfigured as error:
-        hint = (
-            "FORCED_PHOTOMETRY_SERVICES = {'ATLAS': {'class': 'tom_forced_phot.services.atlas.AtlasForcedPhotometryService', ...}}"
-        )
+        name, example = next(iter(registry.shipped().items()))
+        hint = f"{registry.SETTING} = {{{name!r}: {{'class': '{example.__module__}.{example.__name__}', ...}}}}"
         return [_error('E004', str(error), hint)]
     found: list[CheckMessage] = []
     names: dict[str, str] = {}
@@ -105,7 +96,7 @@ def services_check(**_: Any) -> list[CheckMessage]:
         try:
             service = _made(key, entry)
         except ImproperlyConfigured as error:
-            right = OURS.get(entry['class'].rpartition('.')[2])
+            right = registry.right_path(entry['class'])
             what = f'{right!r}' if right else 'the dotted path of the class'
             found.append(_error('E005', str(error), f'Write {what}, or take the entry out.'))
             continue
@@ -165,12 +156,11 @@ def _product_type(key: str, service: ForcedPhotometryService) -> list[CheckMessa
 
 
 def _processor(kind: str, service: ForcedPhotometryService) -> str:
-    if kind in PROCESSORS:
-        return f"Write {kind!r}: 'tom_forced_phot.processors.{PROCESSORS[kind]}' there."
-    base = 'tom_dataproducts.data_processor.DataProcessor'
-    if not service.does_all_itself():
-        base = 'tom_forced_phot.processors.ForcedPhotometryProcessor, with service = ' + repr(service.name)
-    return f'Write there, for {kind!r}, the dotted path of a subclass of {base}.'
+    if service.does_all_itself():
+        return f'Write there, for {kind!r}, the dotted path of a subclass of tom_dataproducts.data_processor.DataProcessor.'
+    ours = [each for each in vars(processors).values() if getattr(each, 'service', None) == service.name]
+    found = ours[0] if ours else processors.ForcedPhotometryProcessor
+    return f"Write {kind!r}: '{processors.__name__}.{found.__name__}' there."
 
 
 def host_check(**_: Any) -> list[CheckMessage]:

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class WithoutQueries(logging.Filter):
-    """Cuts the query out of addresses that urllib3 logs: an account may stand in it (ZTF takes one in a GET)."""
+    """Cuts the query out of addresses that urllib3 logs: an account may stand in it (some services take one in a GET)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the record, with its text cut."""

@@ -13,7 +13,7 @@ from tom_forced_phot import ingest
 
 
 class ForcedPhotometryProcessor(DataProcessor):
-    """Processes the files of one service; a subclass names it."""
+    """Processes the files of one service: of the one whose data products have the file's type, or that a subclass names."""
 
     service = ''
     #: What its files hold, where people say so by the type that they upload them as.

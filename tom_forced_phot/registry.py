@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from tom_forced_phot import conf
+from tom_forced_phot import services as services_package
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.services.base import ForcedPhotometryService
 
@@ -22,7 +25,7 @@ def configured() -> Mapping[str, Mapping[str, Any]]:
     """The setting as the site wrote it; ImproperlyConfigured where its shape is wrong."""
     given = getattr(settings, SETTING, {})
     if not isinstance(given, Mapping):
-        raise ImproperlyConfigured(f"{SETTING} is {type(given).__name__}; {{'ATLAS': {{'class': '...', ...}}}} is expected.")
+        raise ImproperlyConfigured(f"{SETTING} is {type(given).__name__}; {{'NAME': {{'class': '...', ...}}}} is expected.")
     for key, entry in given.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get('class'), str):
             raise ImproperlyConfigured(f"{SETTING}[{key!r}] has no 'class' with the dotted path of a service.")
@@ -61,17 +64,56 @@ def services() -> dict[str, type[ForcedPhotometryService]]:
     return _loaded()[0]
 
 
-#: What comes with the app: their points are known also where the settings do not name them, for example those of uploaded files.
-SHIPPED = (
-    'tom_forced_phot.services.atlas.AtlasForcedPhotometryService',
-    'tom_forced_phot.services.panstarrs.PanstarrsForcedPhotometryService',
-    'tom_forced_phot.services.ztf.ZtfForcedPhotometryService',
-)
+@cache
+def shipped() -> Mapping[str, type[ForcedPhotometryService]]:
+    """Every service of ``tom_forced_phot.services``, one a file, by its own name: a new file there is all it takes.
+
+    Their points are known also where the settings do not name them, for example those of uploaded files.
+    """
+    found: dict[str, type[ForcedPhotometryService]] = {}
+    for module in sorted({each.name for each in iter_modules(services_package.__path__)} - {'base'}):
+        path = f'{services_package.__name__}.{module}'
+        for each in vars(import_module(path)).values():
+            if isinstance(each, type) and issubclass(each, ForcedPhotometryService) and each.__module__ == path:
+                found[each.name] = each
+    return found
 
 
 def known() -> dict[str, type[ForcedPhotometryService]]:
     """Every service whose points may be there, by its own name: the configured ones, and what comes with the app."""
-    return {found.name: found for found in map(import_string, SHIPPED)} | services()
+    return {**shipped(), **services()}
+
+
+def kind_of(name: str) -> type[ForcedPhotometryService]:
+    """The class of a service whose points may be there; of one that nobody knows any more, the base of all."""
+    return known().get(name, ForcedPhotometryService)
+
+
+def reading(name: str) -> ForcedPhotometryService:
+    """One service to read its files, which needs no settings of one that comes with the app; Refused for a name nobody knows."""
+    try:
+        return service(name)
+    except (Refused, ImproperlyConfigured):
+        if name not in shipped():
+            raise
+    return shipped()[name](config={})
+
+
+def of_type(data_product_type: str) -> str:
+    """The name of the service whose data products are of this type; Refused where none or several are."""
+    found = sorted(name for name in known() if reading(name).get_data_product_type() == data_product_type)
+    if len(found) != 1:
+        raise Refused(f'Files of the type {data_product_type!r} are of {len(found)} services of {SETTING}, not of one.')
+    return found[0]
+
+
+def right_path(path: str) -> str | None:
+    """What to write instead of the path of a class of the toolkit's, whatever older path it is written with."""
+    name = path.rpartition('.')[2]
+    for each in shipped().values():
+        if name in (each.__name__, *each.former_names):
+            return f'{each.__module__}.{each.__name__}'
+    return None
 
 
 def service(name: str) -> ForcedPhotometryService:

@@ -1,7 +1,7 @@
-"""Uploaded ATLAS files whose kind was assumed: put right as soon as a file of a known kind holds the same measurements.
+"""Uploaded files whose kind was assumed: put right as soon as a file of a known kind holds the same measurements.
 
-A file says nowhere whether it was measured on difference or on reduced images. So that a file uploaded by hand and the same one
-asked for are one set of points, those of the former move to the kind of the latter.
+Files of some services say nowhere whether they were measured on difference or on reduced images. So that a file uploaded by hand
+and the same one asked for are one set of points, those of the former move to the kind of the latter.
 """
 
 from __future__ import annotations

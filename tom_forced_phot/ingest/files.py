@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -16,7 +16,7 @@ from tom_dataproducts.exceptions import InvalidFileFormatException
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tom_followup.retry import until_written
-from tom_forced_phot import conf, readers, registry
+from tom_forced_phot import conf, registry
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile, Refused
 from tom_forced_phot.ingest import match, permissions, positions, sql
@@ -26,32 +26,28 @@ from tom_forced_phot.ingest.store import Counts, ingest, take_turn
 from tom_forced_phot.models import IngestedFile, PhotometryQuery
 
 logger = logging.getLogger(__name__)
-Read = Callable[[bytes], Measurements]
-ATLAS = 'ATLAS'
-DIFFERENCE, REDUCED = 'difference', 'reduced'
 #: Rows compared at a time, and after how many judged exposures the kind of a file is clear.
 WINDOW, ENOUGH = 1000, 300
 DECLARE = 'If that is not what it holds, delete it and upload it as the type for difference or for reduced images.'
-READERS = {ATLAS: 'read_atlas', 'PanSTARRS': 'read_panstarrs', 'ZTF': 'read_ztf'}
-REDUCTIONS = {'ZTF': DIFFERENCE}
 
 
 def process(product: DataProduct, service: str, declared: str = '') -> Counts:
     """Read the product's stored file, whoever stored it, and ingest it as the answer of ``service`` in a transaction of its own.
 
+    ``service``: its name; where it is empty, the one whose files have the product's type.
     ``declared``: what the person who brought it says that it holds. The host's InvalidFileFormatException, with a sentence for a
     person, where it is not such a file, or one of another position, or no row of it is a point.
     """
     query = PhotometryQuery.objects.filter(data_product=product).order_by('-pk').first()
-    service = query.service if query else service
     place = ''
     try:
+        service = query.service if query else service or registry.of_type(product.data_product_type)
         table = read(product, service)
         if query is None:
             table, place = positions.at_target(table, product.target)
             if not len(table):
                 raise BadFile(_nothing(table, place))
-    except BadFile as error:
+    except (BadFile, Refused) as error:
         raise InvalidFileFormatException(str(error)) from error
 
     def write() -> tuple[Counts, bool]:
@@ -113,7 +109,7 @@ def read(product: DataProduct, service: str) -> Measurements:
         raise BadFile(f'The file {name} cannot be read: {error.strerror or error}.') from error
     if len(content) > limit:
         raise BadFile(f'The file {name} is larger than {limit:,} bytes (TOM_FORCED_PHOT["RESULT_LIMIT"]).')
-    return reader(service)(content)
+    return registry.reading(service).read(content)
 
 
 def read_again(file: IngestedFile) -> Measurements | None:
@@ -123,18 +119,6 @@ def read_again(file: IngestedFile) -> Measurements | None:
     except (BadFile, Refused, ImproperlyConfigured) as error:
         logger.warning('Data product %s cannot be read again: %s', file.data_product_id, error)
         return None
-
-
-def reader(service: str) -> Read:
-    """What reads the service's files: its own ``read`` where it is configured; Refused for a service that nobody knows."""
-    try:
-        return registry.service(service).read
-    except (Refused, ImproperlyConfigured):
-        # a file that lies here needs no setting to be read
-        if service not in READERS:
-            raise
-    found: Read = getattr(readers, READERS[service])
-    return found
 
 
 def points_of(file: IngestedFile) -> list[int]:
@@ -170,32 +154,27 @@ def _reduction(
         return before.reduction, '', before.assumed
     if declared:
         return declared, f'brought as {declared} photometry', False
-    return (*_guess(product, table), True) if service == ATLAS else (_only_kind(service), '', False)
+    kind = registry.kind_of(service)
+    return (*_guess(product, service, table, kind.reductions), True) if len(kind.reductions) > 1 else (kind.reduction, '', False)
 
 
-def _only_kind(service: str) -> str:
-    """What a service with one kind of photometry calls it."""
-    try:
-        return registry.service(service).reduction
-    except (Refused, ImproperlyConfigured):
-        return REDUCTIONS.get(service, '')
-
-
-def _guess(product: DataProduct, table: Measurements) -> tuple[str, str]:
-    """ATLAS files do not say on which images they were measured."""
-    curve = sql.StoredCurve.of(product.target_id, ATLAS)
-    shares = {kind: _agreeing(table, curve, kind) for kind in (DIFFERENCE, REDUCED)}
+def _guess(product: DataProduct, service: str, table: Measurements, kinds: Sequence[str]) -> tuple[str, str]:
+    """Which of several kinds of photometry a file holds that does not say it."""
+    curve = sql.StoredCurve.of(product.target_id, service)
+    shares = {kind: _agreeing(table, curve, kind) for kind in kinds}
     likely = max(shares, key=lambda kind: shares[kind] or 0)
     if (shares[likely] or 0) > 0.5:
         return likely, f'taken as {likely} photometry, because most points agree with those stored as such'
-    name = os.path.basename(product.data.name)
-    if REDUCED in name.lower():
-        return REDUCED, f'taken as {REDUCED} photometry, because of the file name'
+    usual, *others = kinds
+    name = os.path.basename(product.data.name).lower()
+    for kind in others:
+        if kind in name:
+            return kind, f'taken as {kind} photometry, because of the file name'
     known = [kind for kind, share in shares.items() if share is not None]
-    if known == [DIFFERENCE]:
+    if known == [usual]:
         # never over points that say something else
-        return REDUCED, f'taken as {REDUCED} photometry, because most points disagree with those stored as {DIFFERENCE}'
-    return DIFFERENCE, f'taken as {DIFFERENCE} photometry'
+        return others[0], f'taken as {others[0]} photometry, because most points disagree with those stored as {usual}'
+    return usual, f'taken as {usual} photometry'
 
 
 def _agreeing(table: Measurements, curve: sql.StoredCurve, reduction: str) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tom_followup.units import Floats
+from tom_forced_phot import registry
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.ingest import sql
 from tom_forced_phot.ingest.point_rows import FIELDS, SECOND, Column, Integers, PointRows, finite, microseconds, take, texts
@@ -129,9 +130,6 @@ def _keys(first: Sequence[Any] | Column, second: Sequence[Any] | Column) -> Any:
     return zip(first, second, strict=True)
 
 
-SERVICE = 'ATLAS'
-
-
 @dataclass(frozen=True)
 class Legacy:
     """What is to become of the toolkit's points."""
@@ -149,11 +147,11 @@ class Legacy:
 
 def find(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
     """The toolkit's points of the exposures in the table; none where they are of the other kind of image."""
-    if curve.service != SERVICE or not curve.bands:
+    if not registry.kind_of(curve.service).toolkit_points or not curve.bands:
         return Legacy()
     start = microseconds(table.mjd) - np.rint(table.exposure_time * SECOND / 2).astype(np.int64)
     stored = curve.around(start, [''])
-    theirs = _toolkits(stored)
+    theirs = _toolkits(stored, table.telescope)
     if not len(theirs):
         return Legacy()
     rows, points = _pairs(table, start, stored, theirs)
@@ -171,10 +169,10 @@ def find(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
     return Legacy({row: sorted(pks) for row, pks in found.items()})
 
 
-def _toolkits(stored: Stored) -> Integers:
+def _toolkits(stored: Stored, telescope: str) -> Integers:
     """The indices of the toolkit's points among those without a reduction."""
     columns = zip(stored.columns['telescope'], stored.columns['instrument'], stored.columns['value'], strict=True)
-    good = [telescope == 'ATLAS' and not instrument and 'flux' not in json.loads(text) for telescope, instrument, text in columns]
+    good = [where == telescope and not instrument and 'flux' not in json.loads(text) for where, instrument, text in columns]
     return np.flatnonzero(np.array(good, dtype=np.bool_))
 
 

@@ -87,7 +87,7 @@ def moments(table: Measurements, reduction: str) -> Integers:
     """The time that each row is stored with, in microseconds since 1970.
 
     Exposures of one instrument, band and reduction that were made at the same time are a microsecond apart, in the order of their
-    names: the host keeps one point for each time, and three ATLAS units have written one MJD into two exposures. The files give
+    names: the host keeps one point for each time, and three telescopes have written one MJD into two exposures. The files give
     times to 0.1 s.
     """
     times = microseconds(table.mjd)

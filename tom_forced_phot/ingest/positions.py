@@ -1,8 +1,8 @@
 """Where a file was measured, compared with where its target is.
 
-A file says it by row (ATLAS: RA, Dec; Pan-STARRS: ra, dec, or the mean position of the object) or in its header (ZTF). Rows further
-away than TOLERANCE are of something else. Between APART and that they are taken, and the account says it: people ask with
-coordinates of different origin, and photometry at two positions is not one light curve to the last digit.
+A file says it by row (its position, or the mean one of a catalogue's object) or in its header. Rows further away than TOLERANCE are
+of something else. Between APART and that they are taken, and the account says it: people ask with coordinates of different origin,
+and photometry at two positions is not one light curve to the last digit.
 """
 
 from __future__ import annotations

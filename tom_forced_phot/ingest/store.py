@@ -17,6 +17,7 @@ from tom_targets.models import PersistentShare
 from tom_targets.sharing import continuous_share_data
 
 from tom_followup.failpoints import PhotometryPoint, reach
+from tom_forced_phot import registry
 from tom_forced_phot.core.photometry import Measurements, Rejections
 from tom_forced_phot.ingest import assumptions, match, permissions, positions, sql
 from tom_forced_phot.ingest.match import Legacy
@@ -27,8 +28,6 @@ from tom_forced_phot.models import IngestedFile, LightCurve
 
 #: Rows handled at a time, so that memory stays bounded.
 CHUNK = 10_000
-#: Of ZTF's two programs the one whose measurement of an exposure stays, so that a light curve is not flipped by asking again.
-PREFERRED = 'batch'
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def ingest(
     reach(PhotometryPoint.POINTS_WRITTEN)
     permissions.grant(product, _made(product, newest), tally.seen, watchers)
     middle = positions.places(table).middle
-    counts = _counts(table, tally, '; '.join(filter(None, (note, found.note, _apart(curve, product, middle)))))
+    counts = _counts(table, tally, '; '.join(filter(None, (note, found.note, _apart(curve, product, middle)))), service)
     _keep_account(curve, product, reduction, counts, now, middle, assumed)
     if tally.new:
         after_commit(product, newest)
@@ -136,7 +135,7 @@ def sound(table: Measurements, reduction: str) -> Measurements:
 def count_again(curve: LightCurve) -> dict[str, Any]:
     """What is true of the light curve: how many points, and the newest."""
     mine = PhotometryReducedDatum.objects.filter(target_id=curve.target_id, source_name=curve.service)
-    if curve.service == match.SERVICE:
+    if registry.kind_of(curve.service).toolkit_points:
         mine = mine.exclude(reduction_version='')  # the toolkit's own
     return mine.aggregate(points=Count('pk'), last_point=Max('timestamp'))
 
@@ -144,12 +143,14 @@ def count_again(curve: LightCurve) -> dict[str, Any]:
 def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, reduction: str, found: Legacy) -> Tally:
     """``found``: the toolkit's points."""
     tally = Tally()
+    best = registry.kind_of(curve.service).preferred_program
+    stays = best if table.constants.get('program') not in (None, '', best) else ''
     times = moments(table, reduction)
     order = np.argsort(table.mjd, kind='stable')
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         some = points(table.only(rows), reduction, times[rows])
-        _write_some(product, some, curve, found.among(rows), tally, str(table.constants.get('program', '')))
+        _write_some(product, some, curve, found.among(rows), tally, stays)
     return tally
 
 
@@ -159,14 +160,14 @@ def _write_some(
     curve: sql.StoredCurve,
     old: dict[int, list[int]],
     tally: Tally,
-    program: str,
+    stays: str,
 ) -> None:
     times = np.asarray(some.columns['timestamp'])
     stored = curve.around(times, [str(name) for name in some.columns['reduction_version']])
     at = match.match(some, stored)
     there = np.flatnonzero(at != match.NOWHERE)
     tally.seen.append(stored.ids[at[there]])
-    _update(some, there, stored, at[there], tally, program)
+    _update(some, there, stored, at[there], tally, stays)
     _upgrade(some, old, set(there.tolist()), tally)
     absent = np.array([row for row in np.flatnonzero(at == match.NOWHERE).tolist() if row not in old], dtype=np.int64)
     inserted = sql.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
@@ -174,12 +175,15 @@ def _write_some(
     tally.held += len(absent) - inserted
 
 
-def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally, program: str) -> None:
-    """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
+def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally, stays: str) -> None:
+    """Write what differs, and only the columns in which anything does: the others' indexes need no work.
+
+    ``stays``: the program whose points are left as they are.
+    """
     differs = match.changes(some, rows, stored, at)
     changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))
-    if program and program != PREFERRED:
-        preferred = changed & match.measured_by(PREFERRED, stored, at)
+    if stays:
+        preferred = changed & match.measured_by(stays, stored, at)
         tally.preferred += int(preferred.sum())
         changed &= ~preferred
     fields = tuple(name for name, where in differs.items() if where.any())
@@ -210,7 +214,7 @@ def _newest_point() -> int:
     return PhotometryReducedDatum.objects.aggregate(newest=Max('pk'))['newest'] or 0
 
 
-def _counts(table: Measurements, tally: Tally, note: str) -> Counts:
+def _counts(table: Measurements, tally: Tally, note: str, service: str) -> Counts:
     rejected = len(table.rejected)
     counts = Counts(
         rows=max(table.rows, len(table) + rejected),
@@ -222,10 +226,10 @@ def _counts(table: Measurements, tally: Tally, note: str) -> Counts:
         held=tally.held,
         preferred=tally.preferred,
     )
-    return replace(counts, message=sentence(counts, table.rejected, note))
+    return replace(counts, message=sentence(counts, table.rejected, note, registry.kind_of(service).preferred_program))
 
 
-def sentence(counts: Counts, rejected: Rejections, note: str) -> str:
+def sentence(counts: Counts, rejected: Rejections, note: str, preferred: str) -> str:
     """One sentence that a person reads."""
     parts = [f'{counts.rows:,} {"row" if counts.rows == 1 else "rows"}: {counts.new:,} new']
     parts += [f'{getattr(counts, name):,} {name}' for name in ('updated', 'unchanged') if getattr(counts, name)]
@@ -235,7 +239,7 @@ def sentence(counts: Counts, rejected: Rejections, note: str) -> str:
     if counts.held:
         text += f'; {counts.held:,} not stored, because an equal point of another source is there'
     if counts.preferred:
-        text += f'; {counts.preferred:,} stay as the {PREFERRED} service measured them'
+        text += f'; {counts.preferred:,} stay as the {preferred} service measured them'
     if rejected:
         text += f'; left out: {rejected.sentence()}'
     return f'{text}; {note}.' if note else f'{text}.'

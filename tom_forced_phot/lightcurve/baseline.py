@@ -1,4 +1,4 @@
-"""The baseline of ZTF's difference images, taken from stored points: what is subtracted of which, and what has none."""
+"""The baseline of difference images, taken from stored points: what is subtracted of which, and what has none."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tom_followup.units import Floats, flux_of
-from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, ZTF_RECOMMENDED, quality, quiet_epochs, rescale, subtract_baseline
-from tom_forced_phot.cleaning.ztf import LEAST, groups
+from tom_forced_phot.cleaning import (
+    BASELINE_COLUMNS,
+    BASELINE_CUT,
+    LEAST_EPOCHS,
+    quality,
+    quiet_epochs,
+    reference_groups,
+    rescale,
+    subtract_baseline,
+)
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve.columns import Columns, numeric
 from tom_forced_phot.lightcurve.options import Baseline, Options
@@ -62,7 +70,7 @@ def corrected(stored: Columns, points: Points, sound: Mask, options: Options) ->
     of_service = np.array(mine, dtype=np.bool_)[stored.code] & sound & ~stored.unsolved
     of_service &= np.isfinite(points.flux) & (points.flux_error > 0)
     missing = np.full(len(stored), np.nan)
-    own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in ZTF_BASELINE_COLUMNS}
+    own = {name: numeric(stored.quality[name]) if name in stored.quality else missing for name in BASELINE_COLUMNS}
     described = of_service & np.logical_and.reduce([np.isfinite(column) for column in own.values()])
     rows = np.flatnonzero(described)
     found = measured(stored, points, rows, own)
@@ -108,7 +116,7 @@ def measured(stored: Columns, points: Points, rows: NDArray[np.int64], own: dict
 
 def quiet_far(found: Measurements, baseline: Baseline) -> Mask:
     """The good epochs far from the maximum, of each group those before it if they are enough, else those after."""
-    good = np.flatnonzero(ZTF_RECOMMENDED(found).keep)
+    good = np.flatnonzero(BASELINE_CUT(found).keep)
     quiet = np.zeros(len(found), dtype=np.bool_)
     quiet[good] = quiet_epochs(found.only(good), float(baseline.peak or 0.0))
     return quiet
@@ -117,12 +125,12 @@ def quiet_far(found: Measurements, baseline: Baseline) -> Mask:
 def quiet_between(found: Measurements, baseline: Baseline) -> Mask:
     """The good epochs of the interval."""
     first, last = baseline.quiet or (np.inf, -np.inf)
-    return ZTF_RECOMMENDED(found).keep & (found.mjd >= first) & (found.mjd <= last)
+    return BASELINE_CUT(found).keep & (found.mjd >= first) & (found.mjd <= last)
 
 
 def described_groups(made: Measurements) -> list[ReferenceGroup]:
     """What was made of each group, for people."""
-    number, found = groups(made), []
+    number, found = reference_groups(made), []
     starts, ends = (quality(made, name) for name in ('refjdstart', 'refjdend'))
     for group in np.unique(number):
         rows = np.flatnonzero(number == group)
@@ -141,5 +149,5 @@ def described_groups(made: Measurements) -> list[ReferenceGroup]:
     return found
 
 
-TOO_FEW = f'no baseline: fewer than {LEAST} quiet epochs of their field, CCD, quadrant, filter and reference image'
+TOO_FEW = f'no baseline: fewer than {LEAST_EPOCHS} quiet epochs of their field, CCD, quadrant, filter and reference image'
 NO_COLUMNS = 'no baseline: their files say nothing of the reference image, the zero point or the quality'

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnitude_error_of, magnitude_of
-from tom_forced_phot.cleaning import Cut, plain, weighted
+from tom_forced_phot.cleaning import BASELINE_LIMIT, BASELINE_THRESHOLD, Cut, plain, weighted
 from tom_forced_phot.cleaning.stack import BAD_DAY, clip
-from tom_forced_phot.cleaning.ztf import SNT, SNU
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve import baseline as baselines
 from tom_forced_phot.lightcurve.bands import Dust
@@ -170,11 +169,11 @@ def _judged_again(points: Points) -> Points:
     """What a baseline was subtracted of, by the guide's thresholds: a magnitude above 3 errors, else the limit of 5."""
     done = np.isfinite(points.baseline)
     magnitude, error = magnitude_of(points.flux), magnitude_error_of(points.flux, points.flux_error)
-    detected = is_detection(points.flux, points.flux_error, SNT)
+    detected = is_detection(points.flux, points.flux_error, BASELINE_THRESHOLD)
     new = {
         'magnitude': np.where(done, np.where(detected, magnitude, np.nan), points.magnitude),
         'magnitude_error': np.where(done, np.where(detected, error, np.nan), points.magnitude_error),
-        'limit': np.where(done, np.where(detected, np.nan, limit_of(points.flux_error, SNU)), points.limit),
+        'limit': np.where(done, np.where(detected, np.nan, limit_of(points.flux_error, BASELINE_LIMIT)), points.limit),
     }
     return replace(points, **new)
 

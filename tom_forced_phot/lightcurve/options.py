@@ -9,8 +9,7 @@ import numpy as np
 from astropy import units
 from astropy.cosmology import Planck18
 
-from tom_forced_phot.cleaning import ZTF_BASELINE_COLUMNS, Cut
-from tom_forced_phot.cleaning.ztf import AFTER, BEFORE
+from tom_forced_phot.cleaning import BASELINE_COLUMNS, QUIET_AFTER, QUIET_BEFORE, Cut
 from tom_forced_phot.lightcurve.bands import Dust
 from tom_forced_phot.lightcurve.times import Search
 
@@ -30,8 +29,8 @@ class Baseline:
         if self.quiet is not None:
             return f'epochs from MJD {self.quiet[0]:.10g} to {self.quiet[1]:.10g}'
         return (
-            f'epochs more than {BEFORE:g} d before the maximum at MJD {self.peak:.10g}, or, where those are too few, more than '
-            f'{AFTER:g} d after it'
+            f'epochs more than {QUIET_BEFORE:g} d before the maximum at MJD {self.peak:.10g}, or, where those are too few, more '
+            f'than {QUIET_AFTER:g} d after it'
         )
 
 
@@ -95,7 +94,7 @@ class Options:
             needed[service] = needed.get(service, frozenset()) | frozenset(names)
         if self.baseline is not None:
             for service in self.baselined:
-                needed[service] = needed.get(service, frozenset()) | frozenset(ZTF_BASELINE_COLUMNS)
+                needed[service] = needed.get(service, frozenset()) | frozenset(BASELINE_COLUMNS)
         return needed
 
     def words(self) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tom_forced_phot import conf, registry
 from tom_forced_phot.core.states import JobState, QueryState
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused
 from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceCredential
-from tom_forced_phot.services.base import PLACEHOLDERS, ForcedPhotometryService
+from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Secrets
 
 SITE, USER = 'site', 'user:'
@@ -241,7 +241,7 @@ def _store(user: Any, service: ForcedPhotometryService, values: Mapping[str, str
     if unknown:
         raise Refused(f'{service.name} takes no {" and no ".join(unknown)}.')
     for key, value in values.items():
-        if value in PLACEHOLDERS:
+        if value in ('', *service.placeholders):
             raise Refused(f'{key} is only the placeholder of a settings template.')
         if len(value) > LONGEST or not value.isprintable():
             raise Refused(f'{key} is longer than {LONGEST} characters, or holds one that cannot be printed, such as a line break.')

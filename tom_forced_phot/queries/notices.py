@@ -346,7 +346,7 @@ def _sentence(query: Ended) -> str:
 
 
 def _summary(service: str, ended: Sequence[Ended]) -> str:
-    """``12 queries at ATLAS ended: 9 with points, 1 without data, 2 failed.``"""
+    """``12 queries at a service ended: 9 with points, 1 without data, 2 failed.``"""
     counted = Counter(kind(query.state) for query in ended)
     parts = [f'{counted[name]:,} {name}' for name in KINDS if counted[name]]
     number = len(ended)

@@ -76,11 +76,14 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
     service_notes = 'Without a first date the server measures the last 30 days.'
     default_url = 'https://fallingstar-data.com/forcedphot'
     credentials = {'api_key': 'ATLAS_FORCED_PHOTOMETRY_API_KEY'}
+    placeholders = ('your atlas account api token',)
     reduction = 'difference'
     batch_size = 100  # lines of radeclist
     moving_targets = True
     earliest = 57200.0  # mid 2015: ATLAS' first light
-    has_reader = True
+    reductions = ('difference', 'reduced')
+    reader = staticmethod(read_atlas)
+    toolkit_points = True
     symbol = 'circle'
     cuts = {name: CUTS[name] for name in ('atlas', 'plot_atlas_fp', 'atclean', 'atclean_controls')}
     quality = ('err', 'chi/N', 'x', 'y', 'maj', 'min', 'phi', 'apfit', 'mag5sig', 'Sky', *CONTROL_COLUMNS)

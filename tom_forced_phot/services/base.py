@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from crispy_forms.helper import FormHelper
 from crispy_forms.layout import ButtonHolder, Layout, Submit
@@ -40,8 +40,12 @@ J2000 = 2000.0
 ask: Callable[[ForcedPhotometryService, Mapping[str, Any]], None] | None = None
 #: A service's entry in the site's settings, by its class; set by the registry when the app is ready.
 config_of: Callable[[type[ForcedPhotometryService]], Mapping[str, Any]] | None = None
-#: Texts that settings files hold before somebody writes a credential there.
-PLACEHOLDERS = {'', 'your atlas account api token', 'MAST_API_TOKEN not set'}
+
+
+class Reader(Protocol):
+    """What makes measurements of a service's file."""
+
+    def __call__(self, content: bytes, /) -> Measurements: ...
 
 
 class ForcedPhotometryService:
@@ -56,9 +60,16 @@ class ForcedPhotometryService:
     credentials: ClassVar[Mapping[str, str]] = {}
     #: The same for what may be left out.
     optional_credentials: ClassVar[Mapping[str, str]] = {}
+    #: Texts that settings files hold before somebody writes a credential there.
+    placeholders: ClassVar[tuple[str, ...]] = ()
     default_url = ''
     #: The kind of photometry stored where ``parameters()`` names none; part of what tells points apart.
     reduction = ''
+    #: All kinds that its files hold, where they are several and a file does not say which: that of an uploaded one is found by
+    #: comparing it with what is stored, or by its name; the first is taken where nothing tells.
+    reductions: ClassVar[tuple[str, ...]] = ()
+    #: What reads its files: a ``staticmethod``, bytes in, measurements out, BadFile where it is no such file. Or override ``read``.
+    reader: ClassVar[Reader | None] = None
     batch_size = 1
     moving_targets = False
     #: Degrees; nothing is measured south of it.
@@ -76,10 +87,14 @@ class ForcedPhotometryService:
     quality: ClassVar[tuple[str, ...]] = ()
     #: The column that holds errors which describe the scatter better, where its files have one.
     inflated_error = ''
-    #: Whether its difference images have a baseline that is to be subtracted, as ZTF's have.
+    #: Whether its difference images have a baseline that is to be subtracted; ``cleaning`` says of which columns it is made.
     has_baseline = False
-    #: Whether it is read by the engine's own reader (``read``), or by the site's DATA_PROCESSORS.
-    has_reader = False
+    #: Of several programs that measure its images, the one whose points stay where another measured the same exposure.
+    preferred_program = ''
+    #: Class names of the toolkit that this one stands for in older settings, besides its own.
+    former_names: ClassVar[tuple[str, ...]] = ()
+    #: Whether the toolkit's own service stored points of it, at the start of the exposure and without a flux: they become ours.
+    toolkit_points = False
     #: So many questions of one account may wait at the service; a fifth more of those that a person waits for.
     open_jobs = 100
     writes_a_minute = 30
@@ -91,7 +106,7 @@ class ForcedPhotometryService:
     settle_time = 60.0
     patience = 3 * 86400.0
 
-    #: Also where a subclass does not call this class's initialiser, as the toolkit's first ATLAS service did not.
+    #: Also where a subclass does not call this class's initialiser, as the toolkit's first service did not.
     _config: Mapping[str, Any] | None = None
     #: A user's own credentials in the place of the site's; whole, for an account must never be put together from two.
     _own: Mapping[str, str] | None = None
@@ -128,9 +143,9 @@ class ForcedPhotometryService:
         if self._own is not None:
             return self._own.get(key, '')
         found = str(self.config.get(key) or '').strip()
-        if found in PLACEHOLDERS:
+        if not found or found in self.placeholders:
             found = os.environ.get({**self.credentials, **self.optional_credentials}.get(key, ''), '')
-        return '' if found.strip() in PLACEHOLDERS else found.strip()
+        return '' if found.strip() in self.placeholders else found.strip()
 
     @property
     def open_jobs_urgent(self) -> int:
@@ -283,7 +298,10 @@ class ForcedPhotometryService:
 
     def read(self, content: bytes) -> Measurements:
         """The file as measurements; BadFile where it is none."""
-        raise NotImplementedError
+        reader = type(self).reader
+        if reader is None:
+            raise NotImplementedError(f'{type(self).__name__} has no reader.')
+        return reader(content)
 
     def belongs(self, content: bytes, part: Part) -> str:
         """Why the file is not the answer to this question; empty where it is."""

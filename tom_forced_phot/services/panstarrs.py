@@ -19,7 +19,7 @@ from crispy_forms.layout import Column, Layout, Row
 from django import forms
 
 from tom_forced_phot.cleaning import CUTS
-from tom_forced_phot.core.photometry import Measurements, moved, separation
+from tom_forced_phot.core.photometry import moved, separation
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import UnexpectedReply
 from tom_forced_phot.readers import read_panstarrs
@@ -101,9 +101,11 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
     data_service_type = 'Catalogue search'
     default_url = 'https://catalogs.mast.stsci.edu/api/v0.1/panstarrs'
     optional_credentials = {'api_key': 'MAST_API_TOKEN'}
+    placeholders = ('MAST_API_TOKEN not set',)
     southern_limit = -31.0
     repeatable = True
-    has_reader = True
+    reader = staticmethod(read_panstarrs)
+    former_names = ('PanstarrsSingleTargetDataService',)
     symbol = 'diamond'
     cuts = {'psf_qf_perfect': CUTS['panstarrs']}
     usual_cut = 'psf_qf_perfect'
@@ -223,10 +225,6 @@ class PanstarrsForcedPhotometryService(ForcedPhotometryService):
             ended = reply.content if not reply.content or reply.content.endswith(b'\n') else reply.content + b'\n'
             parts.append(f'# table: {table}\n'.encode() + ended)
         return b''.join(parts)
-
-    def read(self, content: bytes) -> Measurements:
-        """The file that ``pack`` made, or one of the API."""
-        return read_panstarrs(content)
 
     def belongs(self, content: bytes, part: Part) -> str:
         """Whether the file is of the object that was found."""

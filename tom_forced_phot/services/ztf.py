@@ -20,7 +20,7 @@ from crispy_forms.layout import Column, Layout, Row
 
 from tom_followup.units import JD_OF_MJD_0, mjd_of
 from tom_forced_phot.cleaning import CUTS
-from tom_forced_phot.core.photometry import Measurements, separation
+from tom_forced_phot.core.photometry import separation
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Credentials, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.readers import PROCSTATUS, read_ztf, ztf_header
@@ -73,7 +73,8 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
     batch_size = 1500
     southern_limit = -31.0
     earliest = SURVEY_START
-    has_reader = True
+    reader = staticmethod(read_ztf)
+    preferred_program = 'batch'  # so that a light curve is not flipped by asking again
     symbol = 'square'
     cuts = {name: CUTS[name] for name in ('ztf', 'ztf_strict')}
     quality = (
@@ -181,10 +182,6 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
     def results(self, job: Job, part: Part) -> Sequence[Request]:
         """The light curve, at the path that the status page names."""
         return [Request('GET', str(part.remote['lightcurve']))]
-
-    def read(self, content: bytes) -> Measurements:
-        """The light curve."""
-        return read_ztf(content)
 
     def belongs(self, content: bytes, part: Part) -> str:
         """Whether the position and dates in the file's header are those that were asked for."""

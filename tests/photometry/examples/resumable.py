@@ -14,7 +14,6 @@ from tom_followup.units import is_detection, limit_of, magnitude_error_of, magni
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import BadFile, UnexpectedReply
-from tom_forced_phot.processors import ForcedPhotometryProcessor
 from tom_forced_phot.services import DatesForm, ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Progress, Reply, Request, Secrets, check, json_of
 
@@ -37,7 +36,6 @@ class LighthouseService(ForcedPhotometryService):
     reduction = 'difference'
     southern_limit = -20.0
     earliest = 58849.0
-    has_reader = True
     writes_a_minute = 20
     look_again = (30.0, 900.0)
 
@@ -136,7 +134,3 @@ class LighthouseService(ForcedPhotometryService):
 
     def cancel(self, job: Job, part: Part) -> Request | None:
         return Request('DELETE', f'requests/{part.remote["id"]}')
-
-
-class LighthouseProcessor(ForcedPhotometryProcessor):
-    service = 'Lighthouse'

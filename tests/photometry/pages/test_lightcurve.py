@@ -26,8 +26,8 @@ from tom_targets.models import Target
 from tests.photometry.readers import test_ztf as ztf
 from tests.support.ingesting import exposures, files, upload  # noqa: F401
 from tests.support.published import sample
+from tom_forced_phot import registry
 from tom_forced_phot.ingest import positions
-from tom_forced_phot.ingest.files import reader
 from tom_forced_phot.lightcurve import reading
 from tom_forced_phot.lightcurve.payload import numbers_of
 from tom_forced_phot.models import HiddenPoint, LightCurve
@@ -127,7 +127,7 @@ def test_a_real_file_uploaded_on_the_hosts_page_is_on_the_light_curve(
     target: Target, name: str, kind: str, service: str, bands: set[str]
 ) -> None:
     content = sample(name)
-    middle = positions.places(reader(service)(content)).middle
+    middle = positions.places(registry.reading(service).read(content)).middle
     assert middle is not None
     Target.objects.filter(pk=target.pk).update(ra=middle[0], dec=middle[1])
     file = io.BytesIO(content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from tom_dataproducts.data_processor import run_data_processor
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tests.photometry.conftest import MINUTE, Hands
+from tests.photometry.examples.lighthouse import CURVE, TOKEN, Lighthouse
 from tests.photometry.examples.resumable import LighthouseService
-from tests.photometry.examples.tiny import Asked, Tiny, Told, serve
+from tests.photometry.examples.tiny import Tiny, serve
 from tests.support.asking import DATES, fresh, until
 from tests.support.asking import ask as ask_service
 from tom_forced_phot import checks, queries
@@ -24,47 +24,7 @@ from tom_forced_phot.exceptions import BadFile, Refused
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
-KIND, HERE, TOKEN = 'lighthouse_photometry', 'tests.photometry.examples.resumable', 'a-secret-token'
-CURVE = b'mjd_start,flux,error,band,image\n61301.25,100.0,10.0,r,im1\n61302.25,-5.0,10.0,g,im2\n'
-
-
-@dataclass
-class Lighthouse:
-    """The server: it needs one look before it is ready."""
-
-    state: str = 'ready'
-    curve: bytes = CURVE
-    #: Verbs whose next reply is lost after the work is done.
-    lose: list[str] = field(default_factory=list)
-    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
-
-    def __call__(self, asked: Asked) -> Told | None:
-        if asked.headers.get('authorization') != f'Bearer {TOKEN}':
-            return 401, b'{"detail": "Who are you?"}'
-        told = self.answer(asked)
-        if asked.method in self.lose:
-            self.lose.remove(asked.method)
-            return None
-        return told
-
-    def answer(self, asked: Asked) -> Told:
-        parts = asked.path.removeprefix('/api/').split('/')
-        if asked.method == 'POST':
-            task = {'id': len(self.tasks) + 1, 'state': 'waiting', **asked.given}
-            self.tasks[task['id']] = task
-            return 201, json.dumps(task).encode()
-        if len(parts) == 1:
-            noted = [task for task in self.tasks.values() if task['note'] == asked.given['note']]
-            return 200, json.dumps(noted).encode()
-        number = int(parts[1])
-        if number not in self.tasks:
-            return 404, b'{"detail": "Not found."}'
-        if asked.method == 'DELETE':
-            del self.tasks[number]
-            return 204, b''
-        if len(parts) == 3:
-            return 200, self.curve
-        return 200, json.dumps({**self.tasks[number], 'state': self.state}).encode()
+KIND, HERE = 'lighthouse_photometry', 'tests.photometry.examples.resumable'
 
 
 @pytest.fixture
@@ -78,7 +38,7 @@ def lighthouse(house: Lighthouse, clock: Hands, settings: Any, data_folder: Any,
     types = {**settings.DATA_PRODUCT_TYPES, KIND: (KIND, 'Lighthouse photometry')}
     settings.DATA_PRODUCT_TYPES = types
     monkeypatch.setattr(tom_dataproducts.models, 'DATA_TYPE_CHOICES', list(types.values()))  # read once by the toolkit
-    settings.DATA_PROCESSORS = {**settings.DATA_PROCESSORS, KIND: f'{HERE}.LighthouseProcessor'}
+    settings.DATA_PROCESSORS = {**settings.DATA_PROCESSORS, KIND: 'tom_forced_phot.processors.ForcedPhotometryProcessor'}
     with serve(house) as server:
         settings.FORCED_PHOTOMETRY_SERVICES = {
             'LIGHTHOUSE': {'class': f'{HERE}.LighthouseService', 'url': server.url, 'api_key': TOKEN}

@@ -54,7 +54,7 @@ def span_of(dates: Dates, now: datetime, *, earliest: float, since: float | None
     """The dates for one target; ``since`` is where its newest point at this service says to begin (None: from the beginning).
 
     Days are whole, so that the same choice twice on a day is the same question. An open beginning is said as the service's
-    first date, for a service may take it for something else (ATLAS: for the last 30 days).
+    first date, for a service may take it for something else, such as the last 30 days.
     """
     beginning = earliest or None
     if dates.when is When.LAST:
