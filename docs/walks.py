@@ -78,7 +78,7 @@ QUERY = Walk(
     title='A query, from the form to the points',
     rooms={
         'pages/ask/views.py': (0.25, 0),
-        'pages/ask/plan.py': (0.75, 0),
+        'pages/ask/preview.py': (0.75, 0),
         'queries/ask.py': (0.75, 1),
         'queries/background.py': (0.5, 1),
         'queries/drive.py': (0.25, 1),
@@ -93,9 +93,9 @@ QUERY = Walk(
         'ingest/sql.py': (0.875, 5),
     },
     steps=(
-        Step('pages/ask/views.py:post', 'pages/ask/plan.py:ask_all', 'what was previewed and confirmed'),
-        Step('pages/ask/plan.py:_ask', 'queries/ask.py:ask_many', 'one row a question'),
-        Step('pages/ask/plan.py:begin', 'queries/background.py:start', 'a worker is told, or the request drives it'),
+        Step('pages/ask/views.py:post', 'pages/ask/preview.py:ask_all', 'what was previewed and confirmed'),
+        Step('pages/ask/preview.py:_ask', 'queries/ask.py:ask_many', 'one row a question'),
+        Step('pages/ask/preview.py:begin', 'queries/background.py:start', 'a worker is told, or the request drives it'),
         Step('queries/background.py:start', 'queries/drive.py:drive', 'for a bounded time'),
         Step('queries/drive.py:drive', 'queries/advance.py:advance', 'exactly one step'),
         Step('queries/advance.py:_step', 'queries/submit.py:submit', 'a job for one or many queries'),

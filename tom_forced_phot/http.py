@@ -152,7 +152,7 @@ def redacted(text: str, secrets: Secrets) -> str:
     return redaction.storable(text)
 
 
-def told(error: BaseException, secrets: Secrets) -> str:
+def redacted_message(error: BaseException, secrets: Secrets) -> str:
     """What an error says, for a row, a page or a log: without secrets, and short."""
     return redaction.clean(redacted(str(error), secrets))
 

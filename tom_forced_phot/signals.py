@@ -42,10 +42,10 @@ def permission_given(*, instance: Any, created: bool, raw: bool = False, **_: An
 def user_goes(*, instance: Any, **_: Any) -> None:
     """What a deleted user asked for is left to who follows it, or ends; nothing of it becomes everybody's."""
     subscriptions.owner_goes(instance)
-    queries.forget(instance, conf.utc_now())
+    queries.owner_deleted(instance, conf.utc_now())
 
 
 def user_changes(*, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:
     """A user who is deactivated asks nothing more: what was not sent yet is left to who follows it, or ends."""
     if not created and not raw and not instance.is_active:
-        queries.let_go(instance, conf.utc_now(), 'was deactivated')
+        queries.owner_left(instance, conf.utc_now(), 'was deactivated')

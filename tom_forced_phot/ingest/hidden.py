@@ -48,7 +48,7 @@ def identity(point: PhotometryReducedDatum) -> dict[str, Any]:
     }
 
 
-def said_of(point: PhotometryReducedDatum) -> HiddenPoint | None:
+def hidden_row(point: PhotometryReducedDatum) -> HiddenPoint | None:
     """Why, by whom and when it was hidden; None where it is shown."""
     return HiddenPoint.objects.filter(target_id=point.target_id, **identity(point)).select_related('hidden_by').first()
 

@@ -62,7 +62,7 @@ def summary_of(curve: Curve, counted: Iterable[Mapping[str, Any]]) -> dict[str, 
     }
 
 
-def said(curve: Curve) -> Iterator[str]:
+def comments(curve: Curve) -> Iterator[str]:
     """The same for the head of a file: what was left out and why, what could not be judged, each baseline."""
     yield from curve.notes
     for words, number in curve.left_out.items():

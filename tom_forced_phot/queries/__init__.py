@@ -5,7 +5,7 @@ from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.ask import Asked, Declined, ask, ask_many
 from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start, step_here
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
-from tom_forced_phot.queries.followers import forget, let_go
+from tom_forced_phot.queries.followers import owner_deleted, owner_left
 from tom_forced_phot.queries.notices import announce, mark_read, prefer, preference_of, wish_of
 
 __all__ = [
@@ -22,13 +22,13 @@ __all__ = [
     'due',
     'enqueue',
     'expect',
-    'forget',
     'has_workers',
     'is_expected',
-    'let_go',
     'look_now',
     'mark_read',
     'overdue',
+    'owner_deleted',
+    'owner_left',
     'prefer',
     'preference_of',
     'retry',

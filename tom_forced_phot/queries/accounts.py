@@ -127,7 +127,7 @@ def store(user: int, service: str, values: Mapping[str, str], now: datetime) -> 
                 ServiceCredential.objects.create(user_id=user, service=service, key=key, value=value, changed=now)
 
 
-def forget(user: int, service: str) -> int:
+def delete_credentials(user: int, service: str) -> int:
     """Delete a user's credentials for a service; how many."""
     return ServiceCredential.objects.filter(user_id=user, service=service).delete()[0]
 
@@ -199,7 +199,7 @@ def save(user: Any, service: str, values: Mapping[str, str]) -> None:
 
 def remove(user: Any, service: str) -> bool:
     """Delete a user's credentials for a service; whether there were any."""
-    return bool(forget(user.pk, service))
+    return bool(delete_credentials(user.pk, service))
 
 
 def usable(service: str, user: Any) -> str:

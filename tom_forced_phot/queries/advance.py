@@ -170,7 +170,7 @@ def _with_job(query: PhotometryQuery, job: RemoteJob, step: Step, service: Force
             give_up(query, service, now)
         wait = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(job.attempts + 1)
         RemoteJob.objects.filter(pk=job.pk).update(next_step=now + wait)
-        rows.wait(job.queries.exclude(state=QueryState.RESULT), now + wait, http.told(error, service.secrets()))
+        rows.wait(job.queries.exclude(state=QueryState.RESULT), now + wait, http.redacted_message(error, service.secrets()))
         return now + wait
     except Exception:
         rows.release_job(claim)
@@ -220,7 +220,7 @@ def give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datet
     if query.message and query.state in (QueryState.QUEUED, QueryState.RESULT):
         text += f' Last: {query.message}'
     rows.end(PhotometryQuery.objects.filter(pk=query.pk), QueryState.FAILED, now, text, 'Deadline')
-    rows.tidy_later(query.pk, now)
+    rows.clean_up_later(query.pk, now)
 
 
 def give_up_late(job: RemoteJob, service: ForcedPhotometryService, now: datetime) -> None:

@@ -150,7 +150,7 @@ def cancel(pk: int, user: Any, now: datetime) -> bool:
         return True
     if not rows.end(mine, QueryState.CANCELLED, now, f'Cancelled {who}.'):
         return False
-    rows.tidy_later(pk, now)
+    rows.clean_up_later(pk, now)
     # what is done at the service cannot be rolled back
     transaction.on_commit(lambda: _stop(pk, now))
     return True

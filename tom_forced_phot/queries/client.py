@@ -22,7 +22,7 @@ def call(service: ForcedPhotometryService, request: Request, job: RemoteJob, **i
     except ForcedPhotometryError:
         raise
     except Exception as error:  # of a library: its words and its traceback may hold what was sent
-        text = f'The request to {service.name} failed ({type(error).__name__}): {http.told(error, secrets)}'
+        text = f'The request to {service.name} failed ({type(error).__name__}): {http.redacted_message(error, secrets)}'
         raise RuntimeError(text) from None
     http.log_call(service.name, request, reply, {'job': job.pk, **ids})
     if reply.status == 429 or (reply.status == 503 and 'retry-after' in reply.headers):

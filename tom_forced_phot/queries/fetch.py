@@ -136,7 +136,7 @@ def _failed(
     query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> datetime | None:
     mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
-    text = http.told(error, service.secrets())
+    text = http.redacted_message(error, service.secrets())
     if isinstance(error, Expired) and query.attempts:  # not at the first word: a proxy that restarts says the same
         rows.end(mine, QueryState.EXPIRED, now, text, 'Expired')
         return None

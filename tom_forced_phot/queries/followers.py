@@ -50,7 +50,7 @@ def hand_over(query: PhotometryQuery, now: datetime, message: str = '') -> bool:
     return False
 
 
-def let_go(user: Any, now: datetime, why: str) -> int:
+def owner_left(user: Any, now: datetime, why: str) -> int:
     """What becomes of the open questions of a user who is deactivated or goes: followers go on with them.
 
     Of the others, those that were not sent yet end in words; those at the service are brought home, unless they are looked after
@@ -63,9 +63,9 @@ def let_go(user: Any, now: datetime, why: str) -> int:
     return ended
 
 
-def forget(user: Any, now: datetime) -> None:
+def owner_deleted(user: Any, now: datetime) -> None:
     """A user is being deleted: nothing of what the user asked becomes everybody's."""
-    let_go(user, now, 'was deleted')
+    owner_left(user, now, 'was deleted')
     own = PhotometryQuery.objects.filter(asked_by=user, job__credential=f'user:{user.pk}', state__in=QueryState.open_values())
     text = f'{user}, with whose own account it was asked, was deleted.'
     rows.end(own, QueryState.FAILED, now, text, 'Credentials')

@@ -74,7 +74,7 @@ def _failed(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> datetime:
     """A look that failed is made again, more and more rarely; nonsense only for a part of the service's patience."""
-    text = http.told(error, service.secrets())
+    text = http.redacted_message(error, service.secrets())
     at_service = row.queries.filter(state__in=AT_SERVICE)
     senseless = isinstance(error, (UnexpectedReply, Refused, Credentials))
     if senseless and now - (row.heard or row.created) >= nonsense_patience(service):

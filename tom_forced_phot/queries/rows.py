@@ -113,7 +113,7 @@ def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, mess
     return changed
 
 
-def tidy_later(pk: int, now: datetime) -> None:
+def clean_up_later(pk: int, now: datetime) -> None:
     """Let a closed query's job be stopped at the service: it is there, or its reply is still on the way."""
     on_the_way = Q(job__state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
     closed = PhotometryQuery.objects.filter(pk=pk).exclude(state__in=list(OPEN))
@@ -166,7 +166,7 @@ def _apply_one(job: RemoteJob, indexes: Iterable[int], progress: Progress, now: 
         gone.update(to_clean=True, next_step=now, **remote)
 
 
-def let_go(job: RemoteJob, indexes: list[int], now: datetime) -> None:
+def requeue(job: RemoteJob, indexes: list[int], now: datetime) -> None:
     """Put those of a job back into the queue that the service does not have."""
     if indexes:
         missing = PhotometryQuery.objects.filter(job=job, index__in=indexes, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
@@ -182,7 +182,7 @@ def close_if_done(job: RemoteJob, now: datetime) -> bool:
     return bool(rows.update(state=JobState.CLOSED, closed=now, next_step=None, claim_until=None))
 
 
-def unbind(job: RemoteJob, until: datetime, message: str, *, failed: bool = False, alone: bool = False, **more: Any) -> int:
+def withdraw(job: RemoteJob, until: datetime, message: str, *, failed: bool = False, alone: bool = False, **more: Any) -> int:
     """Put the queries of a job that will not be sent back into the queue; ``alone``: each goes out by itself."""
     rows = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
     if alone:
@@ -197,7 +197,7 @@ def halve(job: RemoteJob, now: datetime, message: str) -> None:
     middle = indexes[len(indexes) // 2]
     for half, side in ((queued.filter(index__lt=middle), 'a'), (queued.filter(index__gte=middle), 'b')):
         half.update(part=Concat('part', Value(side)))
-    unbind(job, now, message)
+    withdraw(job, now, message)
 
 
 def no_time_for(query: PhotometryQuery, now: datetime) -> bool:

@@ -105,7 +105,7 @@ def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> 
         if len(row.positions) == 1:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
         else:
-            rows.unbind(row, now, text, alone=True)
+            rows.withdraw(row, now, text, alone=True)
 
 
 def understood(name: str, read: Callable[[], Answer]) -> Answer:
@@ -137,7 +137,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
         if not open_rows.update(state=JobState.OPEN, claim_until=None, interrupted=0, **fields):
             return
         again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most), most)
-        rows.let_go(row, [index for index in range(len(row.positions)) if index not in answer.parts], now)
+        rows.requeue(row, [index for index in range(len(row.positions)) if index not in answer.parts], now)
         RemoteJob.objects.filter(pk=row.pk).update(next_step=again)
         rows.close_if_done(row, now)
     reach(PhotometryPoint.ACCEPTED)
@@ -146,7 +146,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
 def _not_accepted(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> None:
-    text = http.told(error, service.secrets())
+    text = http.redacted_message(error, service.secrets())
     if isinstance(error, (Uncertain, UnexpectedReply)) and not service.repeatable:
         _mark_uncertain(row, claim, service, text, now)
     elif isinstance(error, Throttled):
@@ -178,18 +178,18 @@ def _put_back(row: RemoteJob, claim: Claim, now: datetime, wait: timedelta, text
     tried: dict[str, Any] = {} if failed else {'attempts': Greatest(F('attempts'), 1)}
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
-        rows.unbind(row, now + wait, text, failed=failed, **tried)
+        rows.withdraw(row, now + wait, text, failed=failed, **tried)
 
 
 def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: Split, now: datetime) -> None:
     """Those that were refused fail; the others go out anew together, in two halves where nobody said which ones are wrong."""
-    secret, text = service.secrets(), http.told(error, service.secrets())
+    secret, text = service.secrets(), http.redacted_message(error, service.secrets())
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         for index, reason in error.refused.items():
             rows.end(row.queries.filter(index=index), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused')
         if error.refused:
-            rows.unbind(row, now, text)
+            rows.withdraw(row, now, text)
         elif len(row.positions) > 1:
             rows.halve(row, now, text)
         else:
@@ -236,7 +236,7 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
 def _deadly(row: RemoteJob, now: datetime) -> None:
     """What ends every process that sends it, and is not at the service: of many each goes alone, so that the one is found."""
     if len(row.positions) > 1:
-        rows.unbind(row, now, 'Processes ended while they sent it together with others: it is sent alone.', alone=True)
+        rows.withdraw(row, now, 'Processes ended while they sent it together with others: it is sent alone.', alone=True)
     else:
         rows.end(row.queries.all(), QueryState.FAILED, now, rows.DEADLY.format('sending it'), 'Interrupted')
 
@@ -261,7 +261,7 @@ def _ask_later(
     row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error: ForcedPhotometryError, now: datetime
 ) -> datetime:
     seconds = error.seconds if isinstance(error, Throttled) else pause(row.attempts + 1).total_seconds()
-    text = f'The reply was lost, and it could not be looked up: {http.told(error, service.secrets())}'
+    text = f'The reply was lost, and it could not be looked up: {http.redacted_message(error, service.secrets())}'
     return _wait(row, claim, now + timedelta(seconds=seconds), text, failed=True)
 
 

@@ -18,7 +18,7 @@ from tests.support.asking import ended as all_ended
 from tom_forced_phot import http, queries
 from tom_forced_phot.exceptions import Temporary
 from tom_forced_phot.models import PhotometryNotice, PhotometryQuery
-from tom_forced_phot.pages.ask import plan
+from tom_forced_phot.pages.ask import preview
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
 from tom_forced_phot.services.protocol import Request, Secrets
 
@@ -100,7 +100,7 @@ def test_asking_one_question(slow: None, target: Any) -> None:
 
 def test_asking_several_questions(slow: None, make_target: Any) -> None:
     pks = [queries.ask('ATLAS', make_target(), {'min_date': 61300.0 + n}, None, now()).query.pk for n in range(5)]
-    assert took(lambda: plan.first_steps(pks, LIMIT)) < LIMIT + SLACK
+    assert took(lambda: preview.first_steps(pks, LIMIT)) < LIMIT + SLACK
 
 
 def test_looking_now(slow: None, target: Any) -> None:
@@ -208,7 +208,7 @@ class Sleeper(AtlasForcedPhotometryService):
 
 WAITING = {
     'asking': lambda pk, clock: queries.start([pk]),
-    'asking about several': lambda pk, clock: plan.first_steps([pk], LIMIT),
+    'asking about several': lambda pk, clock: preview.first_steps([pk], LIMIT),
     'looking': lambda pk, clock: queries.look_now(pk, clock()),
 }
 

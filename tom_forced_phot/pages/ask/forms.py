@@ -19,8 +19,8 @@ from tom_targets.models import TargetList
 
 from tom_forced_phot import registry
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
-from tom_forced_phot.pages.ask import plan
-from tom_forced_phot.pages.ask.plan import Order
+from tom_forced_phot.pages.ask import preview
+from tom_forced_phot.pages.ask.preview import Order
 from tom_forced_phot.pages.ask.words import WORDS, Dates, When, limits, notes_for, problems
 from tom_forced_phot.permissions import askable_targets, visible_lists, visible_targets
 from tom_forced_phot.queries import accounts
@@ -290,6 +290,6 @@ def prefill(card: Card, parameters: Mapping[str, Any], now: datetime) -> None:
     flags = [name for name in card.own_fields if isinstance(form.fields[name], forms.BooleanField)]
     wanted = {name: value for name, value in parameters.items() if name not in ('mjd_min', 'mjd_max')}
     try:
-        form.initial = {**form.initial, **plan.recovered(wanted, known, flags, lambda given: service.parameters(given, now))}
+        form.initial = {**form.initial, **preview.recovered(wanted, known, flags, lambda given: service.parameters(given, now))}
     except (ForcedPhotometryError, KeyError, TypeError, ValueError):  # parameters of an older version of the service
         return

@@ -22,9 +22,8 @@ from django.views.decorators.http import require_GET, require_POST
 from tom_forced_phot import conf, registry
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.pages.ask import plan as ask_plan
 from tom_forced_phot.pages.ask.forms import MOST_TARGETS, AskForm, Card, bind, cards, numbers, prefill, search
-from tom_forced_phot.pages.ask.plan import ServicePlan, plan
+from tom_forced_phot.pages.ask.preview import ServicePreview, ask_all, preview_of
 from tom_forced_phot.pages.ask.words import When, count
 from tom_forced_phot.permissions import askable_targets, visible_lists, visible_queries, visible_targets
 
@@ -63,7 +62,7 @@ class AskPage(View):
             return _page(request, form, shown, plans=plans)
         if not previewed:
             return _page(request, form, shown, plans=plans, note=CHANGED if wanted else '', moment=now, seen=digest)
-        said, made = ask_plan.ask_all(plans, request.user, now)
+        said, made = ask_all(plans, request.user, now)
         level = messages.SUCCESS if made and not any(each.refused for each in plans) else messages.INFO
         messages.add_message(request, level, said)
         return redirect(_list_of(form.chosen))
@@ -73,7 +72,7 @@ def _names(shown: list[Card]) -> list[str]:
     return [card.name for card in shown if not card.problem]
 
 
-def _plans(form: AskForm, shown: list[Card], request: HttpRequest, now: datetime, seen: datetime) -> list[ServicePlan] | None:
+def _plans(form: AskForm, shown: list[Card], request: HttpRequest, now: datetime, seen: datetime) -> list[ServicePreview] | None:
     """What would be asked of each service that is ticked; None where a field is wrong."""
     fine = form.is_valid()
     dates = form.dates() if fine else None
@@ -84,7 +83,7 @@ def _plans(form: AskForm, shown: list[Card], request: HttpRequest, now: datetime
         fine = card.form.is_valid() and fine
     if not fine or dates is None or form.errors:
         return None
-    return [plan(card.order(dates), form.chosen, request.user, now, seen) for card in wanted]
+    return [preview_of(card.order(dates), form.chosen, request.user, now, seen) for card in wanted]
 
 
 def _dates_errors(form: AskForm, card: Card) -> None:
@@ -99,7 +98,7 @@ def _dates_errors(form: AskForm, card: Card) -> None:
 
 def _page(request: HttpRequest, form: AskForm, shown: list[Card], **more: Any) -> HttpResponse:
     chosen = list(askable_targets(request.user).filter(pk__in=form.picked()).order_by('name', 'pk'))
-    plans: list[ServicePlan] | None = more.get('plans')
+    plans: list[ServicePreview] | None = more.get('plans')
     questions = sum(len(each.new) + len(each.followed) for each in plans or [])
     context = {
         'form': form,

@@ -22,13 +22,13 @@ from tom_dataproducts.models import PhotometryReducedDatum
 
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, registry
-from tom_forced_phot.ingest.hidden import hidden_points, hide, said_of, show_again
+from tom_forced_phot.ingest.hidden import hidden_points, hidden_row, hide, show_again
 from tom_forced_phot.integrations import cadences
 from tom_forced_phot.lightcurve import export, reading
 from tom_forced_phot.lightcurve.curve import Curve, evaluate
 from tom_forced_phot.lightcurve.options import Options
 from tom_forced_phot.lightcurve.payload import counted, payload
-from tom_forced_phot.lightcurve.words import fields_of, said, summary_of
+from tom_forced_phot.lightcurve.words import comments, fields_of, summary_of
 from tom_forced_phot.pages.lightcurve.forms import SwitchForm, span
 from tom_forced_phot.permissions import askable_targets, visible_points, visible_products, visible_targets
 
@@ -135,7 +135,12 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         'written': conf.utc_now().isoformat(timespec='seconds'),
         'written_by': f'tom-followup {VERSION}',
         'points': len(curve.shown),
-        'comments': [*CONVENTIONS, *([] if options.dust else ['No correction for extinction.']), *options.words(), *said(curve)],
+        'comments': [
+            *CONVENTIONS,
+            *([] if options.dust else ['No correction for extinction.']),
+            *options.words(),
+            *comments(curve),
+        ],
     }
     place = None if target.ra is None or target.dec is None else (float(target.ra), float(target.dec))
     response = HttpResponse(export.write(export.table(curve, meta, place), kind), content_type=export.FORMATS[kind])
@@ -182,7 +187,7 @@ def _card(request: HttpRequest, target: Any, found: PhotometryReducedDatum, comp
         'point': found,
         'fields': _fields(found),
         'product': product,
-        'hidden': said_of(found),
+        'hidden': hidden_row(found),
         'complaint': complaint,
         'may_hide': askable_targets(request.user).filter(pk=target.pk).exists(),
     }

@@ -93,7 +93,7 @@ def _places(queued: Iterable[PhotometryQuery]) -> dict[int, int]:
     return {each.pk: place for service, found in waiting.items() for place, each in enumerate(fair_order(found, busy[service]))}
 
 
-def said(rows: Sequence[PhotometryQuery]) -> str:
+def sentence(rows: Sequence[PhotometryQuery]) -> str:
     """How far these are, for a screen reader; empty where there is nothing to wait for."""
     ended = [row for row in rows if not QueryState(row.state).is_open]
     failed = sum(row.state in BAD for row in ended)

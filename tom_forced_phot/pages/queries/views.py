@@ -178,7 +178,7 @@ def query_list(request: HttpRequest) -> HttpResponse:
         'number': table.paginator.count,
         'filtered': any(request.GET.get(name) for name in filters.filters),
         'narrowed': _narrowed(request),
-        'said': summary.said(rows),
+        'said': summary.sentence(rows),
         'part': only_table,
         'now': conf.utc_now(),
     }
@@ -215,7 +215,7 @@ def _of_target(request: HttpRequest) -> HttpResponse:
         'queries': rows,
         'more': len(pks) > IN_A_TAB,
         'may_ask': askable_targets(request.user).filter(pk=target.pk).exists(),
-        'said': summary.said(rows),
+        'said': summary.sentence(rows),
         'now': conf.utc_now(),
     }
     return render(request, 'tom_forced_phot/partials/query_target.html', context)

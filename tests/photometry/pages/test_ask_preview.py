@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tom_forced_phot.pages.ask.plan import count_requests, is_same, recovered, usual_wait
+from tom_forced_phot.pages.ask.preview import count_requests, is_same, recovered, usual_wait
 from tom_forced_phot.pages.ask.words import (
     Dates,
     DateSpan,

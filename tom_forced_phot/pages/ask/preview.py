@@ -49,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServicePlan:
+class ServicePreview:
     """What would be asked of one service."""
 
     service: ForcedPhotometryService
@@ -103,14 +103,14 @@ class Order:
     dates: Dates = field(default_factory=lambda: Dates(when=When.ALL))
 
 
-def plan(order: Order, targets: Sequence[Any], user: Any, now: datetime, seen: datetime) -> ServicePlan:
+def preview_of(order: Order, targets: Sequence[Any], user: Any, now: datetime, seen: datetime) -> ServicePreview:
     """What asking would do; ``seen`` is when the preview was made, with which the dates count."""
     service = order.service
     problem = hindrance(service, user)
     if problem:
-        return ServicePlan(service=service, hindrance=problem)
+        return ServicePreview(service=service, hindrance=problem)
     asked = list(_questions(order, targets, now, seen))
-    return ServicePlan(service=service, questions=_known(order, asked, user, seen), wait=wait_of(service))
+    return ServicePreview(service=service, questions=_known(order, asked, user, seen), wait=wait_of(service))
 
 
 def wait_of(service: ForcedPhotometryService) -> str:
@@ -193,7 +193,7 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 STEPS = 5
 
 
-def ask_all(plans: Sequence[ServicePlan], user: Any, now: datetime) -> tuple[str, list[int]]:
+def ask_all(plans: Sequence[ServicePreview], user: Any, now: datetime) -> tuple[str, list[int]]:
     """Ask, and set it going; what is to be said about it, and the new queries."""
     outcomes, made = [], []
     for each in plans:
@@ -204,26 +204,26 @@ def ask_all(plans: Sequence[ServicePlan], user: Any, now: datetime) -> tuple[str
     return f'{said} {begin(made)}'.strip() if made else said, made
 
 
-def _ask(plan: ServicePlan, user: Any, now: datetime) -> tuple[Outcome, list[int]]:
+def _ask(preview: ServicePreview, user: Any, now: datetime) -> tuple[Outcome, list[int]]:
     """One service, in as few calls of the engine as there are different dates."""
     asked: list[queries.Asked] = []
-    declined = [(each.target.name, each.foreseen.reason) for each in plan.refused]
-    joined = [each for each in plan.followed if not each.mine]
-    for together in _grouped([*plan.new, *joined]):
-        cleaned = {name: value for name, value in together[0].cleaned.items() if name != 'target_id'}
+    declined = [(each.target.name, each.foreseen.reason) for each in preview.refused]
+    joined = [each for each in preview.followed if not each.mine]
+    for batched in _grouped([*preview.new, *joined]):
+        cleaned = {name: value for name, value in batched[0].cleaned.items() if name != 'target_id'}
         try:
-            found, refused = queries.ask_many(plan.service.name, [each.target for each in together], cleaned, user, now)
+            found, refused = queries.ask_many(preview.service.name, [each.target for each in batched], cleaned, user, now)
         except ForcedPhotometryError as error:  # credentials that were removed a moment ago: nobody of these was asked
-            declined += [(each.target.name, str(error)) for each in together]
+            declined += [(each.target.name, str(error)) for each in batched]
             continue
         asked += found
         declined += [(each.target.name, each.reason) for each in refused]
     made = [each.query.pk for each in asked if each.created]
     outcome = Outcome(
-        service=plan.service.name,
+        service=preview.service.name,
         asked=len(made),
-        followed=len(asked) - len(made) + len(plan.followed) - len(joined),
-        already=len(plan.already),
+        followed=len(asked) - len(made) + len(preview.followed) - len(joined),
+        already=len(preview.already),
         declined=declined,
     )
     return outcome, made
