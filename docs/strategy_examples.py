@@ -104,7 +104,7 @@ def run(
 
 def when_taken(window: Window, sky: Sky | None) -> datetime:
     """The first moment of a window in which the target is up."""
-    open_ = sky.stretches(window.start, window.end) if sky is not None else []
+    open_ = sky.visible_intervals(window.start, window.end) if sky is not None else []
     return max(window.start, open_[0].start) if open_ else window.start
 
 

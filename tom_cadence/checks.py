@@ -82,9 +82,9 @@ def strategies_check(**_: Any) -> list[CheckMessage]:
         for name, number in names.items()
         if number > 1
     ]
-    replaced = [path for path in paths if registry.replacement(path) != path]
+    replaced = [path for path in paths if registry.shipped_replacement(path) != path]
     if replaced and hasattr(settings, registry.SETTING):
-        hint = 'Write ' + ' and '.join(repr(registry.replacement(path)) for path in replaced) + ' to say so yourself.'
+        hint = 'Write ' + ' and '.join(repr(registry.shipped_replacement(path)) for path in replaced) + ' to say so yourself.'
         found.append(Warning(IDS['tom_cadence.W005'], hint=hint, id='tom_cadence.W005'))
     return found
 

@@ -33,10 +33,10 @@ from tom_targets.models import Target
 from tom_cadence import conf, registry
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.exceptions import CadenceError, NeedsAttention, Refused, Temporary, Uncertain
-from tom_cadence.facilities import Facilities, Gateway, forms_user
-from tom_cadence.facilities.ocs import polite
+from tom_cadence.facilities import Facilities, Gateway, user_forms
+from tom_cadence.facilities.ocs import with_readable_validation
 from tom_cadence.flows import order
-from tom_cadence.flows.order import AlreadyAsked, Order
+from tom_cadence.flows.order import AlreadyOrdered, Order
 from tom_cadence.flows.start import kept, problem_with
 from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
@@ -98,14 +98,14 @@ class CheckedObservationCreateView(ObservationCreateView):
 
     def get_form_class(self, observation_type: str | None = None) -> Any:
         """The host's form, which tells a portal's refusal in its own words in place of an HTTP 500."""
-        return polite(super().get_form_class(observation_type))
+        return with_readable_validation(super().get_form_class(observation_type))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Check the form, and ask for the observation, once."""
         form: Any = self.get_form_class()(**self.get_form_kwargs())
         try:
             gateway = Facilities().gateway(self.facility_instance.name, request.user)
-            form, valid, payload = forms_user.fill_in(lambda: form, gateway)
+            form, valid, payload = user_forms.host_form(lambda: form, gateway)
         except CadenceError as error:
             return self._nothing_sent(form, str(error))
         if not valid:
@@ -157,7 +157,7 @@ class CheckedObservationCreateView(ObservationCreateView):
         posted = self.request.POST.get(AGAIN, '')
         try:
             records = order.place(asked, conf.utc_now(), int(posted) if posted.isdecimal() and len(posted) < 9 else 0)
-        except AlreadyAsked as error:
+        except AlreadyOrdered as error:
             return self._asked_before(form, error)
         except Uncertain as error:
             messages.warning(self.request, f'{in_words(str(error))} It is not sent again before that is known.')
@@ -168,7 +168,7 @@ class CheckedObservationCreateView(ObservationCreateView):
         messages.success(self.request, f'Booked at {gateway.name}: {ids}.')
         return redirect(f'{reverse("tom_targets:detail", kwargs={"pk": target.pk})}?tab=observations')
 
-    def _asked_before(self, form: Any, error: AlreadyAsked) -> HttpResponse:
+    def _asked_before(self, form: Any, error: AlreadyOrdered) -> HttpResponse:
         text = str(error)
         if error.request.state == Submission.State.ACCEPTED:
             text += ' To book it once more, send this form again.'
@@ -222,7 +222,7 @@ class CheckedObservationViewSet(ObservationRecordViewSet):
         again = data.get('again')
         try:
             records = order.place(_order(request, cadence), conf.utc_now(), again if isinstance(again, int) else 0)
-        except AlreadyAsked as error:
+        except AlreadyOrdered as error:
             ids = list(map(str, error.request.observation_ids))
             told = {'detail': str(error), 'observation_ids': ids, 'again': order.number_of(error.request)}
             return Response(told, status=status.HTTP_409_CONFLICT)
@@ -271,12 +271,14 @@ def _order(request: Any, cadence: Mapping[str, Any] | None) -> Order:
 
 
 def _checked(data: Mapping[str, Any], kind: str, gateway: Gateway) -> tuple[Any, Any]:
-    classes = forms_user.forms_of(gateway)
+    classes = user_forms.forms_of(gateway)
     if kind not in classes:
         raise ValidationError({'observation_type': f'{gateway.name} has {", ".join(map(str, classes))}.'})
     given = {name: data[name] for name in ('name', 'target_id', 'facility') if name in data}
     values = {**data['observing_parameters'], **given}
-    form, valid, payload = forms_user.fill_in(lambda: polite(classes[kind])(values, facility=gateway.facility), gateway)
+    form, valid, payload = user_forms.host_form(
+        lambda: with_readable_validation(classes[kind])(values, facility=gateway.facility), gateway
+    )
     if not valid:
         raise ValidationError(form.errors)
     return form, payload

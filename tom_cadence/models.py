@@ -277,20 +277,43 @@ class NoticePreference(models.Model):
         return f'Notices of {self.user}'
 
 
-class TemplateCard(models.Model):
+class TemplateOwnership(models.Model):
     """What this app knows about one of the host's observation templates: whose it is, who may use it, how often it was used."""
 
-    template = models.OneToOneField('tom_observations.ObservationTemplate', on_delete=models.CASCADE, related_name='card')
+    template = models.OneToOneField('tom_observations.ObservationTemplate', on_delete=models.CASCADE, related_name='ownership')
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name='observation_templates'
     )
-    groups = models.ManyToManyField('auth.Group', blank=True, related_name='observation_templates')
+    groups = models.ManyToManyField(
+        'auth.Group', blank=True, related_name='observation_templates', through='tom_cadence.SharedTemplate'
+    )
     observation_type = models.CharField(max_length=100, blank=True, default='')
     description = models.TextField(blank=True, default='')
     used = models.PositiveIntegerField(default=0)
 
+    class Meta:
+        """The table keeps the name that it was made with."""
+
+        db_table = 'tom_cadence_templatecard'
+
     def __str__(self) -> str:
         return f'{self.template}'
+
+
+class SharedTemplate(models.Model):
+    """One group with which a template is shared; its table is the one that Django made for ``groups`` under the old name."""
+
+    ownership = models.ForeignKey(TemplateOwnership, on_delete=models.CASCADE, db_column='templatecard_id')
+    group = models.ForeignKey('auth.Group', on_delete=models.CASCADE)
+
+    class Meta:
+        """As Django made it."""
+
+        db_table = 'tom_cadence_templatecard_groups'
+        unique_together = (('ownership', 'group'),)
+
+    def __str__(self) -> str:
+        return f'{self.ownership} for {self.group}'
 
 
 class TemplateApplication(models.Model):

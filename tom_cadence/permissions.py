@@ -16,7 +16,7 @@ from tom_observations.models import ObservationGroup, ObservationRecord, Observa
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
-from tom_cadence.models import ManagedCadence, TemplateCard
+from tom_cadence.models import ManagedCadence, SharedTemplate
 
 Rows = QuerySet[ManagedCadence]
 
@@ -48,12 +48,12 @@ def startable_targets(user: Any) -> QuerySet[Any]:
     return targets_for_user(user, Target.objects.all(), 'change_target') if user.is_authenticated else Target.objects.none()
 
 
-def entrusted_targets(user: Any) -> QuerySet[Any]:
+def targets_with_change_permission(user: Any) -> QuerySet[Any]:
     """Targets that this user was given the permission to change: in person, by a group, or for all targets."""
     return get_objects_for_user(user, f'{Target._meta.app_label}.change_target', Target.objects.all())
 
 
-def may_be_named(user: Any) -> Q:
+def names_visible_to(user: Any) -> Q:
     """Of cadences: those of whose targets this user may see all, so that their names may be told and searched."""
     if user.is_superuser:
         return Q()
@@ -78,7 +78,7 @@ def cancellable_records(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
     if not user.is_authenticated:
         return rows.none()
     if settings.TARGET_PERMISSIONS_ONLY:
-        return rows.filter(Q(user=user) | Q(target__in=entrusted_targets(user).values('pk')))
+        return rows.filter(Q(user=user) | Q(target__in=targets_with_change_permission(user).values('pk')))
     held = get_objects_for_user(user, 'tom_observations.change_observationrecord', ObservationRecord)
     return rows.filter(Q(user=user) | Q(pk__in=held.values('pk')))
 
@@ -87,7 +87,7 @@ def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
     rows = ManagedCadence.objects.all() if rows is None else rows
     if user.is_superuser:
         return rows
-    targets = visible_targets(user) if action == 'view' else entrusted_targets(user)
+    targets = visible_targets(user) if action == 'view' else targets_with_change_permission(user)
     allowed = Q(Exists(_records())) & ~Q(Exists(_records().exclude(target__in=targets.values('pk'))))
     if not settings.TARGET_PERMISSIONS_ONLY:
         groups = get_objects_for_user(user, f'tom_observations.{action}_observationgroup', ObservationGroup)
@@ -106,10 +106,10 @@ def visible_templates(user: Any) -> QuerySet[ObservationTemplate]:
     rows = ObservationTemplate.objects.all()
     if user.is_superuser:
         return rows
-    allowed = Q(card__isnull=True) | Q(card__owner__isnull=True)
+    allowed = Q(ownership__isnull=True) | Q(ownership__owner__isnull=True)
     if user.is_authenticated:
-        shared = TemplateCard.groups.through.objects.filter(templatecard__template=OuterRef('pk'), group__in=user.groups.all())
-        allowed |= Q(card__owner=user) | Q(Exists(shared))
+        shared = SharedTemplate.objects.filter(ownership__template=OuterRef('pk'), group__in=user.groups.all())
+        allowed |= Q(ownership__owner=user) | Q(Exists(shared))
     return rows.filter(allowed)
 
 
@@ -120,4 +120,4 @@ def changeable_templates(user: Any) -> QuerySet[ObservationTemplate]:
         return rows.none()
     if user.is_superuser:
         return rows
-    return rows.filter(Q(card__isnull=True) | Q(card__owner__isnull=True) | Q(card__owner=user))
+    return rows.filter(Q(ownership__isnull=True) | Q(ownership__owner__isnull=True) | Q(ownership__owner=user))

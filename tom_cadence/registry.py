@@ -58,7 +58,7 @@ def configured() -> Sequence[str]:
     return paths
 
 
-def replacement(path: str) -> str:
+def shipped_replacement(path: str) -> str:
     """Where ``path`` is loaded from: ours in the place of the toolkit's class of the same name, unless switched off."""
     if path in TOOLKIT and conf.get('REPLACE_TOOLKIT_STRATEGIES'):
         return OURS[TOOLKIT[path]]
@@ -74,7 +74,7 @@ def right_path(path: str) -> str | None:
 def load(path: str) -> Any:
     """One strategy class; ImproperlyConfigured names the setting, the path and what to write."""
     try:
-        return import_string(replacement(path))
+        return import_string(shipped_replacement(path))
     except ImportError as error:
         better = right_path(path)
         hint = f' Write {better!r} instead.' if better else f' {error}'

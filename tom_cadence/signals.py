@@ -37,7 +37,7 @@ def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int]
     if not reverse:
         journal.raise_version(cadence__observation_group=instance)
         if action == 'post_add':
-            journal.know_groups(observation_group=instance)
+            journal.follow_groups(observation_group=instance)
     elif pk_set:
         journal.raise_version(cadence__observation_group__in=pk_set)
 

@@ -45,7 +45,7 @@ def database_now() -> datetime:
     return datetime.fromtimestamp(_asked[1], timezone.utc) + timedelta(seconds=here - _asked[0])
 
 
-def forget() -> None:
+def reset() -> None:
     """Ask the database again the next time."""
     global _asked
     _asked = None

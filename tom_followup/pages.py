@@ -15,32 +15,32 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from plotly.offline import get_plotlyjs
 
-A_PAGE = 25
+PAGE_SIZE = 25
 #: Of white text on Bootstrap's own info and warning colours the contrast is too low for WCAG AA: these carry dark text.
 DARK_TEXT = {'info', 'warning'}
 SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
 
 
-def cell(label: str) -> dict[str, Any]:
+def labelled_cell(label: str) -> dict[str, Any]:
     """What a narrow screen writes before the value, where there is no room for a head."""
     return {'td': {'data-label': label}}
 
 
-class Pages(Paginator[Any]):
+class FixedPaginator(Paginator[Any]):
     """Pages of one size, whatever the address says about ``per_page``."""
 
     def __init__(self, rows: Any, per_page: int) -> None:
         """Leave the size alone."""
-        super().__init__(rows, A_PAGE)
+        super().__init__(rows, PAGE_SIZE)
 
 
-def coloured(colour: str, words: str) -> SafeString:
+def badge_of(colour: str, words: str) -> SafeString:
     """A word as a badge of one of Bootstrap's colours."""
     contrast = ' text-dark' if colour in DARK_TEXT else ''
     return format_html('<span class="badge text-bg-{}{}">{}</span>', colour, contrast, words)
 
 
-def span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A length of time in one unit: ``3 h``, ``2 d``, ``40 min``, ``20 s``."""
     for unit, length in SPANS:
         if abs(seconds) >= 1.95 * length or (unit == 'min' and abs(seconds) >= length):
@@ -48,13 +48,13 @@ def span(seconds: float) -> str:
     return f'{seconds:.0f} s'
 
 
-def dated(instant: datetime | None, now: datetime, nothing: str = 'never') -> SafeString | str:
+def date_with_distance(instant: datetime | None, now: datetime, nothing: str = 'never') -> SafeString | str:
     """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
     if instant is None:
         return nothing
     utc = instant.astimezone(timezone.utc)
     seconds = (utc - now).total_seconds()
-    distance = f'in {span(seconds)}' if seconds > 0 else f'{span(abs(seconds))} ago'
+    distance = f'in {duration_text(seconds)}' if seconds > 0 else f'{duration_text(abs(seconds))} ago'
     return format_html(
         '<time datetime="{}">{} UTC</time> <small class="text-body-secondary text-nowrap">({})</small>',
         utc.isoformat(timespec='seconds'),

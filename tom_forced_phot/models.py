@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from tom_common.encryption import EncryptedModelField
 
-from tom_followup.heirs import to_the_heir
+from tom_followup.target_merge import move_to_merged_target
 from tom_forced_phot.core.states import JobState, QueryState
 
 
@@ -19,7 +19,7 @@ def _choices(states: type[QueryState] | type[JobState]) -> list[tuple[str, str]]
 class LightCurve(models.Model):
     """The points of one service on one target; its row makes ingestion take turns."""
 
-    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=move_to_merged_target, related_name='+')
     service = models.CharField(max_length=50)
     version = models.PositiveIntegerField(default=0, help_text='Raised at each ingestion that changed anything.')
     points = models.PositiveIntegerField(default=0)
@@ -57,7 +57,7 @@ class PhotometrySubscription(models.Model):
     """A standing order: ask a service again and again for a target, or for all targets of a list."""
 
     service = models.CharField(max_length=50)
-    target = models.ForeignKey('tom_targets.BaseTarget', null=True, blank=True, on_delete=to_the_heir, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, blank=True, on_delete=move_to_merged_target, related_name='+')
     target_list = models.ForeignKey('tom_targets.TargetList', null=True, blank=True, on_delete=models.CASCADE, related_name='+')
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     parameters = models.JSONField(default=dict, blank=True)
@@ -115,7 +115,7 @@ class PhotometryQuery(models.Model):
     """One question to one service about one target, and what became of it."""
 
     service = models.CharField(max_length=50)
-    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=move_to_merged_target, related_name='+')
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     followers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name='+', help_text='Who asked the same meanwhile.')
     subscription = models.ForeignKey(
@@ -278,7 +278,7 @@ class PhotometryNoticePreference(models.Model):
 class HiddenPoint(models.Model):
     """A point that a person took out of a light curve; it is named by what its source says of it, and stays in the database."""
 
-    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=to_the_heir, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', on_delete=move_to_merged_target, related_name='+')
     source = models.CharField(max_length=100, blank=True)
     reduction = models.CharField(max_length=100, blank=True)
     band = models.CharField(max_length=100, blank=True)

@@ -88,11 +88,11 @@ def _lost_requests(tom: Tom, other: Any) -> None:
 def _template(tom: Tom) -> Any:
     from tom_observations.models import ObservationTemplate
 
-    from tom_cadence.models import TemplateCard
+    from tom_cadence.models import TemplateOwnership
 
     kept = {'facility': SIMULATED, 'observation_type': 'IMAGING', 'filter': 'r', 'exposure_time': 60.0, 'exposure_count': 2}
     made = ObservationTemplate.objects.create(name='Deep r', facility=SIMULATED, parameters=kept)
-    TemplateCard.objects.create(template=made, owner=tom.vera, observation_type='IMAGING', description='For faint ones.')
+    TemplateOwnership.objects.create(template=made, owner=tom.vera, observation_type='IMAGING', description='For faint ones.')
     return made
 
 
@@ -109,7 +109,7 @@ def _application(tom: Tom, template: Any) -> Any:
         'start': [start.strftime('%Y-%m-%dT%H:%M')],
         'end': [(start + timedelta(hours=5)).strftime('%Y-%m-%dT%H:%M')],
     }
-    plan = journal.Plan(
+    plan = journal.NewApplication(
         key='seed',
         template=template,
         facility=SIMULATED,

@@ -55,11 +55,11 @@ def template(tom: Tom) -> Any:
     """Vera's template of a deep exposure."""
     from tom_observations.models import ObservationTemplate
 
-    from tom_cadence.models import TemplateCard
+    from tom_cadence.models import TemplateOwnership
 
     kept = {'facility': SIMULATED, 'observation_type': 'IMAGING', 'filter': 'i', 'exposure_time': 300.0, 'exposure_count': 2}
     made = ObservationTemplate.objects.create(name='Deep i', facility=SIMULATED, parameters=kept)
-    TemplateCard.objects.create(template=made, owner=tom.vera, observation_type='IMAGING')
+    TemplateOwnership.objects.create(template=made, owner=tom.vera, observation_type='IMAGING')
     return made
 
 

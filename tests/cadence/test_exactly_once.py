@@ -55,7 +55,7 @@ def wrong_clock(monkeypatch: Any, hours: float) -> None:
     monkeypatch.setattr('time.time', lambda: real() + 3600 * hours)
     shifted = timedelta(hours=hours)
     monkeypatch.setattr('django.utils.timezone.now', lambda: datetime.now(timezone.utc) + shifted)
-    clock.forget()
+    clock.reset()
 
 
 @pytest.mark.parametrize('hours', HOURS)
@@ -101,7 +101,7 @@ def uncertain(observatory: Any, make_cadence: Any) -> Submission:
 
 def test_nobody_says_what_became_of_a_request_that_is_on_its_way(uncertain: Submission, astronomer: Any) -> None:
     Submission.objects.update(state='sending')
-    for say in (steer.say_send_again, lambda *args: steer.say_booked(args[0], args[1], ['2'], args[2])):
+    for say in (steer.confirm_not_booked, lambda *args: steer.confirm_booked(args[0], args[1], ['2'], args[2])):
         with pytest.raises(CadenceError, match='still on its way'):
             say(managed(), astronomer, at(6))
     assert states() == ['sending']
@@ -122,7 +122,7 @@ def test_a_word_about_another_request_than_the_one_shown_changes_nothing(
 
 def test_an_id_that_is_recorded_already_is_refused_in_words(uncertain: Submission, astronomer: Any) -> None:
     with pytest.raises(CadenceError, match='1 is recorded in this TOM already'):
-        steer.say_booked(managed(), astronomer, ['1'], at(6))
+        steer.confirm_booked(managed(), astronomer, ['1'], at(6))
     assert states() == ['uncertain']
     assert ObservationRecord.objects.count() == 1
 
@@ -132,7 +132,7 @@ def test_a_cadence_is_not_handed_over_while_a_request_is_open(uncertain: Submiss
     with pytest.raises(CadenceError, match='sent with the account of vera'):
         steer.change_owner(managed(), astronomer, other, at(6))
     assert managed().owner == astronomer
-    steer.say_booked(managed(), astronomer, ['2'], at(6))
+    steer.confirm_booked(managed(), astronomer, ['2'], at(6))
     steer.change_owner(managed(), astronomer, other, at(7))
     assert managed().owner == other
 
@@ -469,7 +469,7 @@ def test_a_new_cadence_on_the_group_has_the_same_ways_out(client: Any, observato
     run_cadences(now=at(7))
     row = ManagedCadence.objects.get(cadence=new)
     assert row.state == 'attention'
-    steer.ask_anew(row, astronomer, at(7))
+    steer.request_anew(row, astronomer, at(7))
     run_cadences(now=at(8))
     assert ManagedCadence.objects.get(cadence=new).state == 'active'
     assert group.observation_records.count() == 2

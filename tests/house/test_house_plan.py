@@ -127,7 +127,7 @@ WRITERS = {
     'tom_forced_phot/subscriptions.py': {'PhotometrySubscription'},
     'tom_forced_phot/queries/*': {'*'},
     # what becomes of a row when its target is deleted, as a foreign key's on_delete
-    'tom_followup/heirs.py': {'*'},
+    'tom_followup/target_merge.py': {'*'},
 }
 ALWAYS_WRITE = {'save', 'bulk_create', 'bulk_update', 'get_or_create', 'update_or_create', 'delete', 'aupdate', 'adelete', 'asave'}
 MAY_WRITE = {'create', 'update', 'acreate'}

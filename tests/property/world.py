@@ -183,9 +183,9 @@ class World:
             ids = [str(entry['id']) for entry in self.bookings(kept) if str(entry['id']) not in known]
             kept.cap = None
             if ids:
-                journal.say_booked(waits, ids, 'vera', Time.now)
+                journal.confirm_booked(waits, ids, 'vera', Time.now)
             else:
-                journal.say_not_there(waits, 'vera', Time.now)
+                journal.confirm_not_booked(waits, 'vera', Time.now)
 
 
 def people() -> tuple[Any, list[Any]]:

@@ -20,7 +20,7 @@ from tom_targets.models import Target
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, make, parameters
 from tests.support.matrix_phot import Phot, make_phot
-from tom_cadence.models import ManagedCadence, Notice, Submission, TemplateApplication, TemplateCard, TemplateTask
+from tom_cadence.models import ManagedCadence, Notice, Submission, TemplateApplication, TemplateOwnership, TemplateTask
 from tom_forced_phot.models import PhotometrySubscription, ServiceCredential
 
 ROLES = ('anonymous', 'stranger', 'viewer', 'changer', 'owner', 'superuser')
@@ -210,7 +210,7 @@ def make_case(people: People) -> Case:
 def _template(owner: Any, people: People) -> Any:
     kept = {'facility': SIMULATED, 'observation_type': 'IMAGING', 'filter': 'r', 'exposure_time': 60.0}
     made = ObservationTemplate.objects.create(name='hush deep', facility=SIMULATED, parameters=kept)
-    TemplateCard.objects.create(template=made, owner=owner, observation_type='IMAGING').groups.set(
+    TemplateOwnership.objects.create(template=made, owner=owner, observation_type='IMAGING').groups.set(
         [people.viewers, people.changers]
     )
     return made

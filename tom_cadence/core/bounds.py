@@ -91,7 +91,7 @@ def failure(error: BaseException) -> str:
     return f'{type(error).__name__}: {words}' if words else type(error).__name__
 
 
-def text(value: Any, most: int = MOST_TEXT) -> str:
+def stored_text(value: Any, most: int = MOST_TEXT) -> str:
     """A text that every database takes."""
     if not isinstance(value, str) or len(value) > most or _CONTROL.search(value):
         raise OutOfBounds(f'a text of at most {most} characters without control characters is expected')
@@ -132,7 +132,7 @@ def finite(value: Any) -> float:
     return found
 
 
-def key(value: Any) -> int:
+def primary_key(value: Any) -> int:
     """A primary key as Python's own integer; numpy's, as strategies make them of columns, are converted."""
     if isinstance(value, (bool, np.bool_)):
         raise OutOfBounds('the primary key of a record is expected')
@@ -145,7 +145,7 @@ def key(value: Any) -> int:
     return found
 
 
-def length(hours: Any) -> timedelta:
+def hours_long(hours: Any) -> timedelta:
     """So many hours, of at most ten years."""
     found = finite(hours)
     if abs(found) > LONGEST_HOURS:
@@ -153,19 +153,19 @@ def length(hours: Any) -> timedelta:
     return timedelta(hours=found)
 
 
-def plain(value: Any, deep: int = 0) -> Any:
+def json_value(value: Any, deep: int = 0) -> Any:
     """A value that every database keeps as JSON: numpy's and decimal numbers are converted, dates stay what they are."""
     if deep > MOST_DEEP:
         raise OutOfBounds('values nested less deeply are expected')
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return text(value)
+        return stored_text(value)
     if isinstance(value, (datetime, date)):
         utc(value)
         return value
     if isinstance(value, (np.generic, np.ndarray)):
-        return plain(_unmasked(value).tolist(), deep + 1)
+        return json_value(_unmasked(value).tolist(), deep + 1)
     if isinstance(value, int):
         if abs(value) > MOST_ID:
             raise OutOfBounds('a smaller number is expected')
@@ -173,9 +173,9 @@ def plain(value: Any, deep: int = 0) -> Any:
     if isinstance(value, (float, Decimal)):
         return finite(value)
     if isinstance(value, Mapping):
-        return {text(name, 200): plain(part, deep + 1) for name, part in _few(value).items()}
+        return {stored_text(name, 200): json_value(part, deep + 1) for name, part in _few(value).items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [plain(part, deep + 1) for part in _few(value)]
+        return [json_value(part, deep + 1) for part in _few(value)]
     raise OutOfBounds('numbers, texts, lists and mappings are expected')
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from tom_cadence.core.bounds import OutOfBounds, key, plain, said, shown, text, utc
+from tom_cadence.core.bounds import OutOfBounds, json_value, primary_key, said, shown, stored_text, utc
 from tom_cadence.core.windows import Window
 
 
@@ -69,24 +69,24 @@ MOST_FOLLOWED, MOST_WINDOWS, MOST_CAUSE = 1000, 1000, 150
 Value = TypeVar('Value')
 
 
-class Nonsense(ValueError):
+class InvalidDecision(ValueError):
     """No decision; the text is the end of a sentence that begins with the strategy's name."""
 
 
-def sound(answer: object, records: set[int]) -> Decision:
-    """The decision in plain values: Python's own numbers, short texts; Nonsense where nothing can be done with it.
+def validate(answer: object, records: set[int]) -> Decision:
+    """The decision in plain values: Python's own numbers, short texts; InvalidDecision where nothing can be done with it.
 
     ``records`` are the primary keys of the group.
     """
     if not isinstance(answer, (Wait, Submit, Stop)):
-        raise Nonsense(f'returned {shown(answer)}; Wait, Submit or Stop is expected.')
+        raise InvalidDecision(f'returned {shown(answer)}; Wait, Submit or Stop is expected.')
     decision: Any = answer
     reason = said(decision.reason) if isinstance(decision.reason, str) else ''
     if not reason:
-        raise Nonsense(f'gives {shown(decision.reason)} as its reason; a text is expected.')
+        raise InvalidDecision(f'gives {shown(decision.reason)} as its reason; a text is expected.')
     if isinstance(decision, Stop):
         if decision.kind not in ('finished', 'attention'):
-            raise Nonsense(f'ends the cadence as {shown(decision.kind)}; finished or attention is expected.')
+            raise InvalidDecision(f'ends the cadence as {shown(decision.kind)}; finished or attention is expected.')
         return replace(decision, reason=reason)
     if isinstance(decision, Wait):
         return replace(decision, reason=reason, wish=_wish(decision.wish))
@@ -97,43 +97,43 @@ def _wish(wish: Any) -> FreshLook | None:
     if wish is None:
         return None
     if not isinstance(wish, FreshLook):
-        raise Nonsense(f'wishes {shown(wish)}; a FreshLook is expected.')
-    service = _read(text, wish.service, f'wishes that {shown(wish.service)} is asked')
+        raise InvalidDecision(f'wishes {shown(wish)}; a FreshLook is expected.')
+    service = _read(stored_text, wish.service, f'wishes that {shown(wish.service)} is asked')
     return replace(wish, service=service, since=_read(utc, wish.since, f'asks for points since {shown(wish.since)}'))
 
 
 def _submit(decision: Any, records: set[int]) -> Submit:
     if not isinstance(decision.window, Window):
-        raise Nonsense(f'gives {shown(decision.window)} as the window; a Window is expected.')
+        raise InvalidDecision(f'gives {shown(decision.window)} as the window; a Window is expected.')
     alternatives = decision.alternatives
     listed = isinstance(alternatives, (tuple, list)) and len(alternatives) <= MOST_WINDOWS
     if not listed or not all(isinstance(window, Window) for window in alternatives):
-        raise Nonsense(f'gives {shown(alternatives)} as alternatives; Windows are expected, at most {MOST_WINDOWS}.')
+        raise InvalidDecision(f'gives {shown(alternatives)} as alternatives; Windows are expected, at most {MOST_WINDOWS}.')
     if not isinstance(decision.changes, Mapping):
-        raise Nonsense(f'gives {shown(decision.changes)} as changes; a mapping of form fields is expected.')
+        raise InvalidDecision(f'gives {shown(decision.changes)} as changes; a mapping of form fields is expected.')
     changes = {
-        _read(text, name, f'changes {shown(name)}'): _read(plain, value, f'changes {shown(name)} to {shown(value)}')
+        _read(stored_text, name, f'changes {shown(name)}'): _read(json_value, value, f'changes {shown(name)} to {shown(value)}')
         for name, value in decision.changes.items()
     }
-    like = _read(key, decision.like, f'copies record {shown(decision.like)}, which is not in the group')
+    like = _read(primary_key, decision.like, f'copies record {shown(decision.like)}, which is not in the group')
     if like not in records:
-        raise Nonsense(f'copies record {like}, which is not in the group.')
+        raise InvalidDecision(f'copies record {like}, which is not in the group.')
     follows = _follows(decision.follows, records)
-    cause = _read(text, decision.cause, f'gives {shown(decision.cause)} as its cause').strip()
+    cause = _read(stored_text, decision.cause, f'gives {shown(decision.cause)} as its cause').strip()
     if len(cause) > MOST_CAUSE:
-        raise Nonsense(f'gives {shown(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
+        raise InvalidDecision(f'gives {shown(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
     if not (follows or cause):
-        raise Nonsense('does not say what the new observation follows, or its cause.')
+        raise InvalidDecision('does not say what the new observation follows, or its cause.')
     return replace(decision, like=like, follows=follows, cause=cause, changes=changes, alternatives=tuple(alternatives))
 
 
 def _follows(given: Any, records: set[int]) -> tuple[int, ...]:
     words = f'follows {shown(given)}; records of the group are expected'
     if not isinstance(given, (tuple, list, set, frozenset)) or len(given) > MOST_FOLLOWED:
-        raise Nonsense(f'{words}.')
-    found = tuple(dict.fromkeys(_read(key, each, words) for each in given))
+        raise InvalidDecision(f'{words}.')
+    found = tuple(dict.fromkeys(_read(primary_key, each, words) for each in given))
     if not set(found) <= records:
-        raise Nonsense(f'{words}.')
+        raise InvalidDecision(f'{words}.')
     return found
 
 
@@ -141,4 +141,4 @@ def _read(how: Callable[[Any], Value], value: Any, words: str) -> Value:
     try:
         return how(value)
     except OutOfBounds as error:
-        raise Nonsense(f'{words}: {error}.') from error
+        raise InvalidDecision(f'{words}: {error}.') from error

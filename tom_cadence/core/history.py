@@ -224,14 +224,14 @@ FIRST_STEP, LONGEST_STEP = timedelta(minutes=15), timedelta(hours=6)
 """How far a wait is looked ahead, at first and later: a change of mind that lasts shorter than a step may be missed."""
 
 
-def like_of(history: History, decision: Submit) -> Attempt:
+def copied_attempt(history: History, decision: Submit) -> Attempt:
     """The attempt whose parameters a request copies; it is mostly the newest."""
     return next(attempt for attempt in reversed(history.attempts) if attempt.record == decision.like)
 
 
 def with_request(history: History, decision: Submit, now: datetime, status: str, name: str = '') -> History:
     """The history in which this request was accepted: one more attempt, in a call of its own, that waits."""
-    like, number = like_of(history, decision), len(history.attempts) + 1
+    like, number = copied_attempt(history, decision), len(history.attempts) + 1
     attempt = replace(
         like,
         record=max(map(attrgetter('record'), history.attempts)) + 1,

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from tom_cadence.core.bounds import LONGEST_HOURS, MOST_PARAMETERS, OutOfBounds, finite, shown, text
+from tom_cadence.core.bounds import LONGEST_HOURS, MOST_PARAMETERS, OutOfBounds, finite, shown, stored_text
 from tom_cadence.core.relaxation import Relaxation, read_relaxations
 from tom_cadence.core.visibility import DARKNESS, Constraints
 from tom_cadence.core.windows import read_instant
@@ -155,7 +155,7 @@ def names(value: Any) -> tuple[str, ...]:
 def written(name: str, value: Any, most: int = 5000) -> str:
     """What a person wrote, an empty text for nothing; NeedsAttention where it is too long for that, or no text."""
     try:
-        return text(str('' if value is None else value).replace('\r', '\n').replace('\t', ' '), most)
+        return stored_text(str('' if value is None else value).replace('\r', '\n').replace('\t', ' '), most)
     except OutOfBounds as error:
         raise NeedsAttention(f'{name} is {shown(value)}; {error}.') from error
 

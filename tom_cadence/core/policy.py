@@ -13,12 +13,12 @@ from operator import attrgetter
 from typing import Any
 
 from tom_cadence.core.bounds import failure, said
-from tom_cadence.core.decisions import Decision, Nonsense, Stop, Submit, Wait, sound
+from tom_cadence.core.decisions import Decision, InvalidDecision, Stop, Submit, Wait, validate
 from tom_cadence.core.exposure import before_sending, exposure_seconds
 from tom_cadence.core.history import History, Outcome
 from tom_cadence.core.parameters import Parameters
 from tom_cadence.core.relaxation import relax
-from tom_cadence.core.visibility import Sky, observable
+from tom_cadence.core.visibility import Sky, move_to_visible
 from tom_cadence.core.windows import Window, show
 from tom_cadence.exceptions import CadenceError
 
@@ -48,11 +48,11 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
     try:
         answer = strategy.decide(history, now)
         records = set(map(attrgetter('record'), history.attempts)) if isinstance(answer, Submit) else set()
-        decision = sound(answer, records)
+        decision = validate(answer, records)
         return _naming(decision, history) if getattr(strategy, 'needs_photometry', False) else decision
     except CadenceError as error:
         return Stop(reason=said(error) or type(error).__name__, kind='attention')
-    except Nonsense as error:
+    except InvalidDecision as error:
         return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
     except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
         return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
@@ -117,7 +117,7 @@ def _adapted(decision: Decision, history: History, now: datetime, limits: Limits
     decision = relax(decision, limits.parameters.relaxations, history)
     if limits.sky is None or not isinstance(decision, Submit):
         return decision
-    return observable(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))
+    return move_to_visible(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))
 
 
 def _seconds(decision: Submit, history: History, limits: Limits) -> float | None:

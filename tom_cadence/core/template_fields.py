@@ -56,7 +56,7 @@ def for_target(value: Any, target_name: str) -> Any:
     return value.replace(PLACE, target_name) if isinstance(value, str) else value
 
 
-def words(parameters: Any, keywords: Sequence[str] = ('start', 'end')) -> list[tuple[str, str]]:
+def parameter_lines(parameters: Any, keywords: Sequence[str] = ('start', 'end')) -> list[tuple[str, str]]:
     """What a template sets, as people read it: label and value."""
     given = parameters if isinstance(parameters, Mapping) else {}
     joined: dict[str, list[str]] = {}

@@ -21,12 +21,21 @@ from numpy.typing import NDArray
 from tom_cadence.core.decisions import Decision, Submit, Wait
 from tom_cadence.core.windows import Window, show
 
-__all__ = ['DARKNESS', 'Constraints', 'Site', 'Sky', 'Stretch', 'earth_as_it_is', 'observable', 'stretches']
+__all__ = [
+    'DARKNESS',
+    'Constraints',
+    'Site',
+    'Sky',
+    'VisibleInterval',
+    'move_to_visible',
+    'visible_intervals',
+    'without_iers_download',
+]
 
 
 UTC = timezone.utc
 STEP = timedelta(minutes=10)
-"""Stretches begin and end at multiples of it, inside the time in which the constraints hold."""
+"""Intervals begin and end at multiples of it, inside the time in which the constraints hold."""
 DAY = timedelta(days=1)
 BLOCK = 8 * DAY
 """What is computed at once, and kept: a block costs some ten milliseconds a site, whatever part of it is asked for."""
@@ -40,7 +49,7 @@ _ASTROPY = threading.RLock()
 
 
 @contextmanager
-def earth_as_it_is() -> Iterator[None]:
+def without_iers_download() -> Iterator[None]:
     """astropy with the Earth orientation that is installed, of any age, and no network; the site's own settings stay as they are.
 
     Those are of the whole process: two threads that changed them at the same time could leave each other's behind. Whatever is
@@ -73,7 +82,7 @@ class Site:
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
-class Stretch:
+class VisibleInterval:
     """A span in which the target can be observed all the time; aware UTC."""
 
     start: datetime
@@ -81,21 +90,23 @@ class Stretch:
     site: str = ''
 
 
-def stretches(site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, end: datetime) -> tuple[Stretch, ...]:
+def visible_intervals(
+    site: Site, ra: float, dec: float, constraints: Constraints, start: datetime, end: datetime
+) -> tuple[VisibleInterval, ...]:
     """When a target (ICRS, degrees) can be observed between two aware instants; those that touch are one."""
-    found: list[Stretch] = []
+    found: list[VisibleInterval] = []
     for number in range((start - EPOCH) // BLOCK, -((EPOCH - end) // BLOCK)):
         for first, last in _block(site, round(ra, 4), round(dec, 4), constraints, number):
             if found and found[-1].end == first:
                 first, found = found[-1].start, found[:-1]
-            found.append(Stretch(start=first, end=last, site=site.name))
-    clipped = (Stretch(start=max(s.start, start), end=min(s.end, end), site=s.site) for s in found)
-    return tuple(stretch for stretch in clipped if stretch.end > stretch.start)
+            found.append(VisibleInterval(start=first, end=last, site=site.name))
+    clipped = (VisibleInterval(start=max(s.start, start), end=min(s.end, end), site=s.site) for s in found)
+    return tuple(interval for interval in clipped if interval.end > interval.start)
 
 
 @lru_cache(maxsize=KEPT)
 def _block(site: Site, ra: float, dec: float, constraints: Constraints, number: int) -> tuple[tuple[datetime, datetime], ...]:
-    """The stretches of one block; the instant at its end belongs to it, so that those of two blocks can touch."""
+    """The intervals of one block; the instant at its end belongs to it, so that those of two blocks can touch."""
     first = EPOCH + number * BLOCK
     good = _mask(site, ra, dec, constraints, number)
     return tuple((first + int(a) * STEP, first + int(b) * STEP) for a, b in _runs(good))
@@ -144,7 +155,7 @@ def _times(number: int, hours: Hours) -> Any:
 
 def _altitudes(site: Site, directions: Directions, number: int, hours: Hours) -> Hours:
     """Degrees above the horizon, without refraction, of directions (ICRS) at these hours of a block."""
-    with earth_as_it_is():
+    with without_iers_download():
         from astropy import units
         from astropy.coordinates import AltAz, CartesianRepresentation, EarthLocation, SkyCoord
 
@@ -166,7 +177,7 @@ def _moon(number: int) -> tuple[Hours, Directions]:
 def _body(name: str, number: int, every: timedelta) -> tuple[Hours, Directions]:
     """Where it stands in a block, from the Earth's centre: hours, and directions."""
     hours = np.arange(int(BLOCK / every) + 1) * (every / timedelta(hours=1))
-    with earth_as_it_is():
+    with without_iers_download():
         from astropy.coordinates import get_body
 
         found = get_body(name, _times(number, hours))
@@ -212,11 +223,11 @@ class Sky:
     dec: float
     constraints: Constraints
 
-    def stretches(self, start: datetime, end: datetime) -> list[Stretch]:
+    def visible_intervals(self, start: datetime, end: datetime) -> list[VisibleInterval]:
         """When the target can be observed from any of the sites, by their start."""
-        return sorted(s for site in self.sites for s in stretches(site, self.ra, self.dec, self.constraints, start, end))
+        return sorted(s for site in self.sites for s in visible_intervals(site, self.ra, self.dec, self.constraints, start, end))
 
-    def first(self, start: datetime, end: datetime, needed: timedelta) -> Stretch | None:
+    def first(self, start: datetime, end: datetime, needed: timedelta) -> VisibleInterval | None:
         """The first time from which the target can be observed for so long; no day after the answer is looked at.
 
         Where it takes more than FAR days to find out, the rest is not looked at.
@@ -224,15 +235,15 @@ class Sky:
         end = min(end, start + FAR)
         while start < end:
             until = min(start + BLOCK, end)
-            found = self.stretches(start, min(until + needed, end))
-            for stretch in found:
-                if stretch.start < until and stretch.end - stretch.start >= needed:
-                    return stretch
+            found = self.visible_intervals(start, min(until + needed, end))
+            for interval in found:
+                if interval.start < until and interval.end - interval.start >= needed:
+                    return interval
             start = until
         return None
 
 
-def observable(decision: Decision, sky: Sky | None, now: datetime, seconds: float | None = None) -> Decision:
+def move_to_visible(decision: Decision, sky: Sky | None, now: datetime, seconds: float | None = None) -> Decision:
     """The decision with a window in which the target is up for long enough: its own, one of its alternatives, or a later one.
 
     ``seconds``: what the exposures take in all, where known. ``now`` (aware UTC) is the earliest start.

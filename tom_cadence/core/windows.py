@@ -15,7 +15,7 @@ from typing import Any
 
 from dateutil import parser as date_parser
 
-from tom_cadence.core.bounds import OutOfBounds, length, shown, utc, within_years
+from tom_cadence.core.bounds import OutOfBounds, hours_long, shown, utc, within_years
 from tom_cadence.exceptions import BadWindow
 
 UTC = timezone.utc
@@ -145,7 +145,7 @@ def _stored(parameters: Mapping[str, Any], keyword: str) -> Any:
 
 def _hours(value: Any) -> timedelta:
     try:
-        return length(float(value))
+        return hours_long(float(value))
     except (OutOfBounds, TypeError, ValueError) as error:
         raise BadWindow(f'The length of the observing window cannot be read: {shown(value)}.') from error
 

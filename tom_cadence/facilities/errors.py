@@ -20,8 +20,8 @@ from tom_common.exceptions import ImproperCredentialsException
 
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import Busy, NotAsked
+from tom_cadence.facilities.reply_text import redact, short_line
 from tom_cadence.facilities.transport import HttpAttempt, Overdue, Traffic, never_connected
-from tom_cadence.facilities.words import outside, redact
 
 MISADDRESSED = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 #: Answers by which a server says that it did not do what it was asked for; a conflict may be with an earlier try.
@@ -84,13 +84,13 @@ def _own(error: CadenceError) -> CadenceError:
     """An error of ours that a site's class raised: as it is, but for secrets in its text."""
     text = str(error)
     if redact(text) != text:
-        error.args = (outside(text), *error.args[1:])
+        error.args = (short_line(text), *error.args[1:])
     return error
 
 
 def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -> CadenceError:
     if isinstance(error, NotAsked):
-        return Temporary(f'Nothing was sent: {outside(error)}')
+        return Temporary(f'Nothing was sent: {short_line(error)}')
     text = _unnamed(readable(error), name)
     orders = traffic.orders
     last = orders[-1] if orders else None
@@ -197,7 +197,7 @@ def _answered(error: BaseException) -> tuple[int, str]:
 def readable(error: BaseException) -> str:
     """The error as one short line without secrets: its kind where it has no text."""
     text = '; '.join(error.messages) if isinstance(error, ValidationError) else _in_words(error) or str(error)
-    return outside(text) or type(error).__name__
+    return short_line(text) or type(error).__name__
 
 
 def _in_words(error: BaseException) -> str:

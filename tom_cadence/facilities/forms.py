@@ -35,20 +35,20 @@ def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window
 def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> Any:
     """The facility's form for this observation type, filled in with ``data``."""
     form_class = form_class_of(facility, observation_type)
-    form_class, data = ocs.adapt(form_class, data, facility.get_start_end_keywords(), window)
+    form_class, data = ocs.adapt_sequence_form(form_class, data, facility.get_start_end_keywords(), window)
     form = form_class(data=data, facility=facility)
     if isinstance(form.data, dict):
-        _spread(form)
+        _spread_multi_widgets(form)
     return form
 
 
 def form_class_of(facility: Any, observation_type: str | None) -> Any:
     """The facility's form class, which tells what a portal says against an observation in its own words."""
     found = facility.get_form(observation_type)
-    return ocs.polite(found) if isinstance(found, type) else found
+    return ocs.with_readable_validation(found) if isinstance(found, type) else found
 
 
-def _spread(form: Any) -> None:
+def _spread_multi_widgets(form: Any) -> None:
     """Give fields of several inputs (a date and a time) one value per input, as the browser posts them."""
     fields: dict[str, Any] = form.fields
     for name, field in fields.items():
@@ -86,7 +86,7 @@ def _flat(errors: Any) -> list[str]:
     return [text for text in flat if text]
 
 
-def stored(form: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+def serialized(form: Any, before: Mapping[str, Any]) -> dict[str, Any]:
     """What the record keeps: the form's own serialisation, over what the record before it kept besides the form.
 
     Raises Refused where it cannot be written as JSON; better now than after the facility has booked it.

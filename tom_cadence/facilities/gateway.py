@@ -24,8 +24,8 @@ from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refu
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
 from tom_cadence.facilities.errors import CallStage, classify, readable
+from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, deadline, watched
-from tom_cadence.facilities.words import outside
 
 USUAL_KEYWORDS = ('start', 'end')
 LIST_SKEW = timedelta(days=2)
@@ -234,15 +234,15 @@ class Gateway:
         except Exception as error:
             found = forms.form_errors(form)
             if found:
-                raise Refused(f'The observation form of {self.name} refuses: {outside(found)}') from error
+                raise Refused(f'The observation form of {self.name} refuses: {short_line(found)}') from error
             raise
         if getattr(form, 'trouble', None) is not None:
             raise form.trouble
         if not valid:
             who = self.name if getattr(form, 'errors_of_portal', False) else f'The observation form of {self.name}'
-            raise Refused(f'{who} refuses: {outside(forms.form_errors(form)) or "it gives no reason."}')
+            raise Refused(f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}')
         payload = form.observation_payload()
-        kept = forms.stored(form, {key: value for key, value in data.items() if key not in self.keywords})
+        kept = forms.serialized(form, {key: value for key, value in data.items() if key not in self.keywords})
         kept = {start: data[start], end: data[end], **kept}
         window = self.window(kept)
         kept.update(forms.in_shape_of(before, {start: window.start, end: window.end}))
@@ -307,7 +307,7 @@ class Gateway:
 def _status(reply: Any) -> Status:
     """A status from what a facility class returned; Temporary where it is no status."""
     if not isinstance(reply, Mapping) or not isinstance(reply.get('state'), str) or not reply['state']:
-        raise Temporary(f'The facility returned "{outside(reply, 100)}" in place of a status.')
+        raise Temporary(f'The facility returned "{short_line(reply, 100)}" in place of a status.')
     return Status(
         state=reply['state'],
         scheduled_start=_scheduled(reply.get('scheduled_start')),
@@ -326,7 +326,7 @@ def _ids(reply: Any, name: str) -> list[str]:
     if isinstance(reply, (str, int)) and not isinstance(reply, bool):
         reply = [reply]
     if not isinstance(reply, (list, tuple, set)) or not reply or any(found in (None, '') for found in reply):
-        raise Uncertain(f'{name} accepted the call but returned no observation id ("{outside(reply, 100)}").')
+        raise Uncertain(f'{name} accepted the call but returned no observation id ("{short_line(reply, 100)}").')
     return list(dict.fromkeys(str(found) for found in reply))
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urljoin
 
 from tom_cadence.core.windows import UTC, Window, read_instant
 from tom_cadence.facilities.errors import CallStage, classify
-from tom_cadence.facilities.words import lines, outside
+from tom_cadence.facilities.reply_text import messages_in, short_line
 
 NAME_LENGTH = 50
 PAGE = 200
@@ -40,7 +40,9 @@ def is_sequence(form_class: type) -> bool:
     return issubclass(form_class, (LCOPhotometricSequenceForm, LCOSpectroscopicSequenceForm))
 
 
-def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], window: Window) -> tuple[type, dict[str, Any]]:
+def adapt_sequence_form(
+    form_class: type, data: dict[str, Any], keywords: tuple[str, str], window: Window
+) -> tuple[type, dict[str, Any]]:
     """A form class and data by which an LCO sequence form accepts a window.
 
     Its start is a split date field behind one hidden input, which accepts no text at all; left empty, the form takes the
@@ -59,7 +61,7 @@ def adapt(form_class: type, data: dict[str, Any], keywords: tuple[str, str], win
     return given, {key: value for key, value in data.items() if key not in left_out}
 
 
-class Polite:
+class ReadableValidation:
     """Mixed into a form of the OCS family: what the portal's check says becomes an error of the form, whatever its shape.
 
     The toolkit's own reads one shape of several: from the others the page of the form is an HTTP 500 (ocs.py 785-821 of 3.1.0).
@@ -83,14 +85,14 @@ class Polite:
             return
         found: list[tuple[str, str]] = []
         if isinstance(reply, Mapping):
-            found = list(lines(reply.get('errors')))
+            found = list(messages_in(reply.get('errors')))
             refused = bool(found) or bool(reply.get('errors'))
         elif refused := reply is None or isinstance(reply, (str, bytes, list, tuple, int, float)):
-            found = list(lines(reply))  # only JSON comes from a portal: any other object has no objection, as for the toolkit
+            found = list(messages_in(reply))  # only JSON comes from a portal: any other object has no objection, as for the toolkit
         if refused:
             self.errors_of_portal = True
             for key, text in found or [('', 'It gives no reason.')]:
-                words = outside(text)
+                words = short_line(text)
                 known = key in form.fields
                 form.add_error(
                     key if known else None, words if known or not key else f'{key.replace("_", " ").capitalize()}: {words}'
@@ -99,14 +101,14 @@ class Polite:
             form.validation_message = f'This observation is valid with a duration of {duration} seconds.'
 
 
-def polite(form_class: type) -> type:
+def with_readable_validation(form_class: type) -> type:
     """The form class, with the portal's answers to its check in words; any other form as it is."""
     from tom_observations.facilities.ocs import OCSBaseObservationForm
 
     own = getattr(form_class, 'validate_at_facility', None)
     if own is not OCSBaseObservationForm.validate_at_facility:
         return form_class
-    return type(form_class.__name__, (Polite, form_class), {'__module__': form_class.__module__})
+    return type(form_class.__name__, (ReadableValidation, form_class), {'__module__': form_class.__module__})
 
 
 def _facility_named(name: str) -> Any:

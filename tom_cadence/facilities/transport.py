@@ -49,7 +49,7 @@ _ELSEWHERE = frozenset(
 )
 _HEARD = _ELSEWHERE | {'socket.connect', 'http.client.send'}
 _hooked = '_tom_cadence_deadline_hook'
-_bound: contextvars.ContextVar[Bound | None] = contextvars.ContextVar('tom_cadence_bound', default=None)
+_bound: contextvars.ContextVar[BoundedCall | None] = contextvars.ContextVar('tom_cadence_bound', default=None)
 _traffic: contextvars.ContextVar[Traffic | None] = contextvars.ContextVar('tom_cadence_traffic', default=None)
 
 
@@ -146,12 +146,12 @@ def _attempt(request: requests.PreparedRequest, traffic: Traffic | None) -> Http
 
 
 @dataclass(eq=False)
-class Bound:
+class BoundedCall:
     """The end of a call, and the connections it opened: {descriptor: inode}."""
 
     seconds: float
     end: float
-    outer: Bound | None
+    outer: BoundedCall | None
     connections: dict[int, int] = field(default_factory=dict)
     shut: bool = False
 
@@ -179,12 +179,12 @@ class Watchdog:
     def __init__(self) -> None:
         """It begins with the first call."""
         self._changed = threading.Condition()
-        self._heap: list[tuple[float, int, Bound]] = []
+        self._heap: list[tuple[float, int, BoundedCall]] = []
         self._number = itertools.count()
-        self._watched: set[Bound] = set()
+        self._watched: set[BoundedCall] = set()
         self._pid = 0
 
-    def add(self, bound: Bound, seconds: float) -> None:
+    def add(self, bound: BoundedCall, seconds: float) -> None:
         """Watch this call."""
         with self._changed:
             self._watched.add(bound)
@@ -195,7 +195,7 @@ class Watchdog:
             elif self._heap[0][2] is bound:
                 self._changed.notify()
 
-    def remove(self, bound: Bound) -> None:
+    def remove(self, bound: BoundedCall) -> None:
         """The call is over."""
         with self._changed:
             self._watched.discard(bound)
@@ -225,7 +225,7 @@ def deadline(seconds: float) -> Iterator[None]:
     sleeps without a connection is not interrupted.
     """
     outer, mine = _bound.get(), time.monotonic() + seconds
-    bound = Bound(seconds=seconds, end=mine if outer is None else min(mine, outer.end), outer=outer)
+    bound = BoundedCall(seconds=seconds, end=mine if outer is None else min(mine, outer.end), outer=outer)
     token = _bound.set(bound)
     _watchdog.add(bound, bound.end - time.monotonic())
     try:
@@ -281,20 +281,20 @@ def install_transport_hook() -> None:
     setattr(send, _hooked, True)
     HTTPAdapter.send = send  # type: ignore[method-assign]
     if not _listening:
-        sys.addaudithook(_hear)
+        sys.addaudithook(_audit_hook)
         _listening.append(True)
 
 
 _listening: list[bool] = []
 
 
-def _hear(event: str, args: tuple[Any, ...], heard: frozenset[str] = _HEARD) -> None:
+def _audit_hook(event: str, args: tuple[Any, ...], heard: frozenset[str] = _HEARD) -> None:
     """Python's word that something happens in this thread. An error here ends it: after the deadline nothing is sent."""
     if event not in heard:
         return
     traffic, bound = _traffic.get(), _bound.get()
     if traffic is None and bound is None:
-        _elsewhere(event, args)
+        _audit_other_threads(event, args)
         return
     if bound is not None and event in ('http.client.send', 'socket.connect') and bound.end <= time.monotonic():
         raise TimeoutError('The time for this call was over before anything was sent.')
@@ -310,7 +310,7 @@ def _hear(event: str, args: tuple[Any, ...], heard: frozenset[str] = _HEARD) -> 
             traffic.unseen = True
 
 
-def _elsewhere(event: str, args: tuple[Any, ...]) -> None:
+def _audit_other_threads(event: str, args: tuple[Any, ...]) -> None:
     """Something left in a thread that belongs to none of our calls: a class may have started it, so no call is silent."""
     if _open and event in ('socket.connect', 'http.client.send'):
         local = event == 'socket.connect' and isinstance(args[1], (str, bytes))
@@ -318,7 +318,7 @@ def _elsewhere(event: str, args: tuple[Any, ...]) -> None:
             traffic.unseen = True
 
 
-def _written(connection: Any, data: Any, traffic: Traffic | None, bound: Bound | None) -> None:
+def _written(connection: Any, data: Any, traffic: Traffic | None, bound: BoundedCall | None) -> None:
     if bound is not None and connection.sock is not None:
         bound.note(connection.sock.fileno())
     if traffic is None or (isinstance(data, (bytes, bytearray)) and bytes(data[:8]).startswith(_HARMLESS)):

@@ -18,7 +18,7 @@ from tom_cadence.engine import send
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.facilities.calls import Call
-from tom_cadence.facilities.forms_user import CheckedForm, check
+from tom_cadence.facilities.user_forms import CheckedForm, check
 from tom_cadence.journal import Intent, mark_of, recorded
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import Submission, TemplateApplication, TemplateTask
@@ -162,7 +162,7 @@ def _start(
     payload = gateway.mark(asked.payload, intent.token)
     last = send.patience()
     reach(CadencePoint.PREPARED)
-    request = journal.open_for(task, intent, now)
+    request = journal.open_task_request(task, intent, now)
     if request is not None:
         again = request.token if request.attempt > 1 else ''
         calls.start(request, gateway.name, send.call_for(gateway, payload, last, again, now), conf.get('FACILITY_TIMEOUT'))

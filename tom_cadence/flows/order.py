@@ -30,7 +30,7 @@ from tom_followup.failpoints import CadencePoint, reach
 State = Submission.State
 
 
-class AlreadyAsked(CadenceError):
+class AlreadyOrdered(CadenceError):
     """The same observation was asked for before; nothing was sent. ``request`` is that one."""
 
     def __init__(self, request: Submission, text: str) -> None:
@@ -63,7 +63,7 @@ class Order:
 def place(order: Order, now: datetime, again: int = 0) -> list[ObservationRecord]:
     """Send it, once, and record what was booked.
 
-    Raises AlreadyAsked where the same is booked or under way (``again``: how many of the same are booked already, of a person
+    Raises AlreadyOrdered where the same is booked or under way (``again``: how many of the same are booked already, of a person
     who wants one more), Uncertain where nobody knows what became of it, and the Refused, Temporary, Credentials or
     NeedsAttention after which nothing is booked.
     """
@@ -119,7 +119,7 @@ def _refuse_the_same(before: QuerySet[Submission], order: Order, again: int) -> 
     opened = before.filter(state__in=Submission.OPEN).first()
     if opened is not None:
         became = 'is being sent' if opened.state == State.SENDING else 'was sent, and it is not known yet whether it is booked'
-        raise AlreadyAsked(opened, f'Nothing was sent: the same observation {became} ({_when(opened)}).')
+        raise AlreadyOrdered(opened, f'Nothing was sent: the same observation {became} ({_when(opened)}).')
     booked = before.filter(state=State.ACCEPTED).last()
     if booked is None or again:
         return
@@ -128,7 +128,7 @@ def _refuse_the_same(before: QuerySet[Submission], order: Order, again: int) -> 
         return
     ids = ', '.join(map(str, booked.observation_ids))
     text = f'Nothing was sent: the same observation was asked for already ({_when(booked)}) and is booked as {ids}.'
-    raise AlreadyAsked(booked, text)
+    raise AlreadyOrdered(booked, text)
 
 
 def _when(request: Submission) -> str:

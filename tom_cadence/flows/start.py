@@ -1,4 +1,4 @@
-"""Beginning a cadence: what is checked, and what is sent, once. What it would do then is in ``foresee``.
+"""Starting a cadence: what is checked, and what is sent, once. What it would do then is in ``preview``.
 
 The first observation goes the way of every other: the intent is committed before the call, what is proven not to be booked is
 taken back, and a lost reply is looked up, or a person is asked. ``start`` sends: its view is ``non_atomic_requests``.
@@ -28,11 +28,8 @@ from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Re
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
 from tom_cadence.journal import Intent
 from tom_cadence.journal import first_request as beginnings
-from tom_cadence.journal.first_request import CAUSE, AlreadyBegun, Beginning, begun_with
+from tom_cadence.journal.first_request import CAUSE, NewCadence, cadence_of_cause
 from tom_cadence.models import ManagedCadence, Submission
-
-__all__ = ['AlreadyBegun', 'Begun', 'ReadyToStart', 'again', 'already', 'check_first', 'start', 'start_on_group']
-
 
 State = ManagedCadence.State
 PROVEN = (Temporary, Refused, Credentials)
@@ -54,7 +51,7 @@ class ReadyToStart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
+class StartResult:
     """What came of it: the cadence, a sentence, and whether a person should look."""
 
     managed: ManagedCadence
@@ -97,20 +94,20 @@ def _cause(user: Any, token: str) -> str:
     return f'{CAUSE}{user.pk}:{token}'[:200]
 
 
-def already(user: Any, token: str) -> ManagedCadence | None:
+def started_with(user: Any, token: str) -> ManagedCadence | None:
     """The cadence that was begun with this form before."""
-    return begun_with(_cause(user, token))
+    return cadence_of_cause(_cause(user, token))
 
 
-def start(ready: ReadyToStart, token: str, now: datetime) -> Begun:
+def start(ready: ReadyToStart, token: str, now: datetime) -> StartResult:
     """Begin, and send the first observation once, however often the form arrives.
 
-    Raises AlreadyBegun, or the Refused, Temporary or Credentials after which nothing is booked and no cadence is left.
+    Raises AlreadyStarted, or the Refused, Temporary or Credentials after which nothing is booked and no cadence is left.
     """
     Permissions().check(ready.user, ready.target.pk)
     intent = _intent(ready, token)
     payload = ready.gateway.mark(ready.prepared.payload, intent.token)
-    beginning = Beginning(
+    beginning = NewCadence(
         owner=ready.user,
         strategy=ready.strategy,
         parameters=ready.parameters,
@@ -119,7 +116,7 @@ def start(ready: ReadyToStart, token: str, now: datetime) -> Begun:
         groups=ready.groups,
     )
     last = send.patience()
-    managed, submission, claimed = beginnings.begin(beginning, intent, now)
+    managed, submission, claimed = beginnings.create_with_request(beginning, intent, now)
     item = snapshot.prepare(managed)
     sending = Sending(item, claimed, submission, f'{ready.user} started it.', send.call_for(ready.gateway, payload, last))
     return _deliver(sending, ready.gateway, take_back=True)
@@ -139,7 +136,7 @@ def _intent(ready: ReadyToStart, token: str) -> Intent:
     )
 
 
-def _deliver(sending: Sending, gateway: Gateway, *, take_back: bool) -> Begun:
+def _deliver(sending: Sending, gateway: Gateway, *, take_back: bool) -> StartResult:
     """Call the facility, and record what came of it."""
     calls = Calls(at_once=1, per_lane=1)
     calls.start(sending, gateway.name, sending.function, conf.get('FACILITY_TIMEOUT'))
@@ -153,16 +150,18 @@ def _deliver(sending: Sending, gateway: Gateway, *, take_back: bool) -> Begun:
     except Temporary as error:
         journal.release(sending.claimed)
         lost = sending.submission.state == Submission.State.UNCERTAIN
-        return Begun(managed=managed, text=f'{error}{" The next run looks whether it is booked." if lost else ""}', attention=True)
+        return StartResult(
+            managed=managed, text=f'{error}{" The next run looks whether it is booked." if lost else ""}', attention=True
+        )
     except CadenceError as error:
         journal.stop(managed, State.ATTENTION, str(error), conf.utc_now())
-        return Begun(managed=managed, text=str(error), attention=True)
+        return StartResult(managed=managed, text=str(error), attention=True)
     journal.release(sending.claimed)
     if not records:
-        return Begun(managed=managed, text=decision.reason, attention=True)
+        return StartResult(managed=managed, text=decision.reason, attention=True)
     _ask_first_status(gateway, records)
     ids = ', '.join(record.observation_id for record in records)
-    return Begun(managed=managed, text=f'The cadence has started: observation {ids} is booked at {gateway.name}.')
+    return StartResult(managed=managed, text=f'The cadence has started: observation {ids} is booked at {gateway.name}.')
 
 
 def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) -> None:
@@ -176,7 +175,7 @@ def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) ->
         journal.save_status(record, status.state, (status.scheduled_start, status.scheduled_end))
 
 
-def again(managed: ManagedCadence, now: datetime) -> Begun:
+def send_first_again(managed: ManagedCadence, now: datetime) -> StartResult:
     """Send a cadence's first observation again, which the facility does not have.
 
     Raises NeedsAttention where there is none to send. The cadence is kept, whatever the facility says.
@@ -208,8 +207,8 @@ def missing_first(managed: ManagedCadence) -> Submission | None:
 
 def start_on_group(group: ObservationGroup, user: Any, strategy: str, parameters: dict[str, Any], now: datetime) -> ManagedCadence:
     """Begin a cadence for a group that exists: its observations are adopted, and nothing is sent now."""
-    beginning = Beginning(owner=user, strategy=strategy, parameters=parameters, name=group.name, target_name='')
-    managed = beginnings.begin_on_group(group, beginning, now)
+    beginning = NewCadence(owner=user, strategy=strategy, parameters=parameters, name=group.name, target_name='')
+    managed = beginnings.create_on_group(group, beginning, now)
     journal.complete([managed])
     return managed
 

@@ -1,7 +1,7 @@
 """What a person does to a cadence: pause, resume, end, run now, edit, hand over, say what became of a request.
 
 Every function writes a line into the cadence's history that names the user, and raises CadenceError with a sentence where it
-cannot be done. Who may do it is asked before (``permissions``). ``run_now`` and ``say_send_again`` send: their views are
+cannot be done. Who may do it is asked before (``permissions``). ``run_now`` and ``confirm_not_booked`` send: their views are
 ``non_atomic_requests``.
 """
 
@@ -94,7 +94,7 @@ def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now:
     states.set_parameters(managed, change, now)
 
 
-def say_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime, shown: str | None = None) -> None:
+def confirm_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime, shown: str | None = None) -> None:
     """The request whose reply was lost is at the facility under these ids: record them and go on.
 
     ``shown`` is what the page said about the request.
@@ -102,18 +102,18 @@ def say_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: date
     named = [text.strip() for text in ids if text.strip()]
     if not named:
         raise CadenceError(f'Say under which number {managed.facility} has it.')
-    journal.say_booked(journal.open_request_of(managed, shown), named, str(user), now)
+    journal.confirm_booked(journal.open_request_of(managed, shown), named, str(user), now)
 
 
-def say_send_again(managed: ManagedCadence, user: Any, now: datetime, shown: str | None = None) -> str:
+def confirm_not_booked(managed: ManagedCadence, user: Any, now: datetime, shown: str | None = None) -> str:
     """The request whose reply was lost is not at the facility: ask again; what was done, in words.
 
     A cadence goes on by itself from its observations; one whose first observation it was has none yet, so it is sent now.
     """
-    journal.say_not_there(journal.open_request_of(managed, shown), str(user), now)
+    journal.confirm_not_booked(journal.open_request_of(managed, shown), str(user), now)
     if managed.host.observation_group.observation_records.exists():
         return 'The cadence is active again: the observation is asked for once more at the next run.'
-    return start.again(managed, now).text
+    return start.send_first_again(managed, now).text
 
 
 def record_again(managed: ManagedCadence, user: Any, now: datetime) -> str:
@@ -123,7 +123,7 @@ def record_again(managed: ManagedCadence, user: Any, now: datetime) -> str:
     return f'Recorded again: {", ".join(ids)}. The cadence is active again.'
 
 
-def ask_anew(managed: ManagedCadence, user: Any, now: datetime) -> str:
+def request_anew(managed: ManagedCadence, user: Any, now: datetime) -> str:
     """The observation that was deleted here is not wanted: go on as if it had never been asked for."""
     request = _lost(managed)
     journal.forget_booking(managed, request, str(user), now)
@@ -131,7 +131,7 @@ def ask_anew(managed: ManagedCadence, user: Any, now: datetime) -> str:
 
 
 def _lost(managed: ManagedCadence) -> Submission:
-    request = journal.lost_of(managed)
+    request = journal.lost_booking(managed)
     if request is None:
         raise CadenceError('No observation of this cadence is missing any more: look at the page again.')
     return request
@@ -143,31 +143,31 @@ def send_first(managed: ManagedCadence, user: Any, now: datetime) -> str:
         raise CadenceError('There is no first observation of this cadence to send again.')
     if managed.state != State.ACTIVE:
         states.switch_on(managed, f'{user} had the first observation sent again.', now)
-    return start.again(ManagedCadence.objects.select_related('cadence', 'owner').get(pk=managed.pk), now).text
+    return start.send_first_again(ManagedCadence.objects.select_related('cadence', 'owner').get(pk=managed.pk), now).text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Many:
+class BulkResult:
     """What became of many cadences: how many were changed, and how many were left as they were."""
 
     done: int
     left: int
 
 
-def pause_many(rows: Rows, user: Any, now: datetime, where: str = '') -> Many:
+def pause_many(rows: Rows, user: Any, now: datetime, where: str = '') -> BulkResult:
     """Pause those of ``rows`` (all of them the user may change) that are active."""
     pks = list(rows.order_by('pk').values_list('pk', flat=True))
     reason = f'{user} paused {where or "it, with others"}.'
     done = states.pause_many(pks, reason, now)
     _tell_owners(done, user, reason)
-    return Many(done=len(done), left=len(pks) - len(done))
+    return BulkResult(done=len(done), left=len(pks) - len(done))
 
 
-def resume_many(rows: Rows, user: Any, now: datetime, after: str = '') -> Many:
+def resume_many(rows: Rows, user: Any, now: datetime, after: str = '') -> BulkResult:
     """Resume those of ``rows`` (all of them the user may change) that are paused or need attention."""
     pks = list(rows.order_by('pk').values_list('pk', flat=True))
     done = states.resume_many(pks, f'{user} resumed it{after and " "}{after}.', now)
-    return Many(done=len(done), left=len(pks) - len(done))
+    return BulkResult(done=len(done), left=len(pks) - len(done))
 
 
 def _tell_owner(managed: ManagedCadence, user: Any, event: str, reason: str) -> None:

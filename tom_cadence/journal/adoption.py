@@ -16,7 +16,7 @@ from tom_observations.models import DynamicCadence, ObservationRecord
 from tom_cadence import conf
 from tom_cadence.journal import notices, states
 from tom_cadence.journal.log import note
-from tom_cadence.journal.records import know_groups
+from tom_cadence.journal.records import follow_groups
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 State = ManagedCadence.State
@@ -52,7 +52,7 @@ def adopt(cadences: Iterable[Any], now: datetime) -> None:
     ]
     ManagedCadence.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
     if rows:
-        know_groups(pk__in=[row.host_cadence_id for row in rows])
+        follow_groups(pk__in=[row.host_cadence_id for row in rows])
 
 
 def _numbers(cadences: Sequence[int]) -> dict[int, int]:

@@ -26,7 +26,7 @@ SHARED = GROUP_PERMISSIONS[:2]
 CAUSE = 'begin:'
 
 
-class AlreadyBegun(CadenceError):
+class AlreadyStarted(CadenceError):
     """This was started before: a double click, a reload, or a group that has a cadence."""
 
     def __init__(self, managed: ManagedCadence, text: str) -> None:
@@ -36,7 +36,7 @@ class AlreadyBegun(CadenceError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
+class NewCadence:
     """A cadence that is about to begin. ``groups`` are those the user gives its observations to."""
 
     owner: Any
@@ -47,8 +47,8 @@ class Beginning:
     groups: Sequence[Any] = field(default_factory=tuple)
 
 
-def begin(beginning: Beginning, intent: Intent, now: datetime) -> tuple[ManagedCadence, Submission, Claim]:
-    """Commit cadence and intent, the cadence claimed by this process; AlreadyBegun where this form was sent before."""
+def create_with_request(beginning: NewCadence, intent: Intent, now: datetime) -> tuple[ManagedCadence, Submission, Claim]:
+    """Commit cadence and intent, the cadence claimed by this process; AlreadyStarted where this form was sent before."""
     holder = HOLDER + secrets.token_hex(6)
 
     def write() -> tuple[ManagedCadence, Submission]:
@@ -61,22 +61,22 @@ def begin(beginning: Beginning, intent: Intent, now: datetime) -> tuple[ManagedC
     try:
         managed, submission = until_written(write, most=FEW)
     except IntegrityError:
-        before = begun_with(intent.cause)
+        before = cadence_of_cause(intent.cause)
         if before is None:
             raise
-        raise AlreadyBegun(before, 'This was started already: nothing was sent a second time.') from None
+        raise AlreadyStarted(before, 'This was started already: nothing was sent a second time.') from None
     reach(CadencePoint.INTENT_COMMITTED)
     return managed, submission, Claim(managed.pk, holder)
 
 
-def begun_with(cause: str) -> ManagedCadence | None:
+def cadence_of_cause(cause: str) -> ManagedCadence | None:
     """The cadence that was begun with this form, as far as it was not refused."""
     states = (Submission.State.SENDING, Submission.State.UNCERTAIN, Submission.State.ACCEPTED)
     found = Submission.objects.select_related('managed').filter(cause=cause, state__in=states).first()
     return found.managed if found else None
 
 
-def _make(beginning: Beginning, intent: Intent, holder: str, now: datetime) -> ManagedCadence:
+def _make(beginning: NewCadence, intent: Intent, holder: str, now: datetime) -> ManagedCadence:
     group = ObservationGroup.objects.create(name=beginning.name[:50])
     for permission in GROUP_PERMISSIONS:
         assign_perm(f'tom_observations.{permission}', beginning.owner, group)
@@ -88,7 +88,7 @@ def _make(beginning: Beginning, intent: Intent, holder: str, now: datetime) -> M
     return _cadence(group, beginning, now, **known, **claim)
 
 
-def _cadence(group: ObservationGroup, beginning: Beginning, now: datetime, **more: Any) -> ManagedCadence:
+def _cadence(group: ObservationGroup, beginning: NewCadence, now: datetime, **more: Any) -> ManagedCadence:
     """The host's row, which a signal has adopted, and what the signal could not know."""
     cadence = DynamicCadence.objects.create(
         observation_group=group, cadence_strategy=beginning.strategy, cadence_parameters=beginning.parameters, active=True
@@ -98,15 +98,15 @@ def _cadence(group: ObservationGroup, beginning: Beginning, now: datetime, **mor
     return ManagedCadence.objects.select_related('cadence', 'owner').get(cadence=cadence)
 
 
-def begin_on_group(group: ObservationGroup, beginning: Beginning, now: datetime) -> ManagedCadence:
-    """A cadence for a group that exists; nothing is sent. AlreadyBegun where one is active on it."""
+def create_on_group(group: ObservationGroup, beginning: NewCadence, now: datetime) -> ManagedCadence:
+    """A cadence for a group that exists; nothing is sent. AlreadyStarted where one is active on it."""
 
     def write() -> ManagedCadence:
         with transaction.atomic():
             ObservationGroup.objects.select_for_update().get(pk=group.pk)
             there = ManagedCadence.objects.filter(cadence__observation_group=group, cadence__active=True).first()
             if there is not None:
-                raise AlreadyBegun(there, 'This observation group has an active cadence already: no second one was made.')
+                raise AlreadyStarted(there, 'This observation group has an active cadence already: no second one was made.')
             managed = _cadence(group, beginning, now)
             note(managed, CadenceRun.Decision.NOTE, f'{beginning.owner} started it for an existing observation group.', now)
         return managed

@@ -42,7 +42,7 @@ class Reply:
     holder: str
 
 
-class Unusual(Exception):
+class RecordAlone(Exception):
     """One of the replies has to be recorded alone."""
 
 
@@ -60,7 +60,7 @@ def accept(
     booked is recorded. A hook or signal of the site that raises does not undo it.
     """
     try:
-        records = _accept_at_any_price(submission, ids, known, reason, now)
+        records = _accept_with_or_without_hooks(submission, ids, known, reason, now)
     except RecordedBefore as error:
         mark_uncertain(submission, str(error), now)
         raise
@@ -73,11 +73,11 @@ def accept(
     reach(CadencePoint.ACCEPTED)
     again = sorted(set(ids) - {record.observation_id for record in records}) if records else []
     if again:
-        raise NeedsAttention(before(submission.facility, again))
+        raise NeedsAttention(already_recorded(submission.facility, again))
     return records
 
 
-def _accept_at_any_price(
+def _accept_with_or_without_hooks(
     submission: Submission, ids: Sequence[str], known: frozenset[str], reason: str, now: datetime
 ) -> list[ObservationRecord]:
     try:
@@ -102,7 +102,7 @@ def _accept(
             return []
         new = [found for found in ids if found not in known]
         if not new:
-            raise RecordedBefore(before(submission.facility, ids))
+            raise RecordedBefore(already_recorded(submission.facility, ids))
         records = make_records(submission, new, plainly=plainly)
         link([(submission, records)], plainly=plainly)
         reach(CadencePoint.RECORDS_WRITTEN)
@@ -112,7 +112,7 @@ def _accept(
     return records
 
 
-def before(facility: str, ids: Sequence[str]) -> str:
+def already_recorded(facility: str, ids: Sequence[str]) -> str:
     """What is said of ids that were recorded before."""
     return f'{facility} answered with an observation that is already recorded in this TOM: {", ".join(ids)}.'
 
@@ -223,7 +223,7 @@ def know(rows: Iterable[tuple[int, str, str]]) -> None:
         until_written(lambda: Booking.objects.bulk_create(bookings, ignore_conflicts=True), most=FEW)
 
 
-def know_groups(**which: Any) -> None:
+def follow_groups(**which: Any) -> None:
     """Note the observations in the groups of these cadences (a filter of DynamicCadence), also of those that are switched off."""
     named = {f'observationgroup__dynamiccadence__{name}': value for name, value in which.items()}
     rows = ObservationRecord.objects.filter(booking=None, **named).order_by().distinct()
@@ -302,8 +302,8 @@ def accept_together(replies: Sequence[Reply], now: datetime) -> list[list[Observ
     raised.
     """
     try:
-        accepted = until_written(lambda: _accept_together(replies, now))
-    except Unusual:
+        accepted = until_written(lambda: _accept_batch(replies, now))
+    except RecordAlone:
         return None
     except Exception:
         pks = [reply.submission.pk for reply in replies]
@@ -313,13 +313,13 @@ def accept_together(replies: Sequence[Reply], now: datetime) -> list[list[Observ
     return accepted
 
 
-def _accept_together(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]]:
+def _accept_batch(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]]:
     with transaction.atomic():
         reach(CadencePoint.ACCEPT_OPEN)
         if any(reply.known.intersection(reply.ids) for reply in replies):
-            raise Unusual
+            raise RecordAlone
         if not close_accepted([(reply.submission, reply.ids) for reply in replies], now):
-            raise Unusual
+            raise RecordAlone
         made = [(reply.submission, make_records(reply.submission, reply.ids)) for reply in replies]
         link(made)
         reach(CadencePoint.RECORDS_WRITTEN)
@@ -337,7 +337,7 @@ def _accept_together(replies: Sequence[Reply], now: datetime) -> list[list[Obser
         pks = {reply.submission.managed.pk for reply in replies if reply.submission.managed}
         holders = {reply.holder for reply in replies}
         if ManagedCadence.objects.filter(pk__in=pks, claim_holder__in=holders).update(**_done(now)) != len(replies):
-            raise Unusual
+            raise RecordAlone
     return [records for _, records in made]
 
 
@@ -389,7 +389,7 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
     until_written(write)
 
 
-def say_booked(submission: Submission, ids: Sequence[str], by: str, now: datetime) -> list[ObservationRecord]:
+def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: datetime) -> list[ObservationRecord]:
     """ "It is there": record these observations, and let its cadence go on.
 
     CadenceError where its fate is not unknown, or an id is that of an observation recorded here before.
@@ -414,7 +414,7 @@ def say_booked(submission: Submission, ids: Sequence[str], by: str, now: datetim
     return records
 
 
-def say_not_there(submission: Submission, by: str, now: datetime) -> None:
+def confirm_not_booked(submission: Submission, by: str, now: datetime) -> None:
     """ "It is not there": close the request, so that it may be sent again; its cadence goes on."""
     _only_uncertain(submission)
     refuse(submission, f'{by} said that {submission.facility} does not have it.', now, counts=False)
@@ -422,7 +422,7 @@ def say_not_there(submission: Submission, by: str, now: datetime) -> None:
         states.resume(submission.managed, now, f'{by} said that it may be sent again.')
 
 
-def lost_of(managed: ManagedCadence) -> Submission | None:
+def lost_booking(managed: ManagedCadence) -> Submission | None:
     """The request whose observation was deleted here, or taken out of the group, so that its cadence cannot go on."""
     if managed.cadence is None:
         return None

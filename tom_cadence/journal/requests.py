@@ -279,11 +279,11 @@ def open_request_of(managed: ManagedCadence, shown: str | None = None) -> Submis
     request = rows.order_by('pk').first()
     if request is None:
         raise CadenceError(f'{managed} has no request whose fate is unknown.')
-    check_shown(request, shown)
+    check_still_current(request, shown)
     return request
 
 
-def check_shown(request: Submission, shown: str | None) -> None:
+def check_still_current(request: Submission, shown: str | None) -> None:
     """CadenceError where a person's word was about another request, or about this one as it was before."""
     if shown is not None and shown != request.shown:
         raise CadenceError('Something happened to this request since the page was loaded: look at it again, then decide.')

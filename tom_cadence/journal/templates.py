@@ -13,7 +13,7 @@ from tom_observations.models import ObservationTemplate
 
 from tom_cadence.journal.claims import FEW
 from tom_cadence.journal.requests import Intent, insert
-from tom_cadence.models import Submission, TemplateApplication, TemplateCard, TemplateTask
+from tom_cadence.models import Submission, TemplateApplication, TemplateOwnership, TemplateTask
 from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
 
@@ -31,7 +31,7 @@ def save_template(
     groups: Iterable[Any],
     description: str = '',
 ) -> ObservationTemplate:
-    """Make or change a template; the host's row keeps what the host's own pages read, the card the rest.
+    """Make or change a template; the host's row keeps what the host's own pages read, the ownership the rest.
 
     One that was nobody's becomes ``owner``'s; one that has an owner stays that owner's.
     """
@@ -41,27 +41,27 @@ def save_template(
     template.parameters = {**{key: value for key, value in header.items() if value}, **parameters}
     with transaction.atomic():
         template.save()
-        card, _ = TemplateCard.objects.get_or_create(template=template)
-        card.owner = card.owner or owner
-        card.observation_type, card.description = observation_type, description
-        card.save()
-        card.groups.set(groups)
+        ownership, _ = TemplateOwnership.objects.get_or_create(template=template)
+        ownership.owner = ownership.owner or owner
+        ownership.observation_type, ownership.description = observation_type, description
+        ownership.save()
+        ownership.groups.set(groups)
     return template
 
 
 def duplicate_template(template: ObservationTemplate, owner: Any) -> ObservationTemplate:
     """A copy that belongs to ``owner`` and is shared with nobody."""
-    card = TemplateCard.objects.filter(template=template).first()
+    ownership = TemplateOwnership.objects.filter(template=template).first()
     given = template.parameters if isinstance(template.parameters, dict) else {}
     return save_template(
         None,
         name=f'{template.name[:192]} (copy)',
         facility=template.facility,
-        observation_type=card.observation_type if card else str(given.get('observation_type') or ''),
+        observation_type=ownership.observation_type if ownership else str(given.get('observation_type') or ''),
         parameters={key: value for key, value in given.items() if key not in ('facility', 'template_name', 'observation_type')},
         owner=owner,
         groups=[],
-        description=card.description if card else '',
+        description=ownership.description if ownership else '',
     )
 
 
@@ -74,12 +74,12 @@ def count_use(template: ObservationTemplate | None) -> None:
     """Note that a template was used once more."""
     if template is None:
         return
-    TemplateCard.objects.get_or_create(template=template)
-    TemplateCard.objects.filter(template=template).update(used=F('used') + 1)
+    TemplateOwnership.objects.get_or_create(template=template)
+    TemplateOwnership.objects.filter(template=template).update(used=F('used') + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class NewApplication:
     """What a template is applied with."""
 
     key: str
@@ -92,7 +92,7 @@ class Plan:
     cadence_parameters: Mapping[str, Any] | None = None
 
 
-def open_application(plan: Plan, tasks: Mapping[int, dict[str, Any]], now: datetime) -> TemplateApplication:
+def open_application(plan: NewApplication, tasks: Mapping[int, dict[str, Any]], now: datetime) -> TemplateApplication:
     """Write down what is to be sent: form data by target. The same form sent twice makes one application."""
     try:
         with transaction.atomic():
@@ -162,7 +162,7 @@ def check_again(application: TemplateApplication, which: Sequence[TemplateTask])
             set_aside(task, State.NEW)
 
 
-def open_for(task: TemplateTask, intent: Intent, now: datetime) -> Submission | None:
+def open_task_request(task: TemplateTask, intent: Intent, now: datetime) -> Submission | None:
     """Commit the intent; None where another process took this target, or the application was held meanwhile."""
 
     def write() -> Submission | None:

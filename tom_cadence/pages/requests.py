@@ -42,18 +42,18 @@ def request_list(request: HttpRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 @require_POST
 @login_required
-def say(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+def decide_request(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """ "It is there", "it is not there", or "look again"; one sentence says what came of it."""
     found = get_object_or_404(open_requests(request.user), pk=pk)
     by, now = request.user.get_username(), conf.utc_now()
     try:
-        journal.check_shown(found, request.POST.get('request', ''))
+        journal.check_still_current(found, request.POST.get('request', ''))
         if verb == 'booked':
             ids = request.POST.get('ids', '').replace(',', ' ').split()
-            records = journal.say_booked(found, ids, by, now)
+            records = journal.confirm_booked(found, ids, by, now)
             messages.success(request, f'Recorded: {", ".join(record.observation_id for record in records)}.')
         elif verb == 'again':
-            journal.say_not_there(found, by, now)
+            journal.confirm_not_booked(found, by, now)
             messages.success(request, f'Noted: {found.facility} does not have it. It can be asked for again.')
         elif verb == 'look':
             send.look_up_open(Submission.objects.filter(pk=found.pk), Facilities(), now)
@@ -68,5 +68,5 @@ def say(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 
 urlpatterns: list[Any] = [
     path('cadences/requests/', request_list, name='requests'),
-    path('cadences/requests/<int:pk>/<str:verb>/', say, name='request-say'),
+    path('cadences/requests/<int:pk>/<str:verb>/', decide_request, name='request-say'),
 ]

@@ -51,14 +51,14 @@ def of_cadence(request: HttpRequest, pk: int) -> HttpResponse:
     """The cadence as it stands, and what another strategy would do in its place."""
     rows = ManagedCadence.objects.select_related('cadence__observation_group', 'owner')
     managed = get_object_or_404(visible_cadences(request.user, rows), pk=pk)
-    return Room(request, managed).answer()
+    return SimulationPage(request, managed).answer()
 
 
 @login_required
 @require_GET
 def of_new(request: HttpRequest) -> HttpResponse:
     """A cadence that is to be started: its address holds the ``strategy``, its parameters, and what is in ``FIRST``."""
-    return Room(request, None).answer()
+    return SimulationPage(request, None).answer()
 
 
 def address_of_new(strategy: str, parameters: Sequence[tuple[str, str]], prepared: Any, **more: Any) -> str:
@@ -74,7 +74,7 @@ def address_of_new(strategy: str, parameters: Sequence[tuple[str, str]], prepare
 
 
 @dataclass
-class Side:
+class ComparedStrategy:
     """One strategy: its form, and the plan made of it."""
 
     name: str
@@ -95,14 +95,14 @@ class Side:
         return [field for field in self.form.visible_fields() if field.name not in shown]
 
 
-class Room:
+class SimulationPage:
     """One request."""
 
     def __init__(self, request: HttpRequest, managed: ManagedCadence | None) -> None:
         """Read what is to be simulated; ``problem`` says why it cannot be."""
         self.request, self.managed, self.now = request, managed, conf.utc_now()
         self.problem = ''
-        self.a, self.b = Side('', ''), Side('', '')
+        self.a, self.b = ComparedStrategy('', ''), ComparedStrategy('', '')
         try:
             self.a = self._own_side()
             self.b = self._other_side()
@@ -146,19 +146,19 @@ class Room:
         query['part'] = 'fan'
         return f'{self.request.path}?{query.urlencode()}' if self.is_ready else ''
 
-    def _own_side(self) -> Side:
+    def _own_side(self) -> ComparedStrategy:
         if self.managed is not None:
             name = self.managed.strategy
             words = getattr(registry.strategies().get(name), 'name', name)
-            return Side(name, f'{words}, as it is now', plan=simulate.of_cadence(self.managed, self.now))
+            return ComparedStrategy(name, f'{words}, as it is now', plan=simulate.of_cadence(self.managed, self.now))
         name = self.request.GET.get('strategy', '')
-        return self._side(name, '') if name else Side('', '')
+        return self._side(name, '') if name else ComparedStrategy('', '')
 
-    def _other_side(self) -> Side:
+    def _other_side(self) -> ComparedStrategy:
         name = self.request.GET.get('b_strategy', '')
-        return self._side(name, 'b') if name else Side('', '')
+        return self._side(name, 'b') if name else ComparedStrategy('', '')
 
-    def _side(self, name: str, prefix: str) -> Side:
+    def _side(self, name: str, prefix: str) -> ComparedStrategy:
         """A strategy with the parameters of the address; those of the cadence where the address has none."""
         if name not in dict(ChoiceForm.known()):
             raise CannotSimulate('That strategy is not one of this TOM, or it decides in a way that cannot be simulated.')
@@ -167,7 +167,7 @@ class Room:
         sent = any(f'{begins}{field}' in self.request.GET for field in fields)
         own = dict(self.managed.host.cadence_parameters or {}) if self.managed is not None else {}
         form = parameters_form(name, self.request.GET if sent else None, prefix, {'cadence_frequency': 24, **own})
-        side = Side(
+        side = ComparedStrategy(
             name, f'{getattr(registry.strategy_class(name), "name", name)}{", changed" if self._is_own(name) else ""}', form
         )
         if sent and form.is_valid():
@@ -222,7 +222,7 @@ class Room:
         except CadenceError as error:
             return {'problem': plain(str(error))}
 
-    def _key(self, sides: list[Side]) -> str:
+    def _key(self, sides: list[ComparedStrategy]) -> str:
         """What the futures depend on, apart from the present: for some minutes they stay what they were."""
         parts: list[Any] = [self.sky.cleaned_data, self.request.GET.get('first'), self.managed.pk if self.managed else None]
         for side in sides:
@@ -237,7 +237,7 @@ class Room:
     def _asked(self) -> list[str]:
         return [self.request.GET.get(name, '') for name in ('first', 'hours', 'exposure')]
 
-    def _simulated(self, sides: list[Side]) -> dict[str, Any]:
+    def _simulated(self, sides: list[ComparedStrategy]) -> dict[str, Any]:
         nights = self.sky.cleaned_data.get('nights') or USUAL_NIGHTS
         seed = self.sky.cleaned_data.get('seed') or 0
         fans: list[Fan] = []

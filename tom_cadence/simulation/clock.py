@@ -17,7 +17,7 @@ from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.policy import Exposure, Limits, judge
 from tom_cadence.core.visibility import Sky as Place
 from tom_cadence.core.windows import Window
-from tom_cadence.simulation.observatory import Fate, Observatory, joined
+from tom_cadence.simulation.observatory import Observatory, RequestOutcome, joined
 from tom_cadence.simulation.results import SimulatedObservation, Step, Timeline
 from tom_cadence.simulation.sky import BadSky, SimulatedSky
 
@@ -30,10 +30,10 @@ PAUSE = timedelta(minutes=15)
 WAITING = 'imagined: waiting'
 
 
-class World(Protocol):
+class SimulatedWorld(Protocol):
     """Whatever says what becomes of a request: an imagined observatory, or a real history lived through again."""
 
-    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> Fate:
+    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> RequestOutcome:
         """What becomes of the ``number``-th request."""
         ...
 
@@ -90,7 +90,7 @@ def simulate(
     seed: int,
     nights: int,
     beginning: SimulationStart,
-    world: World | None = None,
+    world: SimulatedWorld | None = None,
 ) -> Timeline:
     """One imagined future of so many nights; the same arguments give the same future.
 
@@ -122,12 +122,12 @@ class _Run:
         seed: int,
         nights: int,
         beginning: SimulationStart,
-        world: World | None,
+        world: SimulatedWorld | None,
     ) -> None:
         self.strategy, self.limits, self.looks, self.beginning = strategy, limits, sky.looks, beginning
         self.now, self.history = beginning.now, beginning.history
         self.until = beginning.now + timedelta(days=nights)
-        self.world: World = Observatory(sky, seed, beginning.now) if world is None else world
+        self.world: SimulatedWorld = Observatory(sky, seed, beginning.now) if world is None else world
         self.steps: list[Step] = []
         self.observations: dict[int, SimulatedObservation] = {}
         self.events: list[tuple[datetime, int, Callable[[], None]]] = []
@@ -205,7 +205,7 @@ class _Run:
     def _event(self, at: datetime, happens: Callable[[], None]) -> None:
         heapq.heappush(self.events, (at, len(self.events) + 1000 * self.count, happens))
 
-    def _end(self, record: int, number: int, fate: Fate) -> Callable[[], None]:
+    def _end(self, record: int, number: int, fate: RequestOutcome) -> Callable[[], None]:
         def happens() -> None:
             self.history = with_end(self.history, record, fate.outcome, fate.status, fate.start, fate.end)
             if self.looks_at_points and fate.outcome is Outcome.SUCCEEDED and fate.start and fate.end:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tom_cadence.core.visibility import Site, earth_as_it_is
+from tom_cadence.core.visibility import Site, without_iers_download
 
 DAY = timedelta(days=1)
 SIDEREAL_DAY = timedelta(seconds=86164.0905)
@@ -87,7 +87,7 @@ def _observer(site: Site) -> Any:
 def _transit(site: Site, right_ascension: float) -> datetime:
     """One passage of the meridian, near the epoch of the nights."""
     epoch = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    with earth_as_it_is():
+    with without_iers_download():
         from astropy.time import Time
 
         sidereal = _observer(site).local_sidereal_time(Time(epoch))
@@ -99,7 +99,7 @@ def _block(site: Site, block: int, twilight: float) -> tuple[Span | None, ...]:
     """The dark spans of BLOCK nights."""
     first, nights = block * BLOCK, np.arange(0, BLOCK + 1, NODES)
     noons = [noon_before(first + int(night), site.longitude) for night in nights]
-    with earth_as_it_is():
+    with without_iers_download():
         from astropy import units
         from astropy.time import Time
 

@@ -25,7 +25,7 @@ ANYWHERE = Site(name='', latitude=0, longitude=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
+class RequestOutcome:
     """What becomes of a request; ``known`` is when the engine can see it. ``start``: when it was taken, or broke."""
 
     outcome: Outcome
@@ -47,17 +47,17 @@ class Observatory:
             for site in places
         ]
 
-    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> Fate:
+    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> RequestOutcome:
         """What becomes of the ``number``-th request, made ``now``, for an exposure of so many seconds."""
         luck = np.random.default_rng([self.seed, number])
         breaks, turn, late, lateness = luck.random(), luck.exponential(), luck.random(), luck.random()
         delay = timedelta(hours=self.sky.report + (self.sky.late_by * lateness if late < self.sky.late else 0.0))
         start = self._begins(max(window.start, now), window.end, timedelta(hours=self.sky.delay * turn))
         if start is None:
-            return Fate(outcome=Outcome.FAILED, status=EXPIRED, known=max(window.end, now) + delay)
+            return RequestOutcome(outcome=Outcome.FAILED, status=EXPIRED, known=max(window.end, now) + delay)
         end = start + timedelta(seconds=seconds)
         broke = breaks < self.sky.failures
-        return Fate(
+        return RequestOutcome(
             outcome=Outcome.FAILED if broke else Outcome.SUCCEEDED,
             status=BROKE if broke else TAKEN,
             known=end + delay,

@@ -13,7 +13,7 @@ from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.policy import Exposure
 from tom_cadence.core.windows import Window
 from tom_cadence.simulation.clock import MOST_NIGHTS, SimulationStart, simulate
-from tom_cadence.simulation.observatory import Fate
+from tom_cadence.simulation.observatory import RequestOutcome
 from tom_cadence.simulation.results import SimulatedObservation, Timeline
 from tom_cadence.simulation.sky import PERFECT, BadSky
 from tom_followup.units import instant_of
@@ -40,7 +40,7 @@ def replay(
     that could have been taken in its window failed. Where there was none, it fares as the real one nearest in time, and is
     counted as assumed.
     """
-    past = Past(history)
+    past = ReplayedHistory(history)
     first = min(past.attempts, key=lambda attempt: attempt.created)
     begun = min(first.created, now)
     waiting = replace(first, outcome=Outcome.WAITING, status='waiting', scheduled_start=None, scheduled_end=None)
@@ -54,10 +54,10 @@ def replay(
     other = simulate(strategy, parameters, PERFECT, 0, nights, beginning, past)
     other = replace(other, until=min(other.until, now))
     assumed = sum(each.status.startswith('assumed') for each in other.observations)
-    return Replay(real=lived(history, begun, now, exposure), other=other, assumed=assumed)
+    return Replay(real=timeline_of_history(history, begun, now, exposure), other=other, assumed=assumed)
 
 
-def lived(history: History, begun: datetime, now: datetime, exposure: Exposure = exposure_seconds) -> Timeline:
+def timeline_of_history(history: History, begun: datetime, now: datetime, exposure: Exposure = exposure_seconds) -> Timeline:
     """A real history as the timeline it was."""
     observations = tuple(
         SimulatedObservation(
@@ -77,7 +77,7 @@ def lived(history: History, begun: datetime, now: datetime, exposure: Exposure =
     return Timeline(begun=begun, until=now, observations=observations)
 
 
-class Past:
+class ReplayedHistory:
     """The world of a replay: what the real observations tell."""
 
     def __init__(self, history: History) -> None:
@@ -88,7 +88,7 @@ class Past:
         if not self.attempts:
             raise BadSky('There is nothing to live through again: no observation of this cadence has ended.')
 
-    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> Fate:
+    def fate(self, number: int, window: Window, now: datetime, seconds: float) -> RequestOutcome:
         """What the real observations say of a request in this window."""
         earliest = max(window.start, now)
         taken = [each for each in self.attempts if each.outcome is Outcome.SUCCEEDED and earliest <= _taken(each)[0] < window.end]
@@ -98,13 +98,13 @@ class Past:
         failed = [each for each in there if each.outcome is Outcome.FAILED]
         if failed:
             status = THEN.format(failed[0].observation_id)
-            return Fate(outcome=Outcome.FAILED, status=status, known=max(window.end, now))
+            return RequestOutcome(outcome=Outcome.FAILED, status=status, known=max(window.end, now))
         nearest = min(self.attempts, key=lambda each: _distance(each, earliest, window.end))
         status = ASSUMED.format(nearest.observation_id)
         if nearest.outcome is Outcome.FAILED:
-            return Fate(outcome=Outcome.FAILED, status=status, known=max(window.end, now))
+            return RequestOutcome(outcome=Outcome.FAILED, status=status, known=max(window.end, now))
         end = earliest + timedelta(seconds=seconds)
-        return Fate(outcome=Outcome.SUCCEEDED, status=status, known=end, start=earliest, end=end)
+        return RequestOutcome(outcome=Outcome.SUCCEEDED, status=status, known=end, start=earliest, end=end)
 
     def points(self, begun: datetime, until: datetime) -> Iterator[tuple[datetime, Photometry]]:
         """The real points, each at its time: when it was published nobody noted."""
@@ -117,9 +117,9 @@ class Past:
         return Photometry()
 
 
-def _success(attempt: Attempt, status: str) -> Fate:
+def _success(attempt: Attempt, status: str) -> RequestOutcome:
     start, end = _taken(attempt)
-    return Fate(outcome=Outcome.SUCCEEDED, status=status.format(attempt.observation_id), known=end, start=start, end=end)
+    return RequestOutcome(outcome=Outcome.SUCCEEDED, status=status.format(attempt.observation_id), known=end, start=start, end=end)
 
 
 def _taken(attempt: Attempt) -> tuple[datetime, datetime]:

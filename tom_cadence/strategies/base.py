@@ -207,7 +207,7 @@ class OneAtATime(CadenceStrategy):
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """What follows a failure: the same again, after the pause that was chosen."""
         start = now + timedelta(hours=self.parameters.retry_backoff)
-        return self.ask(newest, known_window(newest.newest).starting(start), f'{fate(newest)}: asked for again.')
+        return self.ask(newest, known_window(newest.newest).starting(start), f'{outcome_text(newest)}: asked for again.')
 
     def ask(
         self,
@@ -241,6 +241,6 @@ def done(unit: Unit) -> Attempt:
     return next((a for a in reversed(unit.attempts) if a.outcome is Outcome.SUCCEEDED), unit.newest)
 
 
-def fate(unit: Unit) -> str:
+def outcome_text(unit: Unit) -> str:
     """For example ``Observation 12 failed (WINDOW_EXPIRED)``."""
     return unit.in_words()

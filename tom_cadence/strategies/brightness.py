@@ -20,7 +20,7 @@ from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.relaxation import exposures
 from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.strategies.base import OneAtATime, done, fate, known_window
+from tom_cadence.strategies.base import OneAtATime, done, known_window, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
 from tom_followup.units import instant_of
 
@@ -238,7 +238,7 @@ class BrightnessStrategy(OneAtATime):
         row, words = self._row(history, now)
         start = now + timedelta(hours=self.parameters.retry_backoff)
         window = known_window(newest.newest).starting(start)
-        return self.ask(newest, window, f'{fate(newest)}: asked for again. {words}.', self._changes(newest, row))
+        return self.ask(newest, window, f'{outcome_text(newest)}: asked for again. {words}.', self._changes(newest, row))
 
     def _row(self, history: History, now: datetime) -> tuple[BrightnessRow, str]:
         own = read(self.given)

@@ -17,7 +17,7 @@ from tom_cadence.core.history import Attempt, History, Outcome, Unit
 from tom_cadence.core.parameters import choice, names, number, whole
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.strategies.base import OneAtATime, done, fate
+from tom_cadence.strategies.base import OneAtATime, done, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
 from tom_followup.units import instant_of, mjd_of
 
@@ -131,7 +131,7 @@ class PhaseCoverageStrategy(OneAtATime):
         earliest = now if newest.outcome is Outcome.SUCCEEDED else now + timedelta(hours=self.parameters.retry_backoff)
         windows = candidates(own, missing, counts, phases, earliest)
         wanted = own.phase(np.array([mjd_of(windows[0].end)]))[0] - 0.5 / own.bins
-        reason = f'{fate(newest)}. {len(missing)} of {own.bins} phase bins are missing; next is phase {wanted % 1:.2f}.'
+        reason = f'{outcome_text(newest)}. {len(missing)} of {own.bins} phase bins are missing; next is phase {wanted % 1:.2f}.'
         return self.ask(newest, windows[0], reason, alternatives=tuple(windows[1:]))
 
 

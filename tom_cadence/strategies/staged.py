@@ -14,7 +14,7 @@ from tom_cadence.core.decisions import Decision, Stop
 from tom_cadence.core.history import History, Outcome, Unit
 from tom_cadence.core.parameters import choice, date_time, written
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.strategies.base import OneAtATime, done, fate, known_window
+from tom_cadence.strategies.base import OneAtATime, done, known_window, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 EXAMPLE = 'every 6 h for 2 days, then daily for 10 days, then every 3 days for 60 days'
@@ -196,7 +196,7 @@ class StagedStrategy(OneAtATime):
         if following is None:
             return Stop(reason=f'All stages are over: {in_words(own.stages)}.')
         due, stage = following
-        reason = f'{fate(newest)}. Stage {stage + 1} of {len(own.stages)}: {own.stages[stage].in_words()}.'
+        reason = f'{outcome_text(newest)}. Stage {stage + 1} of {len(own.stages)}: {own.stages[stage].in_words()}.'
         return self.ask(newest, known_window(done(newest)).starting(due).not_before(now), reason)
 
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
@@ -205,7 +205,7 @@ class StagedStrategy(OneAtATime):
         if own.begin is not None or history.count(Outcome.SUCCEEDED):
             end = end_of(own.stages, self._begin(own, history))
             if end is not None and now + timedelta(hours=self.parameters.retry_backoff) >= end:
-                return Stop(reason=f'{fate(newest)}, and all stages are over: {in_words(own.stages)}.')
+                return Stop(reason=f'{outcome_text(newest)}, and all stages are over: {in_words(own.stages)}.')
         return super().again(history, newest, now)
 
     def _begin(self, own: Staged, history: History) -> datetime:

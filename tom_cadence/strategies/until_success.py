@@ -14,7 +14,7 @@ from tom_cadence.core.history import History, Unit
 from tom_cadence.core.parameters import choice, number
 from tom_cadence.core.windows import show
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.strategies.base import OneAtATime, fate, known_window
+from tom_cadence.strategies.base import OneAtATime, known_window, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 MODES = {'success': 'until it succeeds', 'period': 'until it succeeds or a period ends'}
@@ -73,7 +73,7 @@ class UntilSuccessStrategy(OneAtATime):
 
     def after(self, history: History, newest: Unit, now: datetime) -> Decision:
         """Nothing follows a success."""
-        return Stop(reason=f'{fate(newest)}: that is all that was wanted.')
+        return Stop(reason=f'{outcome_text(newest)}: that is all that was wanted.')
 
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The same again, unless the period ends before its window would start."""
@@ -85,5 +85,7 @@ class UntilSuccessStrategy(OneAtATime):
         if own.days is not None:
             end = known_window(history.attempts[0]).start + timedelta(days=own.days)
             if start >= end:
-                return Stop(reason=f'{fate(newest)}, and the period of {own.days:g} days ended at {show(end)} without a success.')
-        return self.ask(newest, window.starting(start), f'{fate(newest)}: asked for again, {MODES[own.mode]}.')
+                return Stop(
+                    reason=f'{outcome_text(newest)}, and the period of {own.days:g} days ended at {show(end)} without a success.'
+                )
+        return self.ask(newest, window.starting(start), f'{outcome_text(newest)}: asked for again, {MODES[own.mode]}.')

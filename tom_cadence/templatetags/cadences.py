@@ -15,10 +15,10 @@ from tom_cadence import conf, registry
 from tom_cadence.engine import health
 from tom_cadence.models import Booking, ManagedCadence, Notice
 from tom_cadence.permissions import visible_cadences, visible_records
-from tom_followup.pages import coloured, dated, span
+from tom_followup.pages import badge_of, date_with_distance, duration_text
 
 register = template.Library()
-register.filter(span)
+register.filter(duration_text)
 COLOURS = {
     'active': 'success',
     'paused': 'secondary',
@@ -40,13 +40,13 @@ COLOURS = {
 def badge(kind: str, text: str = '') -> SafeString:
     """A coloured word for a state, an outcome or a decision."""
     colour = COLOURS.get(str(kind), 'secondary')
-    return coloured(colour, text or str(kind).capitalize())
+    return badge_of(colour, text or str(kind).capitalize())
 
 
 @register.simple_tag
 def when(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
     """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
-    return dated(instant, conf.utc_now(), nothing)
+    return date_with_distance(instant, conf.utc_now(), nothing)
 
 
 @register.filter

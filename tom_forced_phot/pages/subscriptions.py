@@ -17,7 +17,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from tom_targets.models import TargetList
 
-from tom_followup.pages import A_PAGE
+from tom_followup.pages import PAGE_SIZE
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_followup.units import instant_of, mjd_of
 from tom_forced_phot import conf, registry, subscriptions
@@ -49,7 +49,7 @@ def _changed(request: HttpRequest) -> HttpResponse:
 
 def _shown(request: HttpRequest) -> HttpResponse:
     rows = visible_subscriptions(request.user).select_related('target', 'target_list', 'owner').order_by('-active', '-pk')
-    page = Paginator(rows, A_PAGE).get_page(request.GET.get('page'))
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get('page'))
     changeable = set(changeable_subscriptions(request.user).filter(pk__in=[row.pk for row in page]).values_list('pk', flat=True))
     _add_results(list(page), changeable)
     _hide(list(page), request.user)

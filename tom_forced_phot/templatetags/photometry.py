@@ -8,14 +8,14 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 
-from tom_followup.pages import coloured, dated, span
+from tom_followup.pages import badge_of, date_with_distance, duration_text
 from tom_forced_phot import conf
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryNotice
 from tom_forced_phot.queries.drive import silence as silence_of_queries
 
 register = template.Library()
-register.filter(span)
+register.filter(duration_text)
 COLOURS = {
     'queued': 'secondary',
     'submitted': 'info',
@@ -37,13 +37,13 @@ def state_badge(state: str, text: str = '') -> SafeString:
     colour = COLOURS.get(str(state), 'secondary')
     known = {each.value: each.words for each in QueryState}
     words = text or known.get(str(state), str(state).capitalize())
-    return coloured(colour, words)
+    return badge_of(colour, words)
 
 
 @register.simple_tag
 def utc(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
     """A date in UTC with its distance from now: ``2026-11-21 03:40 UTC (in 3 h)``."""
-    return dated(instant, conf.utc_now(), nothing)
+    return date_with_distance(instant, conf.utc_now(), nothing)
 
 
 @register.simple_tag

@@ -97,7 +97,7 @@ anything = st.one_of(
 
 @given(anything)
 def test_anything_is_used_or_refused_and_never_more(value: Any) -> None:
-    for read in (bounds.finite, bounds.key, bounds.utc, bounds.text, bounds.length, bounds.plain):
+    for read in (bounds.finite, bounds.primary_key, bounds.utc, bounds.stored_text, bounds.hours_long, bounds.json_value):
         try:
             found = read(value)
         except OutOfBounds:
@@ -105,11 +105,11 @@ def test_anything_is_used_or_refused_and_never_more(value: Any) -> None:
         if read is bounds.finite:
             assert type(found) is float
             assert math.isfinite(found)
-        elif read is bounds.key:
+        elif read is bounds.primary_key:
             assert type(found) is int
         elif read is bounds.utc:
             assert bounds.EARLIEST <= found <= bounds.LATEST
-        elif read is bounds.plain:
+        elif read is bounds.json_value:
             json.dumps(found, allow_nan=False, default=str).encode()
     assert len(bounds.said(value)) <= bounds.MOST_SAID
     assert len(bounds.shown(value)) <= bounds.MOST_SHOWN
@@ -169,7 +169,7 @@ def test_no_half_of_a_secret_stays_where_a_text_is_cut_off() -> None:
 
 
 def test_numpys_keys_are_converted() -> None:
-    assert [type(bounds.key(value)) for value in (np.int64(7), np.uint8(7), 7)] == [int, int, int]
+    assert [type(bounds.primary_key(value)) for value in (np.int64(7), np.uint8(7), 7)] == [int, int, int]
     for bad in (0, -1, 2**63, 7.0, '7', np.float64(7), True, None, np.array([7, 8])):
         with pytest.raises(OutOfBounds):
-            bounds.key(bad)
+            bounds.primary_key(bad)

@@ -98,7 +98,7 @@ def test_the_name_of_the_target_is_taken_out_whatever_its_case_but_not_out_of_ot
 @pytest.mark.parametrize('nothing', [None, [], 'text', 4])
 def test_a_record_without_parameters_gives_an_empty_template(nothing: Any) -> None:
     assert core.from_record(nothing, ['x'], WINDOW) == {}
-    assert core.words(nothing) == []
+    assert core.parameter_lines(nothing) == []
     assert filling(nothing, {}) == {}
 
 
@@ -137,7 +137,7 @@ def test_a_wrong_value_is_an_error_of_its_field_alone() -> None:
 
 def test_fields_are_said_in_words() -> None:
     given = {**RECORD, 'c_2_ic_1_exposure_time': 30, 'B_0': 60, 'B_1': 2, 'bands': ['a', 'b'], 'guide': True}
-    assert core.words(given) == [
+    assert core.parameter_lines(given) == [
         ('Name', 'SN 2011fe r'),
         ('Filter', 'r'),
         ('Exposure time', '60'),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tom_cadence.core.decisions import Stop, Submit, Wait
-from tom_cadence.core.visibility import Constraints, Site, Sky, _block, observable, stretches
+from tom_cadence.core.visibility import Constraints, Site, Sky, _block, move_to_visible, visible_intervals
 from tom_cadence.core.windows import Window
 
 UTC = timezone.utc
@@ -42,7 +42,7 @@ def test_the_night_is_that_of_the_sun_s_hour_angle() -> None:
     cosine = (math.sin(height) - math.sin(latitude) * math.sin(declination)) / (math.cos(latitude) * math.cos(declination))
     half = timedelta(hours=math.degrees(math.acos(cosine)) / 15)
     midnight = datetime(2026, 5, 2, tzinfo=UTC) + timedelta(hours=17.88 / 15) - equation
-    found = stretches(LA_PALMA, *M101, Constraints(darkness='astronomical'), NIGHT, NIGHT + 24 * HOUR)
+    found = visible_intervals(LA_PALMA, *M101, Constraints(darkness='astronomical'), NIGHT, NIGHT + 24 * HOUR)
     assert len(found) == 1
     dusk, dawn = midnight - 12 * HOUR + half, midnight + 12 * HOUR - half
     assert timedelta(minutes=-5) <= found[0].start - dusk <= timedelta(minutes=15)
@@ -51,15 +51,15 @@ def test_the_night_is_that_of_the_sun_s_hour_angle() -> None:
 
 def test_a_target_culminates_at_its_height_and_sets() -> None:
     """M101 culminates at 90 - (54.35 - 28.76) = 64.4 degrees: never above 65, and above 64 only around its transit."""
-    assert stretches(LA_PALMA, *M101, Constraints(min_altitude=65), NIGHT, NIGHT + 24 * HOUR) == ()
-    high = stretches(LA_PALMA, *M101, Constraints(min_altitude=63), NIGHT, NIGHT + 24 * HOUR)
+    assert visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=65), NIGHT, NIGHT + 24 * HOUR) == ()
+    high = visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=63), NIGHT, NIGHT + 24 * HOUR)
     assert sum((s.end - s.start for s in high), timedelta(0)) < 3 * HOUR
-    assert stretches(LA_PALMA, *SMC, Constraints(), NIGHT, NIGHT + 24 * HOUR) == ()
+    assert visible_intervals(LA_PALMA, *SMC, Constraints(), NIGHT, NIGHT + 24 * HOUR) == ()
 
 
 def test_an_airmass_of_two_is_thirty_degrees() -> None:
-    by_airmass = stretches(LA_PALMA, *M101, Constraints(max_airmass=2), NIGHT, NIGHT + 24 * HOUR)
-    by_altitude = stretches(LA_PALMA, *M101, Constraints(min_altitude=30), NIGHT, NIGHT + 24 * HOUR)
+    by_airmass = visible_intervals(LA_PALMA, *M101, Constraints(max_airmass=2), NIGHT, NIGHT + 24 * HOUR)
+    by_altitude = visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=30), NIGHT, NIGHT + 24 * HOUR)
     assert [abs(a.start - b.start) <= timedelta(minutes=10) for a, b in zip(by_airmass, by_altitude, strict=True)] == [True] * len(
         by_airmass
     )
@@ -68,9 +68,9 @@ def test_an_airmass_of_two_is_thirty_degrees() -> None:
 def test_the_moon_is_kept_away_from() -> None:
     """The full Moon of 2026-05-01 stood near right ascension 14.6 h, declination -14: a place beside it is not observed."""
     moon = (219.0, -15.0)
-    near = stretches(LA_PALMA, *moon, Constraints(min_moon_distance=30), NIGHT, NIGHT + 24 * HOUR)
+    near = visible_intervals(LA_PALMA, *moon, Constraints(min_moon_distance=30), NIGHT, NIGHT + 24 * HOUR)
     assert near == ()
-    assert stretches(LA_PALMA, *moon, Constraints(), NIGHT, NIGHT + 24 * HOUR)
+    assert visible_intervals(LA_PALMA, *moon, Constraints(), NIGHT, NIGHT + 24 * HOUR)
 
 
 @pytest.mark.parametrize('year', [1975, 2010, 2035, 2090])
@@ -80,7 +80,7 @@ def test_nothing_is_fetched_however_far_away_the_year_is(year: int, monkeypatch:
 
     monkeypatch.setattr(socket.socket, 'connect', refuse)
     start = datetime(year, 3, 1, tzinfo=UTC)
-    assert stretches(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='nautical'), start, start + 24 * HOUR)
+    assert visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='nautical'), start, start + 24 * HOUR)
 
 
 @pytest.mark.parametrize('site', [LA_PALMA, SIDING, Site(name='Longyearbyen', latitude=78.2, longitude=15.6)])
@@ -93,11 +93,11 @@ def test_it_is_what_astroplan_says_step_by_step(site: Site, place: tuple[float, 
     from astropy import units
     from astropy.coordinates import EarthLocation, SkyCoord
 
-    from tom_cadence.core.visibility import BLOCK, EPOCH, STEP, _mask, _times, earth_as_it_is
+    from tom_cadence.core.visibility import BLOCK, EPOCH, STEP, _mask, _times, without_iers_download
 
     number = (NIGHT - EPOCH) // BLOCK
     ours = _mask(site, *place, Constraints(min_altitude=25, max_airmass=2.2, darkness='nautical', min_moon_distance=40), number)
-    with earth_as_it_is(), warnings.catch_warnings():
+    with without_iers_download(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         where = EarthLocation.from_geodetic(site.longitude * units.deg, site.latitude * units.deg, site.elevation * units.m)
         times = _times(number, np.arange(len(ours)) * (STEP / HOUR))
@@ -129,26 +129,26 @@ def test_a_window_years_ahead_costs_no_more_than_one_of_tomorrow() -> None:
     far = tuple(Window(start=NIGHT + years * 8766 * HOUR, end=NIGHT + (years + 9) * 8766 * HOUR) for years in range(9))
     decision = Submit(reason='Again.', window=far[0], like=1, follows=(1,), alternatives=far[1:])
     before = _block.cache_info().misses
-    assert isinstance(observable(decision, sky(place=SMC, min_altitude=80), NIGHT), Wait)
+    assert isinstance(move_to_visible(decision, sky(place=SMC, min_altitude=80), NIGHT), Wait)
     assert _block.cache_info().misses - before <= 20
 
 
 def test_stretches_do_not_break_at_midnight() -> None:
-    found = stretches(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='astronomical'), NIGHT, NIGHT + 48 * HOUR)
+    found = visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=30, darkness='astronomical'), NIGHT, NIGHT + 48 * HOUR)
     assert len(found) == 2
     assert all(stretch.end - stretch.start > 7 * HOUR for stretch in found)
 
 
 def test_a_window_in_which_it_is_up_long_enough_stays() -> None:
     decision = asked(10)  # 22:00
-    assert observable(decision, sky(darkness='astronomical'), NIGHT) is decision
-    assert observable(decision, None, NIGHT) is decision
+    assert move_to_visible(decision, sky(darkness='astronomical'), NIGHT) is decision
+    assert move_to_visible(decision, None, NIGHT) is decision
     stop = Stop(reason='Done.')
-    assert observable(stop, sky(), NIGHT) is stop
+    assert move_to_visible(stop, sky(), NIGHT) is stop
 
 
 def test_a_window_by_day_is_moved_to_the_next_night_as_a_whole_and_says_so() -> None:
-    moved = observable(asked(0, 2), sky(darkness='astronomical', min_altitude=30), NIGHT)
+    moved = move_to_visible(asked(0, 2), sky(darkness='astronomical', min_altitude=30), NIGHT)
     assert isinstance(moved, Submit)
     assert span(moved.window) == pytest.approx((9.25, 11.25), abs=0.3)
     assert 'The target is not above 30°, after astronomical twilight long enough at La Palma from 2026-05-01 12:00' in moved.reason
@@ -156,13 +156,15 @@ def test_a_window_by_day_is_moved_to_the_next_night_as_a_whole_and_says_so() -> 
 
 
 def test_it_is_moved_to_whichever_site_is_next() -> None:
-    moved = observable(asked(1, 2), sky(LA_PALMA, SIDING, place=(200, -10), darkness='nautical', min_altitude=20), NIGHT + HOUR)
+    moved = move_to_visible(
+        asked(1, 2), sky(LA_PALMA, SIDING, place=(200, -10), darkness='nautical', min_altitude=20), NIGHT + HOUR
+    )
     assert isinstance(moved, Submit)
     assert (moved.window.start - NIGHT) / HOUR < 4  # it is night in Australia
 
 
 def test_a_window_in_the_past_counts_from_now() -> None:
-    moved = observable(asked(-48, 2), sky(darkness='astronomical'), NIGHT)
+    moved = move_to_visible(asked(-48, 2), sky(darkness='astronomical'), NIGHT)
     assert isinstance(moved, Submit)
     assert moved.window.start >= NIGHT + 8 * HOUR
 
@@ -173,12 +175,12 @@ def test_a_window_in_the_past_counts_from_now() -> None:
 )
 def test_long_enough_is_as_long_as_the_exposures_take(hours: float, seconds: float | None, stays: bool) -> None:
     decision = asked(0, hours)  # open from noon; it is dark from about 9.3 h on
-    moved = observable(decision, sky(darkness='astronomical'), NIGHT, seconds)
+    moved = move_to_visible(decision, sky(darkness='astronomical'), NIGHT, seconds)
     assert (moved is decision) is stays or (isinstance(moved, Wait) and not stays)
 
 
 def test_a_target_that_never_rises_is_waited_for_with_the_same_words_every_day() -> None:
-    waits = [observable(asked(day * 24), sky(place=SMC, min_altitude=30), NIGHT + day * 24 * HOUR) for day in (0, 1)]
+    waits = [move_to_visible(asked(day * 24), sky(place=SMC, min_altitude=30), NIGHT + day * 24 * HOUR) for day in (0, 1)]
     assert all(isinstance(wait, Wait) for wait in waits)
     assert waits[0] == waits[1]
     assert waits[0].reason == 'The target is not above 30° long enough at La Palma in the next 30 days.'
@@ -188,7 +190,7 @@ def test_a_season_is_bridged() -> None:
     place = (60.0, 20.0)  # behind the Sun in May and June, in the morning sky of July
     start = datetime(2026, 6, 20, 12, tzinfo=UTC)
     decision = Submit(reason='Again.', window=Window(start=start, end=start + 4 * HOUR), like=1, follows=(1,))
-    moved = observable(decision, sky(place=place, min_altitude=10, darkness='astronomical'), start)
+    moved = move_to_visible(decision, sky(place=place, min_altitude=10, darkness='astronomical'), start)
     assert isinstance(moved, Submit)
     assert timedelta(days=2) < moved.window.start - start < timedelta(days=30)
 
@@ -196,16 +198,16 @@ def test_a_season_is_bridged() -> None:
 def test_an_alternative_in_which_it_is_up_is_taken_and_none_is_moved() -> None:
     day, night = asked(2, 1), asked(11, 1)
     decision = asked(0, 1, alternatives=(day.window, night.window))
-    taken = observable(decision, sky(darkness='astronomical'), NIGHT)
+    taken = move_to_visible(decision, sky(darkness='astronomical'), NIGHT)
     assert isinstance(taken, Submit)
     assert (taken.window, taken.alternatives, taken.reason) == (night.window, (), 'Again.')
-    waits = observable(asked(0, 1, alternatives=(day.window,)), sky(darkness='astronomical'), NIGHT)
+    waits = move_to_visible(asked(0, 1, alternatives=(day.window,)), sky(darkness='astronomical'), NIGHT)
     assert isinstance(waits, Wait)
     assert 'in any of the 2 windows that would do' in waits.reason
 
 
 def test_windows_never_start_before_now() -> None:
-    assert observable(asked(10), sky(darkness='any'), NIGHT + 11 * HOUR).window.start >= NIGHT + 11 * HOUR
+    assert move_to_visible(asked(10), sky(darkness='any'), NIGHT + 11 * HOUR).window.start >= NIGHT + 11 * HOUR
 
 
 @pytest.fixture
@@ -233,7 +235,7 @@ def test_the_sky_is_known_when_the_installed_earth_orientation_is_five_years_old
 
     asked_of = Constraints(min_altitude=30, max_airmass=2, darkness='nautical', min_moon_distance=10)
     far = sky(place=(83.6, 22.0), min_altitude=30, darkness='nautical').first(five_years_on, five_years_on + 30 * 24 * HOUR, HOUR)
-    found = stretches(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, five_years_on + 72 * HOUR)
+    found = visible_intervals(LA_PALMA, 83.6, 22.0, asked_of, five_years_on, five_years_on + 72 * HOUR)
     for kept in (nights._block, nights._transit, nights._observer):
         kept.cache_clear()
     number = nights.night_number(five_years_on, LA_PALMA.longitude)
@@ -252,7 +254,7 @@ def test_threads_that_look_at_the_sky_together_leave_the_settings_of_the_process
 
     def look(number: int) -> bool:
         start = five_years_on + number * 24 * HOUR
-        return bool(stretches(LA_PALMA, *M101, Constraints(min_altitude=20 + number / 7), start, start + 24 * HOUR))
+        return bool(visible_intervals(LA_PALMA, *M101, Constraints(min_altitude=20 + number / 7), start, start + 24 * HOUR))
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(look, range(12)))

@@ -97,19 +97,19 @@ def kept(**values: Any) -> Any:
 
 
 def test_the_record_keeps_the_form_s_parameters_and_what_stood_beside_the_form() -> None:
-    found = filling.stored(kept(filter='g'), {'filter': 'r', 'gone': 'old', 'sent_by': 'a script'})
+    found = filling.serialized(kept(filter='g'), {'filter': 'r', 'gone': 'old', 'sent_by': 'a script'})
     assert found == {'filter': 'g', 'sent_by': 'a script'}
 
 
 def test_dates_become_text() -> None:
-    found = filling.stored(kept(start=datetime(2026, 11, 22, 8, tzinfo=timezone.utc)), {})
+    found = filling.serialized(kept(start=datetime(2026, 11, 22, 8, tzinfo=timezone.utc)), {})
     assert read_instant(found['start']) == NEXT.start
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, object(), {1, 2}, b'x'])
 def test_what_cannot_be_kept_is_refused_before_it_is_booked(value: Any) -> None:
     with pytest.raises(Refused, match='cannot be kept'):
-        filling.stored(kept(exposure_time=value), {})
+        filling.serialized(kept(exposure_time=value), {})
 
 
 @pytest.mark.parametrize('parameters', [None, [], 'text', 5])

@@ -15,9 +15,9 @@ from tests.conftest import NIGHT
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import apply_template as core
-from tom_cadence.journal import Intent, say_booked
+from tom_cadence.journal import Intent, confirm_booked
 from tom_cadence.journal import templates as journal
-from tom_cadence.models import Submission, TemplateApplication, TemplateCard
+from tom_cadence.models import Submission, TemplateApplication, TemplateOwnership
 from tom_followup import failpoints
 from tom_followup.failpoints import CadencePoint
 
@@ -65,7 +65,7 @@ def template(astronomer: Any) -> Any:
 def make_template(owner: Any, facility: str = SIMULATED) -> Any:
     kept = {'facility': facility, 'observation_type': 'IMAGING', 'filter': 'r', 'exposure_time': 60.0}
     made = ObservationTemplate.objects.create(name='Deep r', facility=facility, parameters=kept)
-    TemplateCard.objects.create(template=made, owner=owner, observation_type='IMAGING')
+    TemplateOwnership.objects.create(template=made, owner=owner, observation_type='IMAGING')
     return made
 
 
@@ -128,7 +128,7 @@ def test_five_targets_are_checked_then_booked_once_each(
     assert {record.parameters['target_id'] for record in records} == {target.pk for target in targets}
     assert ObservationGroup.objects.get().observation_records.count() == 5
     assert not DynamicCadence.objects.exists()
-    assert TemplateCard.objects.get().used == 1
+    assert TemplateOwnership.objects.get().used == 1
 
 
 def test_pressing_again_books_nothing_more(client: Any, observatory: Any, astronomer: Any, template: Any, targets: Any) -> None:
@@ -508,7 +508,7 @@ def test_an_id_that_is_another_observation_here_is_not_taken_over(
     assert ObservationRecord.objects.count() == 1
     task = second.tasks.get()
     with pytest.raises(CadenceError):
-        say_booked(task.request, [str(bookings(observatory)[0]['id'])], 'vera', NIGHT)
+        confirm_booked(task.request, [str(bookings(observatory)[0]['id'])], 'vera', NIGHT)
 
 
 def test_a_hook_of_the_site_that_raises_loses_no_record(
@@ -558,7 +558,7 @@ def test_cron_can_settle_what_no_page_looks_at(client: Any, observatory: Any, as
     intent = Intent(
         cause=task.cause, facility=application.facility, target=task.target_id, owner=astronomer, origin=Submission.Origin.TEMPLATE
     )
-    assert journal.open_for(task, intent, NIGHT)
+    assert journal.open_task_request(task, intent, NIGHT)
     core.settle_everything(NIGHT + timedelta(seconds=2))
     assert states(application) == ['sending']
     CLOCK['now'] += timedelta(seconds=200)

@@ -20,6 +20,7 @@ from tom_cadence import journal
 from tom_cadence.core.windows import read_window
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.flows import start as flows_start
+from tom_cadence.journal.first_request import AlreadyStarted
 from tom_cadence.models import ManagedCadence, Submission
 from tom_followup import failpoints
 
@@ -214,7 +215,7 @@ def test_of_two_clicks_at_the_same_instant_one_is_sent(
 ) -> None:
     """Both forms arrive before either is written: the database lets one through."""
     seen = go(browser, asked(target)).preview()
-    monkeypatch.setattr(flows_start, 'already', lambda user, token: None)
+    monkeypatch.setattr(flows_start, 'started_with', lambda user, token: None)
     first, second = seen.press('Start'), seen.press('Start')
     assert first['Location'] == second['Location']
     assert (len(bookings(observatory)), ManagedCadence.objects.count(), ObservationGroup.objects.count()) == (1, 1, 1)
@@ -249,19 +250,19 @@ def test_after_send_it_again_the_first_observation_is_sent_once(browser: Any, ob
     seen.press('Start')
     managed = ManagedCadence.objects.get()
     assert managed.state == 'attention'
-    journal.say_not_there(journal.open_request_of(managed), 'vera', at(0))
+    journal.confirm_not_booked(journal.open_request_of(managed), 'vera', at(0))
     managed.refresh_from_db()
-    begun = flows_start.again(managed, at(0))
+    begun = flows_start.send_first_again(managed, at(0))
     assert not begun.attention
     assert len(bookings(observatory)) == len(records(managed.host)) == 1
     assert [request.attempt for request in Submission.objects.order_by('pk')] == [1, 2]
     with pytest.raises(Exception, match='no first observation'):
-        flows_start.again(managed, at(0))
+        flows_start.send_first_again(managed, at(0))
 
 
 def test_two_cadences_for_one_group_are_not_made(astronomer: Any, target: Any, observatory: Any) -> None:
     cadence = make(astronomer, target)
-    with pytest.raises(flows_start.AlreadyBegun) as caught:
+    with pytest.raises(AlreadyStarted) as caught:
         flows_start.start_on_group(cadence.observation_group, astronomer, RESUME, {'cadence_frequency': 24}, at(0))
     assert caught.value.managed == cadence.managed
     assert DynamicCadence.objects.count() == 1

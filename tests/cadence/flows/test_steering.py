@@ -153,12 +153,12 @@ def test_a_request_in_doubt_is_settled_by_a_persons_word(observatory: Any, make_
     observatory.fault('submit', '500-after')
     run_cadences(now=at(5))
     with pytest.raises(CadenceError, match='Say under which number'):
-        steer.say_booked(managed(cadence), astronomer, [' '], at(6))
-    steer.say_booked(managed(cadence), astronomer, [f' {bookings(observatory)[1]["id"]} '], at(6))
+        steer.confirm_booked(managed(cadence), astronomer, [' '], at(6))
+    steer.confirm_booked(managed(cadence), astronomer, [f' {bookings(observatory)[1]["id"]} '], at(6))
     assert len(records(cadence)) == 2
     assert any('vera said that it is booked' in line for line in lines(cadence))
     with pytest.raises(CadenceError, match='no request whose fate is unknown'):
-        steer.say_send_again(managed(cadence), astronomer, at(6))
+        steer.confirm_not_booked(managed(cadence), astronomer, at(6))
 
 
 def test_selected_cadences_are_paused_and_resumed_and_others_left_alone(

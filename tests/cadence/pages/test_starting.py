@@ -304,7 +304,7 @@ def test_a_cadence_from_a_template_asks_for_the_target_first(browser: Client, ob
     page.preview().press('Start')
     assert ObservationRecord.objects.get().parameters['exposure_time'] == 300.0
     template.refresh_from_db()
-    assert template.card.used == 1
+    assert template.ownership.used == 1
 
 
 def test_a_cadence_for_a_group_adopts_its_observations_and_sends_nothing(

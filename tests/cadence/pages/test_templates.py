@@ -21,7 +21,7 @@ from tom_observations.models import ObservationRecord, ObservationTemplate
 
 from tests.conftest import NIGHT
 from tests.support.cadences import PLAIN, SIMULATED, parameters
-from tom_cadence.models import TemplateCard
+from tom_cadence.models import TemplateOwnership
 from tom_cadence.permissions import changeable_templates, visible_templates
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,7 +63,7 @@ def boss(db: Any) -> Any:
 def make(name: str = 'Deep r', owner: Any = None, groups: Any = (), facility: str = SIMULATED, **fields: Any) -> Any:
     template = ObservationTemplate.objects.create(name=name, facility=facility, parameters={'facility': facility, **fields})
     if owner is not None:
-        TemplateCard.objects.create(template=template, owner=owner, observation_type='IMAGING').groups.set(groups)
+        TemplateOwnership.objects.create(template=template, owner=owner, observation_type='IMAGING').groups.set(groups)
     return template
 
 
@@ -99,7 +99,7 @@ def test_a_template_of_all_fields_keeps_what_is_filled_in_and_nothing_else(clien
         'filter': 'r',
         'exposure_count': 3,
     }
-    assert (template.card.owner, template.card.observation_type) == (astronomer, 'IMAGING')
+    assert (template.ownership.owner, template.ownership.observation_type) == (astronomer, 'IMAGING')
 
 
 def test_the_facilitys_own_form_comes_first_and_all_fields_stand_beside_it(client: Any, observatory: Any, astronomer: Any) -> None:
@@ -229,7 +229,7 @@ def test_a_template_of_the_host_is_taken_over_by_editing_it(client: Any, observa
     assert 'belongs to nobody' in page
     client.post(f'{LIST}{old.pk}/edit/', {'card-name': 'old, but mine', 'filter': 'g', 'exposure_time': ''})
     old.refresh_from_db()
-    assert old.card.owner == astronomer
+    assert old.ownership.owner == astronomer
     assert old.parameters == {'facility': SIMULATED, 'template_name': 'old, but mine', 'filter': 'g', 'rotator': 'kept'}
     client.force_login(stranger)
     assert client.get(f'{LIST}{old.pk}/').status_code == 404
@@ -239,7 +239,7 @@ def test_a_superuser_who_edits_leaves_the_owner(client: Any, observatory: Any, a
     template = make(owner=astronomer)
     client.force_login(boss)
     client.post(f'{LIST}{template.pk}/edit/', FILLED)
-    assert TemplateCard.objects.get().owner == astronomer
+    assert TemplateOwnership.objects.get().owner == astronomer
 
 
 def test_it_is_shared_with_the_groups_one_belongs_to_only(
@@ -250,7 +250,7 @@ def test_it_is_shared_with_the_groups_one_belongs_to_only(
     assert b'Others' not in client.get(CREATE).content
     assert b'Select a valid choice' in client.post(CREATE, {**FILLED, 'card-groups': [other.pk]}).content
     client.post(CREATE, {**FILLED, 'card-groups': [group.pk]})
-    assert list(TemplateCard.objects.get().groups.all()) == [group]
+    assert list(TemplateOwnership.objects.get().groups.all()) == [group]
 
 
 def test_a_copy_is_ones_own(client: Any, observatory: Any, astronomer: Any, member: Any, group: Any) -> None:
@@ -260,7 +260,7 @@ def test_a_copy_is_ones_own(client: Any, observatory: Any, astronomer: Any, memb
     response = client.post(f'{LIST}{template.pk}/duplicate/')
     copy = ObservationTemplate.objects.exclude(pk=template.pk).get()
     assert response.url == reverse('cadences:template-edit', args=[copy.pk])
-    assert (copy.name, copy.card.owner, list(copy.card.groups.all())) == ('Deep r (copy)', member, [])
+    assert (copy.name, copy.ownership.owner, list(copy.ownership.groups.all())) == ('Deep r (copy)', member, [])
     assert copy.parameters['rotator'] == 'kept'
 
 

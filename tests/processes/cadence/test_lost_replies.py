@@ -206,8 +206,8 @@ def test_a_persons_word_about_a_lost_reply_leaves_one_booking_and_one_record(obs
     turn(observatory, DUE)
     [booking] = observatory.log(2)
     waiting = {cadence: journal.open_request_of(ManagedCadence.objects.get(cadence=cadence)) for cadence in (there, lost)}
-    journal.say_booked(waiting[there], [str(booking['id'])], 'vera', at(4))
-    journal.say_not_there(waiting[lost], 'vera', at(4))
+    journal.confirm_booked(waiting[there], [str(booking['id'])], 'vera', at(4))
+    journal.confirm_not_booked(waiting[lost], 'vera', at(4))
     turn(observatory, 4)
     turn(observatory, 5)
     assert check_booked_once(observatory, [there, lost], 2) == 2

@@ -54,9 +54,9 @@ class Command(BaseCommand):
         elif action == 'resume':
             journal.resume(managed, now, f'{BY} resumed it.')
         elif action == 'send-again':
-            return f'{managed}: {steer.say_send_again(managed, BY, now)}'
+            return f'{managed}: {steer.confirm_not_booked(managed, BY, now)}'
         else:
-            records = journal.say_booked(journal.open_request_of(managed), options['observation'], BY, now)
+            records = journal.confirm_booked(journal.open_request_of(managed), options['observation'], BY, now)
             return f'{managed}: {len(records)} observations recorded, and active again.'
         return f'{managed}: {"paused" if action == "pause" else "active again"}.'
 

@@ -16,7 +16,7 @@ from tom_cadence.permissions import Rows, changeable_cadences
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class ActionResult:
     """What came of it: a sentence, or a form with errors (``form`` under its name) and the panel that shows it."""
 
     text: str = ''
@@ -25,88 +25,88 @@ class Done:
     form: Any = None
 
 
-Act = Callable[[ManagedCadence, Any, Mapping[str, Any], datetime], Done]
+Act = Callable[[ManagedCadence, Any, Mapping[str, Any], datetime], ActionResult]
 
 
-def act(verb: str, managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def act(verb: str, managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     """Do it; KeyError for a verb that does not exist."""
     function = VERBS[verb]
     if managed.cadence is None:
-        return Done(text='This cadence was deleted: there is nothing to change any more.', ok=False)
+        return ActionResult(text='This cadence was deleted: there is nothing to change any more.', ok=False)
     try:
         return function(managed, user, posted, now)
     except CadenceError as error:
-        return Done(text=str(error), ok=False)
+        return ActionResult(text=str(error), ok=False)
 
 
-def _pause(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _pause(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     steer.pause(managed, user, now)
-    return Done(text='Paused: nothing more is sent until it is resumed. What is booked stays booked.')
+    return ActionResult(text='Paused: nothing more is sent until it is resumed. What is booked stays booked.')
 
 
-def _resume(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _resume(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     steer.resume(managed, user, now)
-    return Done(text='Active again: the next observation is asked for when it is due.')
+    return ActionResult(text='Active again: the next observation is asked for when it is due.')
 
 
-def _end(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.end(managed, user, now, cancel_booked=posted.get('booked') == 'cancel'))
+def _end(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.end(managed, user, now, cancel_booked=posted.get('booked') == 'cancel'))
 
 
-def _run_now(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.run_now(managed, user, now))
+def _run_now(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.run_now(managed, user, now))
 
 
-def _edit(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _edit(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     form = parameters_form(managed.host, posted)
     given = parameters_of(form, managed.host)
     if given is None:
-        return Done(ok=False, panel='edit', form=form)
+        return ActionResult(ok=False, panel='edit', form=form)
     steer.edit(managed, user, given, now)
-    return Done(text='The parameters are saved. They count from the next decision on.')
+    return ActionResult(text='The parameters are saved. They count from the next decision on.')
 
 
-def _owner(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _owner(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     form = OwnerForm(targets_of(managed), posted)
     if not form.is_valid():
-        return Done(ok=False, panel='owner', form=form)
+        return ActionResult(ok=False, panel='owner', form=form)
     steer.change_owner(managed, user, form.cleaned_data['owner'], now)
-    return Done(text=f'The owner is now {form.cleaned_data["owner"]}.')
+    return ActionResult(text=f'The owner is now {form.cleaned_data["owner"]}.')
 
 
-def _booked(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _booked(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     form = BookedForm(posted)
     if not form.is_valid():
-        return Done(ok=False, panel='booked', form=form)
+        return ActionResult(ok=False, panel='booked', form=form)
     ids = form.cleaned_data['observation_ids']
-    steer.say_booked(managed, user, ids, now, shown=posted.get('request', ''))
-    return Done(text=f'Recorded: {", ".join(ids)}. The cadence is active again.')
+    steer.confirm_booked(managed, user, ids, now, shown=posted.get('request', ''))
+    return ActionResult(text=f'Recorded: {", ".join(ids)}. The cadence is active again.')
 
 
-def _send_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.say_send_again(managed, user, now, shown=posted.get('request', '')))
+def _send_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.confirm_not_booked(managed, user, now, shown=posted.get('request', '')))
 
 
-def _send_first(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.send_first(managed, user, now))
+def _send_first(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.send_first(managed, user, now))
 
 
-def _record_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.record_again(managed, user, now))
+def _record_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.record_again(managed, user, now))
 
 
-def _ask_anew(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
-    return Done(text=steer.ask_anew(managed, user, now))
+def _ask_anew(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
+    return ActionResult(text=steer.request_anew(managed, user, now))
 
 
-def _resume_facility(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> Done:
+def _resume_facility(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
     if not managed.reason_class.startswith(CREDENTIALS):
-        return Done(text='This cadence does not wait for credentials.', ok=False)
-    many = steer.resume_many(paused_together(managed, user), user, now, after='after the credentials were set right')
-    return Done(text=f'{many.done} {"cadence is" if many.done == 1 else "cadences are"} active again.')
+        return ActionResult(text='This cadence does not wait for credentials.', ok=False)
+    many = steer.resume_many(paused_by_same_credentials(managed, user), user, now, after='after the credentials were set right')
+    return ActionResult(text=f'{many.done} {"cadence is" if many.done == 1 else "cadences are"} active again.')
 
 
-def paused_together(managed: ManagedCadence, user: Any) -> Rows:
+def paused_by_same_credentials(managed: ManagedCadence, user: Any) -> Rows:
     """The cadences of the same owner that wait for the same credentials, as far as this user may change them."""
     rows = ManagedCadence.objects.filter(
         state=ManagedCadence.State.ATTENTION, owner=managed.owner, reason_class=managed.reason_class

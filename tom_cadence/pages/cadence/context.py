@@ -21,7 +21,7 @@ from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import start
 from tom_cadence.journal.states import CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
-from tom_cadence.pages.cadence.actions import Done, paused_together
+from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_credentials
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
 from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
 from tom_cadence.permissions import may_change
@@ -31,7 +31,7 @@ State = ManagedCadence.State
 FOLDED, UNFOLDED = 10, 500
 
 
-def context_of(cadence: Cadence, request: HttpRequest, done: Done) -> dict[str, Any]:
+def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> dict[str, Any]:
     """Everything the page shows; ``done`` is what a button just did."""
     managed = cadence.managed
     steers = managed.cadence is not None and may_change(request.user, managed)
@@ -138,7 +138,7 @@ def _previews(cadence: Cadence) -> list[dict[str, Any]]:
     ]
 
 
-def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
+def _steering(cadence: Cadence, done: ActionResult) -> dict[str, Any]:
     """The forms, and what a person who needs to decide should know."""
     managed, request = cadence.managed, cadence.open_request
     window = cadence.window_in_doubt
@@ -148,7 +148,7 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
         'can_end': managed.state != State.FINISHED,
         'can_run': managed.state == State.ACTIVE,
         'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.looked.rows else None,
-        'lost': journal.lost_of(managed) if managed.state == State.ATTENTION and request is None else None,
+        'lost': journal.lost_booking(managed) if managed.state == State.ATTENTION and request is None else None,
         'doubt': request if managed.state == State.ATTENTION else None,
         'doubt_window': window_text(window) if window else '',
         'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),
@@ -157,7 +157,7 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
         else OwnerForm({row.target for row in cadence.looked.rows}, initial={'owner': cadence.managed.owner_id}),
     }
     if managed.reason_class.startswith(CREDENTIALS):
-        context['together'] = paused_together(managed, cadence.user).count()
+        context['together'] = paused_by_same_credentials(managed, cadence.user).count()
     try:
         context['edit_form'] = done.form if done.panel == 'edit' and done.form else parameters_form(managed.host)
     except CadenceError as error:
@@ -166,7 +166,7 @@ def _steering(cadence: Cadence, done: Done) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Said:
+class LimitText:
     """One line of a list of parameters."""
 
     label: str
@@ -195,7 +195,7 @@ def _strategy_name(cadence: Cadence) -> str:
     return str(getattr(found, 'name', '') or 'A strategy of this TOM') if found else 'A strategy that is not configured any more'
 
 
-def limits(cadence: Cadence) -> list[Said]:
+def limits(cadence: Cadence) -> list[LimitText]:
     """Parameters and limits with their units, and how far they are used up."""
     parameters, history = cadence.looked.parameters, cadence.looked.history
     if cadence.managed.cadence is None or cadence.looked.trouble:
@@ -203,15 +203,15 @@ def limits(cadence: Cadence) -> list[Said]:
     done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
     most, end = parameters.max_observations, parameters.end_date
     lines = [
-        Said('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
-        Said('End date', show(end) if end else 'none'),
-        Said('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
-        Said('Exposure time in all', _exposure(cadence)),
-        Said('Nights without success', _used(history.lost_nights, parameters.max_nights_without_success)),
-        Said('Failures in a row', _failures(parameters, history)),
-        Said('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
-        Said('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
-        Said('A cancelled observation', _cancelled(parameters)),
+        LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
+        LimitText('End date', show(end) if end else 'none'),
+        LimitText('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
+        LimitText('Exposure time in all', _exposure(cadence)),
+        LimitText('Nights without success', _used(history.lost_nights, parameters.max_nights_without_success)),
+        LimitText('Failures in a row', _failures(parameters, history)),
+        LimitText('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
+        LimitText('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
+        LimitText('A cancelled observation', _cancelled(parameters)),
     ]
     return lines + _others(cadence)
 
@@ -244,7 +244,7 @@ def _exposure(cadence: Cadence) -> str:
     return f'{known:g} s of {most:g} s used' if None not in spent else f'{most:g} s; what is used cannot be read'
 
 
-def _others(cadence: Cadence) -> list[Said]:
+def _others(cadence: Cadence) -> list[LimitText]:
     """Parameters that only this strategy has, by the labels of its form."""
     stored = cadence.managed.host.cadence_parameters
     fields: Mapping[str, Any] = getattr(getattr(cadence.looked.strategy, 'form', None), 'base_fields', {})
@@ -254,7 +254,7 @@ def _others(cadence: Cadence) -> list[Said]:
             continue
         words = dict(getattr(fields[name], 'choices', ())).get(value, value)
         label = fields[name].label or name.replace('_', ' ').capitalize()
-        lines.append(Said(str(label), 'not set' if words in (None, '') else str(words)))
+        lines.append(LimitText(str(label), 'not set' if words in (None, '') else str(words)))
     return lines
 
 

@@ -16,7 +16,7 @@ from tom_cadence import conf
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.cadence import export
-from tom_cadence.pages.cadence.actions import VERBS, Done, act
+from tom_cadence.pages.cadence.actions import VERBS, ActionResult, act
 from tom_cadence.pages.cadence.context import context_of, in_future
 from tom_cadence.pages.cadence.data import Cadence, export_rows
 from tom_cadence.permissions import may_change, visible_cadences
@@ -46,10 +46,10 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     moved = None if ManagedCadence.objects.filter(pk=pk).exists() else ManagedCadence.objects.filter(old_number=pk).first()
     if moved is not None and visible_cadences(request.user, ManagedCadence.objects.filter(pk=moved.pk)).exists():
         return redirect('cadences:page', pk=moved.pk)
-    return _show(request, _visible(request, pk), Done(panel=request.GET.get('panel', '')))
+    return _show(request, _visible(request, pk), ActionResult(panel=request.GET.get('panel', '')))
 
 
-def _show(request: HttpRequest, managed: ManagedCadence, done: Done) -> HttpResponse:
+def _show(request: HttpRequest, managed: ManagedCadence, done: ActionResult) -> HttpResponse:
     cadence = Cadence(managed, request.user, conf.utc_now())
     context = context_of(cadence, request, done)
     whole = not _is_htmx(request)
@@ -69,7 +69,7 @@ def action(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     return _answer(request, pk, done)
 
 
-def _answer(request: HttpRequest, pk: int, done: Done) -> HttpResponse:
+def _answer(request: HttpRequest, pk: int, done: ActionResult) -> HttpResponse:
     """The page as it is now; somebody who gave it away may not see it any more and is sent to the list."""
     if not visible_cadences(request.user, ManagedCadence.objects.filter(pk=pk)).exists():
         messages.success(request, done.text)
@@ -89,7 +89,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect_to_login(request.path)
     if request.method == 'POST':
         return action(request, pk, 'edit')
-    return _show(request, _changeable(request, pk), Done(panel='edit'))
+    return _show(request, _changeable(request, pk), ActionResult(panel='edit'))
 
 
 @transaction.non_atomic_requests

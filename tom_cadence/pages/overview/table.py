@@ -20,9 +20,9 @@ from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes
 from tom_cadence import registry
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
-from tom_cadence.permissions import Rows, may_be_named
+from tom_cadence.permissions import Rows, names_visible_to
 from tom_cadence.templatetags.cadences import badge, strategy_words, when
-from tom_followup.pages import cell
+from tom_followup.pages import labelled_cell
 
 
 class CadencePage(TableQuerysetData):
@@ -86,13 +86,13 @@ class CadenceTable(ListTable):
         attrs={'td': {'data-label': 'Target', 'class': 'cadence-target'}},
         linkify=page_of,
     )
-    strategy = tables.Column('Strategy', attrs=cell('Strategy'))
-    facility = tables.Column('Facility', attrs=cell('Facility'))
-    owner = tables.Column('Owner', order_by=('owner_name',), attrs=cell('Owner'), default='nobody')
-    state = tables.Column('State', attrs=cell('State'))
-    result = tables.Column('Last result', accessor='summary', orderable=False, attrs=cell('Last result'))
-    following = tables.Column('Next', accessor='summary', orderable=False, attrs=cell('Next'))
-    counts = tables.Column('Done / failed', accessor='summary', orderable=False, attrs=cell('Done / failed'))
+    strategy = tables.Column('Strategy', attrs=labelled_cell('Strategy'))
+    facility = tables.Column('Facility', attrs=labelled_cell('Facility'))
+    owner = tables.Column('Owner', order_by=('owner_name',), attrs=labelled_cell('Owner'), default='nobody')
+    state = tables.Column('State', attrs=labelled_cell('State'))
+    result = tables.Column('Last result', accessor='summary', orderable=False, attrs=labelled_cell('Last result'))
+    following = tables.Column('Next', accessor='summary', orderable=False, attrs=labelled_cell('Next'))
+    counts = tables.Column('Done / failed', accessor='summary', orderable=False, attrs=labelled_cell('Done / failed'))
 
     class Meta(ListTable.Meta):
         """The columns."""
@@ -227,7 +227,7 @@ class CadenceFilterSet(HTMXTableFilterSet):
         return rows.filter(self._named(value.strip()))
 
     def _named(self, text: str) -> Q:
-        return Q(target_name__icontains=text) & may_be_named(getattr(self.request, 'user', AnonymousUser()))
+        return Q(target_name__icontains=text) & names_visible_to(getattr(self.request, 'user', AnonymousUser()))
 
     def general_search(self, rows: QuerySet[ManagedCadence], _name: str, value: str) -> QuerySet[ManagedCadence]:
         """In target, facility, strategy, owner, reason and number."""

@@ -26,7 +26,7 @@ from tom_cadence.models import ManagedCadence, Notice, NoticePreference
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
-from tom_followup.pages import A_PAGE, Pages
+from tom_followup.pages import PAGE_SIZE, FixedPaginator
 
 MOST_IN_A_TAB = 50
 
@@ -37,7 +37,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
     rows = summary.by_urgency(visible_cadences(request.user))
     filters = CadenceFilterSet(request.GET, queryset=rows, request=request)
     table = CadenceTable(CadencePage(filters.qs), exclude=() if request.user.is_authenticated else ('selection',))
-    RequestConfig(request, paginate={'paginator_class': Pages}).configure(table)
+    RequestConfig(request, paginate={'paginator_class': FixedPaginator}).configure(table)
     summary.summarise([row.record for row in table.page.object_list], request.user, conf.utc_now())
     only_table = bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     context = {
@@ -60,7 +60,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
 def change_many(request: HttpRequest) -> HttpResponse:
     """GET asks whether everything at a facility is to be paused; POST changes what was selected and says what was done."""
     if request.method == 'POST':
-        level, text = change(request.user, request.POST, conf.utc_now())
+        level, text = change_cadences(request.user, request.POST, conf.utc_now())
         messages.add_message(request, level, text)
         return _changed(request)
     facility = request.GET.get('facility', '')
@@ -91,7 +91,7 @@ def notice_list(request: HttpRequest) -> HttpResponse:
         if not request.htmx:  # type: ignore[attr-defined]
             return redirect('cadences:notices')
     rows = Notice.objects.filter(user=request.user.pk).select_related('managed').order_by('-created', '-pk')
-    page = Paginator(rows, A_PAGE).get_page(request.GET.get('page') or request.POST.get('page'))
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get('page') or request.POST.get('page'))
     told_in_tom, _ = notices.wants(request.user)
     part = bool(request.htmx)  # type: ignore[attr-defined]
     name = 'tom_cadence/partials/notice_list.html' if part else 'tom_cadence/notices.html'
@@ -153,7 +153,7 @@ class NoticePreferenceForm(forms.ModelForm):
 
 State = ManagedCadence.State
 MOST_SELECTED = 1000
-Told = tuple[int, str]
+MessageText = tuple[int, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +171,7 @@ def active_at(user: Any, facility: str) -> ActiveAt:
     return ActiveAt(changeable=changeable, others=max(0, visible_cadences(user, rows).count() - changeable))
 
 
-def change(user: Any, given: QueryDict, now: datetime) -> Told:
+def change_cadences(user: Any, given: QueryDict, now: datetime) -> MessageText:
     """Do what the form of the overview asks for; the level and text of the message about it."""
     action, facility = given.get('action', ''), given.get('facility', '')
     if action in ('pause', 'resume'):
@@ -183,7 +183,7 @@ def change(user: Any, given: QueryDict, now: datetime) -> Told:
     return constants.WARNING, 'Nothing was done: it is not said what to do.'
 
 
-def _selected(user: Any, action: str, selected: list[str], now: datetime) -> Told:
+def _selected(user: Any, action: str, selected: list[str], now: datetime) -> MessageText:
     pks = {int(pk) for pk in selected[:MOST_SELECTED] if pk.isdecimal() and len(pk) < 18}
     if not pks:
         return constants.WARNING, f'Nothing was {action}d: select cadences first.'
@@ -192,29 +192,29 @@ def _selected(user: Any, action: str, selected: list[str], now: datetime) -> Tol
     many = (steer.pause_many if action == 'pause' else steer.resume_many)(mine, user, now)
     foreign = max(0, seen - many.done - many.left)
     why_not = 'not active' if action == 'pause' else 'neither paused nor waiting for attention'
-    return _told(f'{action}d', many, foreign, why_not)
+    return _message(f'{action}d', many, foreign, why_not)
 
 
-def _pause_facility(user: Any, facility: str, now: datetime) -> Told:
+def _pause_facility(user: Any, facility: str, now: datetime) -> MessageText:
     rows = _active_at(facility)
     seen = visible_cadences(user, rows).count()
     many = steer.pause_many(changeable_cadences(user, rows), user, now, f'everything at {facility}')
-    return _told(f'at {facility} paused', many, max(0, seen - many.done - many.left), 'not active any more')
+    return _message(f'at {facility} paused', many, max(0, seen - many.done - many.left), 'not active any more')
 
 
-def _resume_credentials(user: Any, facility: str, owner: str, now: datetime) -> Told:
+def _resume_credentials(user: Any, facility: str, owner: str, now: datetime) -> MessageText:
     rows = summary.waiting_for_credentials(changeable_cadences(user)).filter(facility=facility)
     if owner.isdecimal() and len(owner) < 18:
         rows = rows.filter(owner=int(owner))
     many = steer.resume_many(rows, user, now, f'after the credentials of {facility} were set right')
-    return _told(f'at {facility} resumed', many, 0, 'not waiting any more')
+    return _message(f'at {facility} resumed', many, 0, 'not waiting any more')
 
 
 def _active_at(facility: str) -> Rows:
     return ManagedCadence.objects.filter(facility=facility, state=State.ACTIVE, cadence__isnull=False)
 
 
-def _told(verb: str, many: steer.Many, foreign: int, why_not: str) -> Told:
+def _message(verb: str, many: steer.BulkResult, foreign: int, why_not: str) -> MessageText:
     parts = [f'{_number(many.done)} {verb}.']
     if many.left:
         parts.append(f'{_number(many.left)} left alone: {why_not}.')

@@ -18,12 +18,12 @@ from tom_cadence.core.bounds import redact
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.windows import Window, show
 from tom_cadence.exceptions import BadWindow, CadenceError, Refused
-from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities import forms as facility_forms
 from tom_cadence.flows.start import ReadyToStart, check_first, kept, make_strategy
 from tom_cadence.models import ManagedCadence
-from tom_cadence.pages.start.forms import SHARED, Forms, window_given
-from tom_cadence.pages.start.source import Source
+from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
+from tom_cadence.pages.start.source import StartSource
 from tom_cadence.permissions import visible_cadences, visible_records
 from tom_cadence.templatetags.cadences import strategy_words
 
@@ -32,7 +32,7 @@ MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warning:
+class StartWarning:
     """Something that a person should know before it starts, and where to read more."""
 
     text: str
@@ -40,7 +40,7 @@ class Warning:
     link: str = ''
 
 
-def cadence_parameters(made: Forms, strategy: str, group: Any = None) -> dict[str, Any] | None:
+def cadence_parameters(made: StartForms, strategy: str, group: Any = None) -> dict[str, Any] | None:
     """What the cadence keeps, or None with the errors beside the fields."""
     if not made.strategy.is_valid():
         return None
@@ -53,7 +53,7 @@ def cadence_parameters(made: Forms, strategy: str, group: Any = None) -> dict[st
     return found
 
 
-def checked(source: Source, gateway: Gateway, made: Forms, now: datetime) -> ReadyToStart | None:
+def check_forms(source: StartSource, gateway: Gateway, made: StartForms, now: datetime) -> ReadyToStart | None:
     """A cadence that may begin, or None with every error beside its field. The facility is asked, and books nothing."""
     valid = made.window is None or made.window.is_valid()
     parameters = cadence_parameters(made, source.strategy)
@@ -62,7 +62,7 @@ def checked(source: Source, gateway: Gateway, made: Forms, now: datetime) -> Rea
     if parameters is None or not valid or made.strategy.errors:
         return None
     try:
-        asked = {**facility_forms.stored(made.facility, {}), **window_given(made.window)}
+        asked = {**facility_forms.serialized(made.facility, {}), **window_given(made.window)}
         window = _window(gateway, made, asked)
         problem = check_first(source.strategy, parameters, window, asked, now)
         if problem:
@@ -72,7 +72,7 @@ def checked(source: Source, gateway: Gateway, made: Forms, now: datetime) -> Rea
     except BadWindow:
         return None
     except CadenceError as error:
-        spread(made.facility, error)
+        put_errors_at_fields(made.facility, error)
         return None
     name = str(asked.get('name') or '').strip() or f'{source.target.name}: {strategy_words(source.strategy)}'
     groups = tuple(made.facility.cleaned_data.get('groups') or ())
@@ -88,24 +88,24 @@ def checked(source: Source, gateway: Gateway, made: Forms, now: datetime) -> Rea
     )
 
 
-def _facility_accepts(gateway: Gateway, made: Forms) -> bool:
+def _facility_accepts(gateway: Gateway, made: StartForms) -> bool:
     """The form's own checks, which ask some facilities; the others are asked after it."""
     form = made.facility
     try:
-        with forms_user.talking_to(gateway):
+        with user_forms.facility_call(gateway):
             if not _is_valid(form):
                 return False
         if not hasattr(form, 'validate_at_facility'):
             data = {name: values for name, values in form.data.lists() if name != 'groups'}  # whose choices are the user's
-            forms_user.check(gateway, str(form.data.get('observation_type', '')), data)
+            user_forms.check(gateway, str(form.data.get('observation_type', '')), data)
     except Refused as error:
         if error.__cause__ is None:
-            spread_by_label(form, str(error))
+            put_errors_at_labels(form, str(error))
         else:
-            spread(form, error)
+            put_errors_at_fields(form, error)
         return False
     except CadenceError as error:
-        spread(form, error)
+        put_errors_at_fields(form, error)
         return False
     return True
 
@@ -119,7 +119,7 @@ def _is_valid(form: Any) -> bool:
         raise
 
 
-def _move_shared_errors(made: Forms) -> None:
+def _move_shared_errors(made: StartForms) -> None:
     """What a sequence form says about the fields that the strategy's form shows in its place."""
     for name in SHARED:
         if made.facility.errors.get(name) and name in made.strategy.fields:
@@ -128,7 +128,7 @@ def _move_shared_errors(made: Forms) -> None:
                 made.strategy.add_error(name, list(map(str, texts)))
 
 
-def _window(gateway: Gateway, made: Forms, asked: dict[str, Any]) -> Window:
+def _window(gateway: Gateway, made: StartForms, asked: dict[str, Any]) -> Window:
     start, end = gateway.keywords
     try:
         return gateway.window(asked)
@@ -138,7 +138,7 @@ def _window(gateway: Gateway, made: Forms, asked: dict[str, Any]) -> Window:
         raise
 
 
-def _at_its_field(gateway: Gateway, made: Forms, window: Window, problem: str, now: datetime) -> None:
+def _at_its_field(gateway: Gateway, made: StartForms, window: Window, problem: str, now: datetime) -> None:
     if window.end <= now:
         _add(made, gateway.keywords[1], problem)
         return
@@ -146,11 +146,11 @@ def _at_its_field(gateway: Gateway, made: Forms, window: Window, problem: str, n
     made.strategy.add_error(next(about, None), problem)
 
 
-def _is_about(made: Forms, name: str, problem: str) -> bool:
+def _is_about(made: StartForms, name: str, problem: str) -> bool:
     return name in made.strategy.fields and name.split('_')[-1] in problem and bool(made.strategy.cleaned_data.get(name))
 
 
-def _add(made: Forms, name: str, problem: str) -> None:
+def _add(made: StartForms, name: str, problem: str) -> None:
     for form in (made.window, made.facility):
         if form is not None and name in form.fields and not form[name].is_hidden:
             form.add_error(name, problem)
@@ -158,43 +158,45 @@ def _add(made: Forms, name: str, problem: str) -> None:
     made.facility.add_error(None, problem)
 
 
-def accepted_words(gateway: Gateway, made: Forms) -> str:
+def accepted_words(gateway: Gateway, made: StartForms) -> str:
     """What the facility's validation says about a form that it accepts."""
     message = getattr(made.facility, 'get_validation_message', None)
     said = message() if message is not None else 'This observation is valid.'
     return f'{gateway.name} says: {said}'
 
 
-def warnings(user: Any, ready: ReadyToStart, now: datetime) -> list[Warning]:
+def warnings(user: Any, ready: ReadyToStart, now: datetime) -> list[StartWarning]:
     """What this user should know: other active cadences of the target, observations in the window, a window that has begun."""
     window = ready.prepared.window
     found = [*_cadences(user, ready.target), *_observations(user, ready, window)]
     if window.start < now:
-        found.append(Warning(text=f'The first window has begun already ({show(window.start)}).'))
+        found.append(StartWarning(text=f'The first window has begun already ({show(window.start)}).'))
     return found
 
 
-def group_warnings(user: Any, group: Any) -> list[Warning]:
+def group_warnings(user: Any, group: Any) -> list[StartWarning]:
     """An active cadence that the group has already."""
     rows = visible_cadences(user, ManagedCadence.objects.filter(cadence__active=True, cadence__observation_group=group))
     text = 'This observation group has an active cadence already ({}): no second one will be made.'
-    return [Warning(text=text.format(strategy_words(managed.strategy)), url=_page(managed), link='Look at it') for managed in rows]
+    return [
+        StartWarning(text=text.format(strategy_words(managed.strategy)), url=_page(managed), link='Look at it') for managed in rows
+    ]
 
 
 def _page(managed: ManagedCadence) -> str:
     return reverse('cadences:page', kwargs={'pk': managed.pk})
 
 
-def _cadences(user: Any, target: Any) -> Iterator[Warning]:
+def _cadences(user: Any, target: Any) -> Iterator[StartWarning]:
     rows = ManagedCadence.objects.filter(
         cadence__active=True, cadence__observation_group__observation_records__target=target.pk
     ).distinct()
     for managed in visible_cadences(user, rows).order_by('-pk')[:MOST_SHOWN]:
         text = f'{target.name} has an active cadence already: {strategy_words(managed.strategy)}, at {managed.facility}.'
-        yield Warning(text=text, url=_page(managed), link='Look at it')
+        yield StartWarning(text=text, url=_page(managed), link='Look at it')
 
 
-def _observations(user: Any, ready: ReadyToStart, window: Window) -> Iterator[Warning]:
+def _observations(user: Any, ready: ReadyToStart, window: Window) -> Iterator[StartWarning]:
     rows = visible_records(user, ObservationRecord.objects.filter(target=ready.target.pk)).order_by('-created')
     facilities, shown = Facilities(), 0
     for record in rows[:MOST_RECORDS]:
@@ -204,7 +206,7 @@ def _observations(user: Any, ready: ReadyToStart, window: Window) -> Iterator[Wa
         shown += 1
         span = f'{show(there.start)} to {show(there.end)}'
         text = f'Observation {record.observation_id} at {record.facility} is in that window ({span}).'
-        yield Warning(text=text, url=reverse('tom_observations:detail', kwargs={'pk': record.pk}), link='Look at it')
+        yield StartWarning(text=text, url=reverse('tom_observations:detail', kwargs={'pk': record.pk}), link='Look at it')
 
 
 def _span(record: Any, facilities: Facilities, user: Any) -> Window | None:
@@ -220,7 +222,7 @@ def _span(record: Any, facilities: Facilities, user: Any) -> Window | None:
         return None
 
 
-def spread(form: Any, error: BaseException) -> None:
+def put_errors_at_fields(form: Any, error: BaseException) -> None:
     """Put a facility's refusal beside the fields it is about, as far as it names them; the rest stands above the form."""
     _ready_for_errors(form)
     cause = error.__cause__
@@ -262,7 +264,7 @@ def _leaves(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield path, str(found)
 
 
-def spread_by_label(form: Any, text: str) -> None:
+def put_errors_at_labels(form: Any, text: str) -> None:
     """Put a sentence of refusals, each after its field's label, beside those fields; above the form where none is named."""
     labels = {str(form[name].label): name for name in form.fields if not form[name].is_hidden and form[name].label}
     longest_first = '|'.join(re.escape(label) for label in sorted(labels, key=len, reverse=True))

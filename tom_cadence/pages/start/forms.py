@@ -18,10 +18,10 @@ from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.core.template_fields import from_record
 from tom_cadence.core.windows import Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.facilities import Gateway, forms_user, ocs
+from tom_cadence.facilities import Gateway, ocs, user_forms
 from tom_cadence.facilities.forms import form_class_of
 from tom_cadence.facilities.template_forms import filling
-from tom_cadence.pages.start.source import BETWEEN, Source
+from tom_cadence.pages.start.source import SEPARATOR, StartSource
 from tom_cadence.strategies.base import CadenceStrategy
 
 PREFIX = 'cadence'
@@ -32,16 +32,16 @@ WINDOW = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class StrategyChoice:
     """A strategy in words."""
 
     key: str
     name: str
     description: str
-    by_itself: bool
+    sends_by_itself: bool
 
 
-def cards() -> list[Card]:
+def strategies_to_choose() -> list[StrategyChoice]:
     """The strategies of this TOM that can be started here."""
     found = []
     for key, made in registry.strategies().items():
@@ -49,11 +49,11 @@ def cards() -> list[Card]:
             continue
         words = str(getattr(made, 'name', '') or _words(key))
         about = str(getattr(made, 'description', '') or '').strip()
-        found.append(Card(key=key, name=words, description=about, by_itself=_by_itself(made)))
+        found.append(StrategyChoice(key=key, name=words, description=about, sends_by_itself=_sends_by_itself(made)))
     return found
 
 
-def _by_itself(made: Any) -> bool:
+def _sends_by_itself(made: Any) -> bool:
     ours = isinstance(made, type) and issubclass(made, CadenceStrategy)
     return not ours or made.run is not CadenceStrategy.run
 
@@ -63,10 +63,10 @@ def _words(key: str) -> str:
     return ' '.join(parts).capitalize()
 
 
-def choices(gateways: Mapping[str, Gateway]) -> list[tuple[str, list[tuple[str, str]]]]:
+def facility_choices(gateways: Mapping[str, Gateway]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Facilities with their observation types, for a select."""
     return [
-        (name, [(f'{name}{BETWEEN}{kind}', f'{name}: {words}') for kind, words in forms_user.types(gateway).items()])
+        (name, [(f'{name}{SEPARATOR}{kind}', f'{name}: {words}') for kind, words in user_forms.types(gateway).items()])
         for name, gateway in gateways.items()
     ]
 
@@ -84,7 +84,7 @@ class WindowForm(forms.Form):
 
 
 @dataclass
-class Forms:
+class StartForms:
     """All that is filled in for one start."""
 
     strategy: Any
@@ -158,7 +158,7 @@ def _unseen(form: Any) -> Iterator[str]:
             yield from (f'{label}: {error}' for error in errors)
 
 
-def strategy_form(source: Source, data: Any = None) -> Any:
+def strategy_form(source: StartSource, data: Any = None) -> Any:
     """The strategy's own form; NeedsAttention where the site's code cannot make it."""
     initial = {'cadence_strategy': source.strategy}
     kept = {key: value for key, value in source.parameters.items() if value not in (None, '')}
@@ -171,11 +171,11 @@ def strategy_form(source: Source, data: Any = None) -> Any:
         raise NeedsAttention(f'The form of this strategy cannot be made: {error}') from error
 
 
-def empty_forms(source: Source, gateway: Gateway | None, now: datetime) -> Forms:
+def empty_forms(source: StartSource, gateway: Gateway | None, now: datetime) -> StartForms:
     """The forms as they are first shown, filled in from where the cadence comes from."""
-    made = Forms(strategy=strategy_form(source))
+    made = StartForms(strategy=strategy_form(source))
     if gateway is not None:
-        with forms_user.talking_to(gateway):
+        with user_forms.facility_call(gateway):
             form_class = gateway.facility.get_form(source.kind)
             values = _initial(source, gateway, form_class, now)
             made.facility = form_class(initial=values, facility=gateway.facility)
@@ -184,11 +184,11 @@ def empty_forms(source: Source, gateway: Gateway | None, now: datetime) -> Forms
     return made
 
 
-def filled_forms(source: Source, gateway: Gateway | None, post: Any, now: datetime) -> Forms:
+def filled_forms(source: StartSource, gateway: Gateway | None, post: Any, now: datetime) -> StartForms:
     """The forms with what was posted. Which target, facility and observation type is said by the address alone."""
     data = post.copy()
     data[f'{PREFIX}-cadence_strategy'] = source.strategy
-    made = Forms(strategy=strategy_form(source, data))
+    made = StartForms(strategy=strategy_form(source, data))
     if gateway is None:
         return made
     if _asks_frequency(made.strategy):
@@ -197,7 +197,7 @@ def filled_forms(source: Source, gateway: Gateway | None, post: Any, now: dateti
     known = {'facility': gateway.name, 'target_id': str(source.target.pk), 'observation_type': source.kind}
     for name, value in known.items():
         data[name] = value
-    with forms_user.talking_to(gateway):
+    with user_forms.facility_call(gateway):
         form_class = _starting_now(gateway, source.kind, now)
         made.facility = form_class(data=data, initial=dict(known), facility=gateway.facility)
     made.window = window_form(gateway, made.facility, data=data)
@@ -209,7 +209,7 @@ def _starting_now(gateway: Gateway, kind: str, now: datetime) -> Any:
     """The facility's form; a sequence form, which takes the local time of now for its start, is told UTC."""
     start = now.astimezone(timezone.utc).replace(microsecond=0)
     window = Window(start=start, end=start + WINDOW)
-    return ocs.adapt(form_class_of(gateway.facility, kind), {}, gateway.keywords, window)[0]
+    return ocs.adapt_sequence_form(form_class_of(gateway.facility, kind), {}, gateway.keywords, window)[0]
 
 
 def window_form(gateway: Gateway, facility_form: Any, **given: Any) -> WindowForm | None:
@@ -219,7 +219,7 @@ def window_form(gateway: Gateway, facility_form: Any, **given: Any) -> WindowFor
     return WindowForm(missing=missing, **given) if missing else None
 
 
-def _prepare(source: Source, made: Forms) -> None:
+def _prepare(source: StartSource, made: StartForms) -> None:
     """Without buttons and tag of its own; what the strategy's form asks is not asked twice; groups are the user's."""
     form = made.facility
     for name in SHARED:
@@ -275,7 +275,7 @@ def _mentioned(form: Any) -> set[str]:
     return set(form.fields) if layout is None else {pointer.name for pointer in layout.get_field_names()}
 
 
-def _initial(source: Source, gateway: Gateway, form_class: Any, now: datetime) -> dict[str, Any]:
+def _initial(source: StartSource, gateway: Gateway, form_class: Any, now: datetime) -> dict[str, Any]:
     """What the form is filled in with: template or observation without window and identifiers, and a window from now."""
     known = {'facility': gateway.name, 'target_id': source.target.pk, 'observation_type': source.kind}
     empty = form_class(initial=dict(known), facility=gateway.facility)

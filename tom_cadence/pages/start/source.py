@@ -20,12 +20,12 @@ from tom_cadence.permissions import startable_targets, visible_records, visible_
 from tom_followup.refusals import NotYours
 
 NAMES = ('target', 'template', 'record', 'group', 'what', 'strategy')
-BETWEEN = '|'
+SEPARATOR = '|'
 """Between facility and observation type in the address; no name of either has it."""
 
 
 @dataclass
-class Source:
+class StartSource:
     """Where a cadence comes from, and what was chosen so far."""
 
     user: Any
@@ -52,7 +52,7 @@ class Source:
     @property
     def what(self) -> str:
         """Facility and observation type in one."""
-        return f'{self.facility}{BETWEEN}{self.kind}' if self.facility else ''
+        return f'{self.facility}{SEPARATOR}{self.kind}' if self.facility else ''
 
     @property
     def query(self) -> str:
@@ -64,9 +64,9 @@ class Source:
         return f'{reverse(f"cadences:{name}")}?{self.query}'
 
 
-def read(user: Any, query: Mapping[str, str]) -> Source:
+def read(user: Any, query: Mapping[str, str]) -> StartSource:
     """What the address names. Http404 for what may not be seen, NotYours for what may not be changed."""
-    source = Source(user=user, chosen={name: query.get(name, '') for name in NAMES})
+    source = StartSource(user=user, chosen={name: query.get(name, '') for name in NAMES})
     if query.get('group'):
         source.group = _group(user, query['group'])
     elif query.get('record'):
@@ -83,7 +83,7 @@ def read(user: Any, query: Mapping[str, str]) -> Source:
     if source.target is not None:
         check_targets(user, Target.objects.filter(pk=source.target.pk), source.target.get_absolute_url())
     if query.get('what') and not source.group:
-        source.facility, _, source.kind = query['what'].partition(BETWEEN)
+        source.facility, _, source.kind = query['what'].partition(SEPARATOR)
     if query.get('strategy') in registry.strategies():
         source.strategy = query['strategy']
     return source
@@ -124,8 +124,8 @@ def check_targets(user: Any, targets: Any, address: str) -> None:
 
 
 def _kind_of(template: Any) -> str:
-    card = getattr(template, 'card', None)
-    return str(getattr(card, 'observation_type', '') or (template.parameters or {}).get('observation_type') or '')
+    ownership = getattr(template, 'ownership', None)
+    return str(getattr(ownership, 'observation_type', '') or (template.parameters or {}).get('observation_type') or '')
 
 
 def find_targets(user: Any, words: str, most: int = 12) -> list[Any]:

@@ -21,18 +21,19 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods
 
 from tom_cadence import conf
-from tom_cadence.core.template_fields import words
+from tom_cadence.core.template_fields import parameter_lines
 from tom_cadence.core.windows import UTC
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.flows import start as flows_start
 from tom_cadence.flows.preview import foresee, foresee_group
+from tom_cadence.journal.first_request import AlreadyStarted
 from tom_cadence.journal.templates import count_use
 from tom_cadence.pages.simulate import ChoiceForm, address_of_new
 from tom_cadence.pages.start import check, forms
 from tom_cadence.pages.start import source as start_source
-from tom_cadence.pages.start.check import spread
-from tom_cadence.pages.start.source import Source
+from tom_cadence.pages.start.check import put_errors_at_fields
+from tom_cadence.pages.start.source import StartSource
 from tom_followup.refusals import refused_with_message
 
 ONCE = 'start_once'
@@ -69,7 +70,7 @@ class StartPage:
     def __init__(self, request: Any) -> None:
         """Read what was chosen, and by whom."""
         self.request, self.user, self.now = request, request.user, conf.utc_now()
-        self.source: Source = start_source.read(request.user, request.GET)
+        self.source: StartSource = start_source.read(request.user, request.GET)
         self.facilities = Facilities()
         self.trouble: list[str] = []
         self.gateway: Gateway | None = None
@@ -79,7 +80,7 @@ class StartPage:
 
     def _find_facilities(self) -> None:
         """The facilities that take observations from this user; the chosen one, where it is one of them."""
-        for name in forms_user.names():
+        for name in user_forms.facilities_with_form():
             try:
                 self.gateways[name] = self.facilities.gateway(name, self.user)
             except CadenceError as error:
@@ -89,7 +90,7 @@ class StartPage:
             self.trouble.append(f'{source.facility} takes no observations from this TOM: choose another facility.')
             source.facility = source.kind = ''
         if source.facility:
-            kinds = forms_user.types(self.gateways[source.facility])
+            kinds = user_forms.types(self.gateways[source.facility])
             source.kind = source.kind if source.kind in kinds else next(iter(kinds)) if len(kinds) == 1 else ''
             if source.kind in kinds:
                 self.gateway = self.gateways[source.facility]
@@ -117,14 +118,14 @@ class StartPage:
     def preview(self) -> HttpResponse:
         """The forms again with their errors, or what would happen."""
         made = self._filled()
-        ready = check.checked(self.source, self.gateway, made, self.now) if made and self.gateway else None
+        ready = check.check_forms(self.source, self.gateway, made, self.now) if made and self.gateway else None
         if made is None or ready is None or self.gateway is None:
             return self.show(made)
         shown = {
             'window': ready.prepared.window,
             'foreseen': foresee(ready, self.now),
             'warnings': check.warnings(self.user, ready, self.now),
-            'asked': words(ready.prepared.parameters, self.gateway.keywords),
+            'asked': parameter_lines(ready.prepared.parameters, self.gateway.keywords),
             'accepted': check.accepted_words(self.gateway, made),
             'futures': self._futures(ready),
             'plotly_version': plotly.__version__,
@@ -146,19 +147,19 @@ class StartPage:
         token = self.request.POST.get(ONCE, '')
         if not NUMBER.match(token):
             return self.preview()
-        before = flows_start.already(self.user, token)
+        before = flows_start.started_with(self.user, token)
         if before is not None:
             return self._to(before, messages.INFO, 'This cadence was started already: nothing was sent a second time.')
         made = self._filled()
-        ready = check.checked(self.source, self.gateway, made, self.now) if made and self.gateway else None
+        ready = check.check_forms(self.source, self.gateway, made, self.now) if made and self.gateway else None
         if made is None or ready is None:
             return self.show(made, refused='Nothing was sent.')
         try:
             begun = flows_start.start(ready, token, conf.utc_now())
-        except flows_start.AlreadyBegun as error:
+        except AlreadyStarted as error:
             return self._to(error.managed, messages.INFO, str(error))
         except CadenceError as error:
-            spread(made.facility, error)
+            put_errors_at_fields(made.facility, error)
             return self.show(made, refused='Nothing was booked, and no cadence was started.')
         count_use(self.source.template)
         return self._to(begun.managed, messages.WARNING if begun.attention else messages.SUCCESS, begun.text)
@@ -171,7 +172,7 @@ class StartPage:
             return self.show(made, refused='No cadence was started.')
         try:
             managed = flows_start.start_on_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
-        except flows_start.AlreadyBegun as error:
+        except AlreadyStarted as error:
             return self._to(error.managed, messages.INFO, str(error))
         return self._to(managed, messages.SUCCESS, 'The cadence has started; it decides at its next run.')
 
@@ -220,8 +221,8 @@ class StartPage:
             **self._words(),
             'made': made,
             'trouble': self.trouble,
-            'cards': forms.cards(),
-            'facilities': forms.choices(self.gateways),
+            'strategy_choices': forms.strategies_to_choose(),
+            'facilities': forms.facility_choices(self.gateways),
             'what': source.what if self.gateway else '',
             **({'targets': None} if source.target or source.group else self._offered()),
             'is_complete': self.is_complete,

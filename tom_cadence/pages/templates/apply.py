@@ -19,16 +19,16 @@ from tom_observations.models import ObservationRecord, ObservationTemplate
 from tom_cadence import conf
 from tom_cadence.core.template_fields import PLACE, in_words
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities.template_forms import filling
 from tom_cadence.flows import apply_template as core
 from tom_cadence.flows.start import problem_with
-from tom_cadence.journal import check_shown, say_booked, say_not_there
+from tom_cadence.journal import check_still_current, confirm_booked, confirm_not_booked
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import Submission, TemplateApplication, TemplateTask
 from tom_cadence.pages.start.forms import first_window
 from tom_cadence.pages.templates import edit as editing
-from tom_cadence.pages.templates.forms import ForForm, drop, drop_unmentioned, say_utc, strategy_form
+from tom_cadence.pages.templates.forms import ApplyForm, strategy_form, with_utc_in_help, without_fields, without_unmentioned_fields
 from tom_cadence.pages.templates.forms import render as laid_out
 from tom_cadence.permissions import visible_targets, visible_templates
 
@@ -41,12 +41,12 @@ HIDDEN = ('facility', 'observation_type', 'target_id', 'groups', 'cadence_strate
 def apply(request: HttpRequest, pk: int) -> HttpResponse:
     """Choose targets, look the observation over, and have it checked; nothing is sent from here."""
     template = get_object_or_404(visible_templates(request.user), pk=pk)
-    ours = ForForm(request.user, request.POST if request.method == 'POST' else None, initial=_wanted(request))
+    ours = ApplyForm(request.user, request.POST if request.method == 'POST' else None, initial=_wanted(request))
     context: dict[str, Any] = {'template': template, 'ours': ours, 'problem': '', 'shown': '', 'cadence_form': None}
     try:
         gateway = Facilities().gateway(template.facility, request.user)
-        context['kinds'] = list(forms_user.types(gateway).items())
-        context['kind'] = kind = editing.choose(context['kinds'], request.GET.get('type'), editing.kind_of(template))
+        context['kinds'] = list(user_forms.types(gateway).items())
+        context['kind'] = kind = editing.first_known(context['kinds'], request.GET.get('type'), editing.kind_of(template))
         if request.method == 'POST':
             made = _posted(request, template, gateway, kind, ours, context)
             if made is not None:
@@ -64,7 +64,7 @@ def _wanted(request: HttpRequest) -> dict[str, Any]:
     return {'target_list': wanted} if wanted.isdecimal() else {}
 
 
-def _chosen(request: HttpRequest, ours: ForForm) -> Any:
+def _chosen(request: HttpRequest, ours: ApplyForm) -> Any:
     asked = request.GET.getlist('target')
     given = ours.picked() if ours.is_bound else [int(pk) for pk in asked if pk.isdecimal()]
     return visible_targets(request.user).filter(pk__in=given).order_by('name')
@@ -76,7 +76,7 @@ def _filled_in(template: ObservationTemplate, gateway: Gateway, kind: str) -> An
     initial = editing.plain(given, gateway.keywords)
     if 'template_name' in given and not given.get('observation_type'):
         initial['template_name'] = template.name
-    form = forms_user.empty_form(gateway, kind, initial)
+    form = user_forms.empty_form(gateway, kind, initial)
     form.initial = {
         **first_window(gateway, conf.utc_now(), form.fields),
         **form.initial,
@@ -90,24 +90,24 @@ def _filled_in(template: ObservationTemplate, gateway: Gateway, kind: str) -> An
 def _shown(form: Any, gateway: Gateway) -> Any:
     if 'name' in form.fields:
         form.fields['name'].help_text = f"{PLACE} becomes each target's name. {form.fields['name'].help_text}".strip()
-    return laid_out(say_utc(drop_unmentioned(drop(form, HIDDEN)), gateway.keywords))
+    return laid_out(with_utc_in_help(without_unmentioned_fields(without_fields(form, HIDDEN)), gateway.keywords))
 
 
 def _posted(
-    request: HttpRequest, template: ObservationTemplate, gateway: Gateway, kind: str, ours: ForForm, context: dict[str, Any]
+    request: HttpRequest, template: ObservationTemplate, gateway: Gateway, kind: str, ours: ApplyForm, context: dict[str, Any]
 ) -> TemplateApplication | None:
     """Write the application down; None, with the forms and their errors in ``context``, where a field is wrong."""
     posted = {key: values for key, values in request.POST.lists() if not key.startswith(OURS)}
     fine = ours.is_valid()
     targets = ours.chosen or list(visible_targets(request.user)[:1])
     data = {**posted, 'target_id': [str(targets[0].pk)] if targets else ['0']}
-    form = forms_user.filled_form(gateway, kind, data)
+    form = user_forms.filled_form(gateway, kind, data)
     wrong = _field_errors(form, gateway)
     parameters = _cadence_parameters(request, ours.cleaned_data.get('strategy', ''), context)
     if wrong or not fine or parameters is None:
         context['shown'] = _shown(form, gateway)
         return None
-    plan = journal.Plan(
+    plan = journal.NewApplication(
         key=ours.cleaned_data['key'],
         template=template,
         facility=gateway.name,
@@ -124,7 +124,7 @@ def _posted(
 def _field_errors(form: Any, gateway: Gateway) -> bool:
     """Whether a field that is shown is wrong; what concerns a target only is found out target by target."""
     try:
-        forms_user.is_valid(form, gateway)
+        user_forms.is_valid(form, gateway)
     except CadenceError as error:
         if not form._errors:
             form.add_error(None, str(error))
@@ -225,11 +225,11 @@ def decide(request: HttpRequest, pk: int, task: int, verb: str) -> HttpResponse:
         if verb in ('booked', 'again') and row.request is None:
             problem = 'This target has no observation whose fate is unknown.'
         elif verb == 'booked' and row.request is not None:
-            check_shown(row.request, request.POST.get('request', ''))
-            say_booked(row.request, request.POST.get('ids', '').replace(',', ' ').split(), by, now)
+            check_still_current(row.request, request.POST.get('request', ''))
+            confirm_booked(row.request, request.POST.get('ids', '').replace(',', ' ').split(), by, now)
         elif verb == 'again' and row.request is not None:
-            check_shown(row.request, request.POST.get('request', ''))
-            say_not_there(row.request, by, now)
+            check_still_current(row.request, request.POST.get('request', ''))
+            confirm_not_booked(row.request, by, now)
         elif verb == 'leave-out':
             journal.set_aside(row, State.LEFT_OUT)
         elif verb == 'include':

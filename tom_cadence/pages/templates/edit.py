@@ -9,11 +9,11 @@ from tom_observations.models import ObservationTemplate
 
 from tom_cadence.core.template_fields import BOOKKEEPING, is_kept
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import Facilities, Gateway, forms_user
+from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities.template_forms import clean_singly, every_field_optional, filling
 from tom_cadence.journal import templates as journal
-from tom_cadence.models import TemplateCard
-from tom_cadence.pages.templates.forms import CardForm, render
+from tom_cadence.models import TemplateOwnership
+from tom_cadence.pages.templates.forms import OwnershipForm, render
 
 #: The form that a facility itself offers for templates; it is for no observation type in particular.
 OWN = 'own'
@@ -26,7 +26,7 @@ class TemplateFormPage:
     facility: str
     kind: str
     kinds: list[tuple[str, str]] = field(default_factory=list)
-    card_form: Any = None
+    ownership_form: Any = None
     form: Any = None
     problem: str = ''
     template: ObservationTemplate | None = None
@@ -39,11 +39,11 @@ class TemplateFormPage:
 
 def kinds_of(gateway: Gateway) -> list[tuple[str, str]]:
     """The forms a template can be filled in with: the facility's own for templates first, then all fields of each type."""
-    found = [(kind, f'All fields: {words}') for kind, words in forms_user.types(gateway).items()]
-    return [(OWN, 'Short form'), *found] if forms_user.has_template_form(gateway) else found
+    found = [(kind, f'All fields: {words}') for kind, words in user_forms.types(gateway).items()]
+    return [(OWN, 'Short form'), *found] if user_forms.has_template_form(gateway) else found
 
 
-def choose(kinds: list[tuple[str, str]], *wanted: str | None) -> str:
+def first_known(kinds: list[tuple[str, str]], *wanted: str | None) -> str:
     """The first of the wanted kinds that there is, or the first of all."""
     known = [kind for kind, _ in kinds]
     return next((kind for kind in wanted if kind is not None and kind in known), known[0])
@@ -51,14 +51,14 @@ def choose(kinds: list[tuple[str, str]], *wanted: str | None) -> str:
 
 def kind_of(template: ObservationTemplate) -> str | None:
     """The observation type that a template was made for; None where it says none."""
-    card = TemplateCard.objects.filter(template=template).first()
+    ownership = TemplateOwnership.objects.filter(template=template).first()
     given = template.parameters if isinstance(template.parameters, dict) else {}
-    return (card.observation_type if card else '') or str(given.get('observation_type') or '') or None
+    return (ownership.observation_type if ownership else '') or str(given.get('observation_type') or '') or None
 
 
 def facility_form(gateway: Gateway, kind: str, initial: dict[str, Any], data: Any = None) -> Any:
     """The facility's form as a template's, filled in with ``initial``, or with what was posted."""
-    made = forms_user.template_form(gateway, initial) if kind == OWN else forms_user.empty_form(gateway, kind, initial)
+    made = user_forms.template_form(gateway, initial) if kind == OWN else user_forms.empty_form(gateway, kind, initial)
     form = every_field_optional(made, gateway.keywords)
     form.initial = {**form.initial, **filling(form.initial, form.fields)}
     if data is not None:
@@ -66,32 +66,32 @@ def facility_form(gateway: Gateway, kind: str, initial: dict[str, Any], data: An
     return form
 
 
-def open_page(request: Any, facility: str, initial: dict[str, Any], card: dict[str, Any], **known: Any) -> TemplateFormPage:
+def open_page(request: Any, facility: str, initial: dict[str, Any], ownership: dict[str, Any], **known: Any) -> TemplateFormPage:
     """The page, empty or filled in; ``known``: template, kind. A facility that does not answer is a sentence on it."""
     template, kind = known.get('template'), known.get('kind')
     page = TemplateFormPage(facility=facility, kind='', template=template)
-    existing = TemplateCard.objects.filter(template=template).first() if template else None
+    existing = TemplateOwnership.objects.filter(template=template).first() if template else None
     data = request.POST if request.method == 'POST' else None
-    page.card_form = CardForm(request.user, data, initial=card, card=existing)
+    page.ownership_form = OwnershipForm(request.user, data, initial=ownership, ownership=existing)
     try:
         gateway = Facilities().gateway(facility, request.user)
         page.kinds = kinds_of(gateway)
-        page.kind = choose(page.kinds, request.GET.get('type'), kind, OWN)
+        page.kind = first_known(page.kinds, request.GET.get('type'), kind, OWN)
         page.form = facility_form(gateway, page.kind, initial, data)
     except CadenceError as error:
         page.problem = str(error)
     return page
 
 
-def keep(page: TemplateFormPage, user: Any, before: dict[str, Any] | None = None) -> ObservationTemplate | None:
+def save_posted(page: TemplateFormPage, user: Any, before: dict[str, Any] | None = None) -> ObservationTemplate | None:
     """Save what was posted; None where a field is wrong. What the shown form does not ask for is kept as it was."""
     if page.form is None:
         return None
     kept = clean_singly(page.form)
-    if not page.card_form.is_valid() or page.form.errors:
+    if not page.ownership_form.is_valid() or page.form.errors:
         return None
     rest = {key: value for key, value in (before or {}).items() if not _belongs(key, page.form)}
-    cleaned = page.card_form.cleaned_data
+    cleaned = page.ownership_form.cleaned_data
     return journal.save_template(
         page.template,
         name=cleaned['name'],

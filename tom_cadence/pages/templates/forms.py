@@ -30,7 +30,7 @@ def groups_of(user: Any) -> Any:
     return Group.objects.order_by('name') if user.is_superuser else user.groups.order_by('name')
 
 
-class CardForm(forms.Form):
+class OwnershipForm(forms.Form):
     """Name, description and sharing of a template."""
 
     name = forms.CharField(max_length=200, label='Name of the template')
@@ -45,18 +45,18 @@ class CardForm(forms.Form):
 
     prefix = 'card'
 
-    def __init__(self, user: Any, *args: Any, card: Any = None, **kwargs: Any) -> None:
+    def __init__(self, user: Any, *args: Any, ownership: Any = None, **kwargs: Any) -> None:
         """Offer the user's groups, and those it is shared with already."""
         super().__init__(*args, **kwargs)
         offered = set(groups_of(user).values_list('pk', flat=True))
-        offered |= set(card.groups.values_list('pk', flat=True)) if card else set()
+        offered |= set(ownership.groups.values_list('pk', flat=True)) if ownership else set()
         field: Any = self.fields['groups']
         field.queryset = Group.objects.filter(pk__in=offered).order_by('name')
         if not offered:
             del self.fields['groups']
 
 
-class ForForm(forms.Form):
+class ApplyForm(forms.Form):
     """Which targets, and how: a selection, a list, names."""
 
     key = forms.CharField(max_length=64, widget=forms.HiddenInput)
@@ -150,7 +150,7 @@ def strategy_form(strategy: str, data: Any = None) -> Any:
 logger = logging.getLogger(__name__)
 
 
-def drop(form: Any, names: Collection[str]) -> Any:
+def without_fields(form: Any, names: Collection[str]) -> Any:
     """The form without these fields; errors of theirs stand above the form."""
     for name in [name for name in form.fields if name in names]:
         for error in (form._errors or {}).pop(name, []):
@@ -159,7 +159,7 @@ def drop(form: Any, names: Collection[str]) -> Any:
     return form
 
 
-def say_utc(form: Any, keywords: Collection[str]) -> Any:
+def with_utc_in_help(form: Any, keywords: Collection[str]) -> Any:
     """Say of every date of the window that it is UTC."""
     for name in keywords:
         field = form.fields.get(name)
@@ -168,7 +168,7 @@ def say_utc(form: Any, keywords: Collection[str]) -> Any:
     return form
 
 
-def drop_unmentioned(form: Any) -> Any:
+def without_unmentioned_fields(form: Any) -> Any:
     """Without the fields that the facility's own layout leaves out, but for those that are set or must be: as its own page does."""
     layout = getattr(getattr(form, 'helper', None), 'layout', None)
     if layout is None:

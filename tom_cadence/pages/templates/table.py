@@ -14,10 +14,10 @@ from django.db.models.functions import Coalesce
 from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 from tom_observations.models import ObservationTemplate
 
-from tom_cadence.core.template_fields import words
+from tom_cadence.core.template_fields import parameter_lines
 from tom_cadence.pages.overview.table import ListTable
 from tom_cadence.permissions import changeable_templates, visible_templates
-from tom_followup.pages import cell
+from tom_followup.pages import labelled_cell
 
 SHOWN = 5
 PARTIALS = 'tom_cadence/partials/template_'
@@ -28,11 +28,11 @@ DELAYED = {**htmx_attributes_delayed, **HERE}
 
 def listed(user: Any) -> QuerySet[ObservationTemplate]:
     """The templates this user may see, with what the list shows, in one statement."""
-    rows = visible_templates(user).select_related('card__owner')
+    rows = visible_templates(user).select_related('ownership__owner')
     mine = changeable_templates(user).values('pk')
     return rows.annotate(
-        owner_name=F('card__owner__username'),
-        used=Coalesce(F('card__used'), Value(0)),
+        owner_name=F('ownership__owner__username'),
+        used=Coalesce(F('ownership__used'), Value(0)),
         changeable=Case(When(pk__in=mine, then=Value(True)), default=Value(False), output_field=BooleanField()),
     ).order_by('name', 'pk')
 
@@ -43,17 +43,19 @@ class TemplateTable(ListTable):
     about = 'observation templates'
     place, wait, top = 'template-table', 'template-wait', 'filter-form'
 
-    name = tables.TemplateColumn(template_name=f'{PARTIALS}name.html', order_by=('name',), attrs=cell('Name'))
-    facility = tables.Column(attrs=cell('Facility'))
-    owner = tables.Column(accessor='owner_name', default='nobody', order_by=('owner_name',), attrs=cell('Owner'))
+    name = tables.TemplateColumn(template_name=f'{PARTIALS}name.html', order_by=('name',), attrs=labelled_cell('Name'))
+    facility = tables.Column(attrs=labelled_cell('Facility'))
+    owner = tables.Column(accessor='owner_name', default='nobody', order_by=('owner_name',), attrs=labelled_cell('Owner'))
     fields_set = tables.TemplateColumn(
-        template_name=f'{PARTIALS}fields.html', orderable=False, verbose_name='Fields set', attrs=cell('Fields set')
+        template_name=f'{PARTIALS}fields.html', orderable=False, verbose_name='Fields set', attrs=labelled_cell('Fields set')
     )
-    used = tables.Column(verbose_name='Used', attrs=cell('Used'))
+    used = tables.Column(verbose_name='Used', attrs=labelled_cell('Used'))
     modified = tables.TemplateColumn(
-        '{% load cadences %}<div>{% when record.modified %}</div>', verbose_name='Changed', attrs=cell('Changed')
+        '{% load cadences %}<div>{% when record.modified %}</div>', verbose_name='Changed', attrs=labelled_cell('Changed')
     )
-    actions = tables.TemplateColumn(template_name=f'{PARTIALS}actions.html', orderable=False, verbose_name='', attrs=cell(''))
+    actions = tables.TemplateColumn(
+        template_name=f'{PARTIALS}actions.html', orderable=False, verbose_name='', attrs=labelled_cell('')
+    )
 
     class Meta(ListTable.Meta):
         """Columns, and what to say where there is none."""
@@ -67,7 +69,7 @@ class TemplateTable(ListTable):
     def before_render(self, request: Any) -> None:
         """Put the fields into words, once for the page that is shown."""
         for row in self.page.object_list if self.page else self.rows:
-            said = words(row.record.parameters)
+            said = parameter_lines(row.record.parameters)
             row.record.said, row.record.more = said[:SHOWN], max(0, len(said) - SHOWN)
 
 
@@ -111,11 +113,11 @@ class TemplateFilter(HTMXTableFilterSet):
     def only_mine(self, rows: Any, name: str, value: bool) -> Any:
         """Those of the user who asks."""
         user = self.request.user
-        return rows.filter(card__owner=user) if value and user.is_authenticated else rows
+        return rows.filter(ownership__owner=user) if value and user.is_authenticated else rows
 
     def general_search(self, rows: Any, name: str, value: str) -> Any:
         """In name, description, facility and owner."""
         if not value:
             return rows
-        found = Q(name__icontains=value) | Q(card__description__icontains=value) | Q(facility__icontains=value)
-        return rows.filter(found | Q(card__owner__username__icontains=value))
+        found = Q(name__icontains=value) | Q(ownership__description__icontains=value) | Q(facility__icontains=value)
+        return rows.filter(found | Q(ownership__owner__username__icontains=value))

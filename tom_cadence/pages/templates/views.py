@@ -15,11 +15,11 @@ from tom_common.htmx_table import HTMXTableViewMixin
 from tom_observations.models import ObservationTemplate
 from tom_observations.views import ObservationTemplateCreateView
 
-from tom_cadence.core.template_fields import from_record, is_kept, without_cadence, words
+from tom_cadence.core.template_fields import from_record, is_kept, parameter_lines, without_cadence
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import forms_user
+from tom_cadence.facilities import user_forms
 from tom_cadence.journal import templates as journal
-from tom_cadence.models import TemplateApplication, TemplateCard
+from tom_cadence.models import TemplateApplication, TemplateOwnership
 from tom_cadence.pages.templates import apply as applying
 from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.table import TemplateFilter, TemplateTable, listed
@@ -30,7 +30,7 @@ from tom_followup.refusals import NotYours, refused_with_message
 def facility_names() -> list[str]:
     """The facilities that a template can be made for; none where they cannot be loaded."""
     try:
-        return forms_user.names()
+        return user_forms.facilities_with_form()
     except CadenceError:
         return []
 
@@ -53,14 +53,14 @@ class TemplateListView(HTMXTableViewMixin, FilterView):
         return {**super().get_context_data(**kwargs), 'facilities': facility_names()}
 
 
-def seen(request: HttpRequest, pk: int) -> ObservationTemplate:
+def visible_or_404(request: HttpRequest, pk: int) -> ObservationTemplate:
     """A template that this user may see; 404 for any other."""
     return get_object_or_404(visible_templates(request.user), pk=pk)
 
 
-def changed(request: HttpRequest, pk: int) -> ObservationTemplate:
+def changeable_or_refused(request: HttpRequest, pk: int) -> ObservationTemplate:
     """A template that this user may change; NotYours for one that may only be seen."""
-    template = seen(request, pk)
+    template = visible_or_404(request, pk)
     if not changeable_templates(request.user).filter(pk=pk).exists():
         raise NotYours('You may use this template, but not change it.', reverse('cadences:template-detail', args=[pk]))
     return template
@@ -69,15 +69,15 @@ def changed(request: HttpRequest, pk: int) -> ObservationTemplate:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One template in words, and where it was used."""
-    template = seen(request, pk)
+    template = visible_or_404(request, pk)
     uses = TemplateApplication.objects.none()
     if request.user.is_authenticated:
         rows = TemplateApplication.objects.filter(template=template)
         uses = rows if request.user.is_superuser else rows.filter(owner=request.user)
     context = {
         'template': template,
-        'card': TemplateCard.objects.select_related('owner').filter(template=template).first(),
-        'said': words(template.parameters),
+        'ownership': TemplateOwnership.objects.select_related('owner').filter(template=template).first(),
+        'said': parameter_lines(template.parameters),
         'kind': (editing.kind_of(template) or '').replace('_', ' ').capitalize(),
         'changeable': changeable_templates(request.user).filter(pk=pk).exists(),
         'uses': uses.order_by('-pk')[:10],
@@ -123,24 +123,24 @@ def create_from_record(request: HttpRequest, pk: int) -> HttpResponse:
 @refused_with_message
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a template; nobody's becomes the user's."""
-    template = changed(request, pk)
-    card = TemplateCard.objects.filter(template=template).first()
+    template = changeable_or_refused(request, pk)
+    ownership = TemplateOwnership.objects.filter(template=template).first()
     before = editing.plain(template.parameters)
-    header = {'template_name': template.name} if not (card and card.observation_type) else {}
+    header = {'template_name': template.name} if not (ownership and ownership.observation_type) else {}
     known = {
         'name': template.name,
-        'description': card.description if card else '',
-        'groups': card.groups.all() if card else [],
+        'description': ownership.description if ownership else '',
+        'groups': ownership.groups.all() if ownership else [],
     }
     page = editing.open_page(
         request, template.facility, {**before, **header}, known, template=template, kind=editing.kind_of(template)
     )
-    return _form(request, page, before, f'Edit {template.name}', unowned=card is None or card.owner_id is None)
+    return _form(request, page, before, f'Edit {template.name}', unowned=ownership is None or ownership.owner_id is None)
 
 
 def _form(request: HttpRequest, page: editing.TemplateFormPage, before: dict[str, Any], title: str, **more: Any) -> HttpResponse:
     if request.method == 'POST':
-        template = editing.keep(page, request.user, before)
+        template = editing.save_posted(page, request.user, before)
         if template is not None:
             messages.success(request, f'The template {template.name} was saved.')
             return redirect('cadences:template-detail', pk=template.pk)
@@ -151,7 +151,7 @@ def _form(request: HttpRequest, page: editing.TemplateFormPage, before: dict[str
 @login_required
 def duplicate(request: HttpRequest, pk: int) -> HttpResponse:
     """A copy of one's own, to be edited."""
-    copy = journal.duplicate_template(seen(request, pk), request.user)
+    copy = journal.duplicate_template(visible_or_404(request, pk), request.user)
     messages.success(request, f'{copy.name} is yours: change what is different.')
     return redirect('cadences:template-edit', pk=copy.pk)
 
@@ -160,7 +160,7 @@ def duplicate(request: HttpRequest, pk: int) -> HttpResponse:
 @refused_with_message
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a template, after a confirmation."""
-    template = changed(request, pk)
+    template = changeable_or_refused(request, pk)
     if request.method != 'POST':
         return render(request, 'tom_cadence/template_delete.html', {'template': template})
     name = template.name
@@ -186,7 +186,7 @@ def host_create(request: HttpRequest, facility: str) -> HttpResponseBase:
 @require_safe
 def host_update(request: HttpRequest, pk: int) -> HttpResponse:
     """The host's address of one template leads here."""
-    return HttpResponseRedirect(reverse('cadences:template-detail', args=[seen(request, pk).pk]))
+    return HttpResponseRedirect(reverse('cadences:template-detail', args=[visible_or_404(request, pk).pk]))
 
 
 @require_safe

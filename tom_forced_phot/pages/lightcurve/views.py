@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET
 from django_tables2 import RequestConfig
 from django_tables2.data import TableData
 
-from tom_followup.pages import Pages, cell, plotly_js
+from tom_followup.pages import FixedPaginator, labelled_cell, plotly_js
 from tom_followup.units import instant_of
 from tom_forced_phot.cleaning.stack import BAD_DAY, FEW
 from tom_forced_phot.lightcurve import reading
@@ -96,17 +96,17 @@ class PointTable(PlainTable):
     """Points, or means."""
 
     selection = None
-    time = tables.Column('Time (UTC)', attrs=cell('Time (UTC)'), initial_sort_descending=True)
-    mjd = tables.Column('MJD', accessor='time', attrs=cell('MJD'), orderable=False)
-    band = tables.Column('Band', attrs=cell('Band'))
-    service = tables.Column('Source', attrs=cell('Source'))
-    kind = tables.Column('Kind', attrs=cell('Kind'))
-    magnitude = tables.Column('Magnitude', attrs=cell('Magnitude'))
-    flux = tables.Column('Flux (µJy)', attrs=cell('Flux (µJy)'))
-    snr = tables.Column('S/N', attrs=cell('S/N'))
-    averaged = tables.Column('Exposures', attrs=cell('Exposures'))
-    flag = tables.Column('Flag', attrs=cell('Flag'), orderable=False)
-    details = tables.Column('Details', attrs=cell('Details'), orderable=False)
+    time = tables.Column('Time (UTC)', attrs=labelled_cell('Time (UTC)'), initial_sort_descending=True)
+    mjd = tables.Column('MJD', accessor='time', attrs=labelled_cell('MJD'), orderable=False)
+    band = tables.Column('Band', attrs=labelled_cell('Band'))
+    service = tables.Column('Source', attrs=labelled_cell('Source'))
+    kind = tables.Column('Kind', attrs=labelled_cell('Kind'))
+    magnitude = tables.Column('Magnitude', attrs=labelled_cell('Magnitude'))
+    flux = tables.Column('Flux (µJy)', attrs=labelled_cell('Flux (µJy)'))
+    snr = tables.Column('S/N', attrs=labelled_cell('S/N'))
+    averaged = tables.Column('Exposures', attrs=labelled_cell('Exposures'))
+    flag = tables.Column('Flag', attrs=labelled_cell('Flag'), orderable=False)
+    details = tables.Column('Details', attrs=labelled_cell('Details'), orderable=False)
 
     caption = 'The points of this light curve'
     place = 'phot-points'
@@ -150,7 +150,7 @@ def points(request: HttpRequest, pk: int) -> HttpResponse:
         curve = curve_of(request, target, options, reading.stamp(request.user, target))
         without = ('details',) if curve.means is not None else ('averaged', 'flag')
         table = PointTable(Rows(curve, target.pk), order_by='-time', exclude=without)
-        RequestConfig(request, paginate={'paginator_class': Pages}).configure(table)
+        RequestConfig(request, paginate={'paginator_class': FixedPaginator}).configure(table)
         context |= {'table': table, 'number': len(curve.shown), 'means': curve.means is not None}
     response = render(request, f'tom_forced_phot/{"partials/lightcurve_points" if part else "lightcurve_points"}.html', context)
     patch_vary_headers(response, ['HX-Request'])

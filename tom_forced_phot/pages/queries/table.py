@@ -19,7 +19,7 @@ from django_tables2.data import TableQuerysetData
 from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 from tom_targets.models import Target
 
-from tom_followup.pages import cell
+from tom_followup.pages import labelled_cell
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
@@ -192,10 +192,10 @@ class QueryTable(PlainTable):
     #: For the forms in the rows.
     csrf = ''
     target = tables.Column('Target', order_by=('target__name', 'pk'), attrs=_cell('Target', 'phot-target'))
-    service = tables.Column('Service', order_by=('service', 'pk'), attrs=cell('Service'))
+    service = tables.Column('Service', order_by=('service', 'pk'), attrs=labelled_cell('Service'))
     state = tables.Column('State', order_by=('state', 'pk'), attrs=_cell('State', 'phot-wide'))
-    asked = tables.Column('Asked', accessor='created', order_by=('pk',), attrs=cell('Asked'))
-    following = tables.Column('Next / ended', accessor='pk', order_by=('closed', 'pk'), attrs=cell('Next / ended'))
+    asked = tables.Column('Asked', accessor='created', order_by=('pk',), attrs=labelled_cell('Asked'))
+    following = tables.Column('Next / ended', accessor='pk', order_by=('closed', 'pk'), attrs=labelled_cell('Next / ended'))
     brought = tables.Column('Brought', accessor='pk', order_by=('new', 'pk'), attrs=_cell('Brought', 'phot-wide'))
     actions = tables.Column('', accessor='pk', orderable=False, attrs={'td': {'class': 'phot-actions'}})
 

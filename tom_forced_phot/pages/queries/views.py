@@ -18,7 +18,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_tables2 import RequestConfig
 
-from tom_followup.pages import A_PAGE, Pages
+from tom_followup.pages import PAGE_SIZE, FixedPaginator
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, queries
 from tom_forced_phot.core.states import QueryState
@@ -130,7 +130,7 @@ def notice_list(request: HttpRequest) -> HttpResponse:
     else:
         queries.announce(conf.utc_now(), mail=False)
     rows = PhotometryNotice.objects.filter(user=request.user.pk, in_tom=True).order_by('-created', '-pk')
-    page = Paginator(rows, A_PAGE).get_page(request.GET.get('page') or request.POST.get('page'))
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get('page') or request.POST.get('page'))
     context: dict[str, Any] = {'notices': page, 'part': part}
     if part:
         return render(request, 'tom_forced_phot/partials/notice_list.html', context)
@@ -168,7 +168,7 @@ def query_list(request: HttpRequest) -> HttpResponse:
         queries.announce(conf.utc_now(), mail=False)
     filters = QueryFilterSet(request.GET, queryset=visible_queries(request.user), request=request)
     table = QueryTable(rows_of(filters.qs))
-    RequestConfig(request, paginate={'paginator_class': Pages}).configure(table)
+    RequestConfig(request, paginate={'paginator_class': FixedPaginator}).configure(table)
     rows = [row.record for row in table.page.object_list]
     summary.summarise(rows, request.user, conf.utc_now())
     table.csrf = get_token(request)

@@ -1,6 +1,6 @@
 """Texts from outside, as a person may read them: the portal's own words, one short line, and no secret in it.
 
-Everything that a facility, its form or its portal says passes through ``outside`` before it becomes a reason, a mail or a
+Everything that a facility, its form or its portal says passes through ``short_line`` before it becomes a reason, a mail or a
 row of a table.
 """
 
@@ -33,7 +33,7 @@ _CONTAINERS = frozenset(
 )
 
 
-def outside(text: Any, most: int = LONGEST) -> str:
+def short_line(text: Any, most: int = LONGEST) -> str:
     """A text from outside in one short line: its words, without markup, Python's or JSON's signs, and without secrets."""
     try:
         read = str(text)
@@ -41,7 +41,7 @@ def outside(text: Any, most: int = LONGEST) -> str:
         return f'{type(text).__name__} (it cannot be shown)'
     if len(read) > MOST_READ:
         read = (read[:MOST_READ].rsplit(None, 1) or [''])[0]
-    return bounds.said(redact(in_words(read)), most)
+    return bounds.said(redact(without_markup(read)), most)
 
 
 def redact(text: str) -> str:
@@ -51,19 +51,19 @@ def redact(text: str) -> str:
     return bounds.redact(text)
 
 
-def in_words(text: str) -> str:
+def without_markup(text: str) -> str:
     """What a web server's answer says where the text holds one: JSON, a web page, or Python's way of showing bytes."""
     text = _BYTES.sub(lambda found: _decoded(found.group()), text)
     head, brace, rest = _json_in(text)
     if brace:
-        said = '; '.join(f'{key}: {line}' if key else line for key, line in lines(rest))
+        said = '; '.join(f'{key}: {line}' if key else line for key, line in messages_in(rest))
         text = f'{head}{said}'
     if '<' in text:
         text = html.unescape(_TAG.sub(' ', _HIDDEN.sub(' ', text)))
     return text
 
 
-def lines(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str, str]]:
+def messages_in(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str, str]]:
     """The texts in what a portal's JSON says, each with the name of the field it is about (or nothing)."""
     if depth > DEEPEST or said in (None, '', [], {}) or isinstance(said, bool):
         return
@@ -72,14 +72,14 @@ def lines(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str, str]]
             if bounds.SECRET_NAME.search(str(name)):
                 yield str(name), '…'
             else:
-                yield from lines(value, key if str(name) in _CONTAINERS else str(name), depth + 1)
+                yield from messages_in(value, key if str(name) in _CONTAINERS else str(name), depth + 1)
     elif isinstance(said, (list, tuple, set)):
         named = False
         for value in list(said)[:MOST_LINES]:
             if named:  # a pair, ["token", "..."]: what follows a name is its value
                 yield key, '…'
             else:
-                yield from lines(value, key, depth + 1)
+                yield from messages_in(value, key, depth + 1)
             named = isinstance(value, str) and bool(_NAME.fullmatch(value) and bounds.SECRET_NAME.search(value))
     else:
         yield key, str(said)

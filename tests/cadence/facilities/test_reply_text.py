@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tom_cadence.facilities.words import LONGEST, in_words, outside
+from tom_cadence.facilities.reply_text import LONGEST, short_line, without_markup
 
 KEY = st.text('abcdefghijkmnopqrstuvwxyzABCDEFGH0123456789_-+/=', min_size=8, max_size=60).filter(
     lambda key: any(c.isdigit() for c in key)
@@ -48,7 +48,7 @@ SHAPE = st.sampled_from(
 
 @given(SHAPE, NAME, KEY, AROUND, st.sampled_from(['', ' failed', '\n\nTraceback', ')', ' ' * 500 + 'x']))
 def test_no_key_is_told_however_it_is_written(shape: str, name: str, key: str, before: str, after: str) -> None:
-    told = outside(before + shape.format(name=name, key=key, quoted=quote(key, safe='')) + after)
+    told = short_line(before + shape.format(name=name, key=key, quoted=quote(key, safe='')) + after)
     assert key not in told
     assert quote(key, safe='') not in told
     assert len(told) <= LONGEST
@@ -56,11 +56,11 @@ def test_no_key_is_told_however_it_is_written(shape: str, name: str, key: str, b
 
 @pytest.mark.parametrize('said', ['[["token", "a1b2c3d4"]]', '["X-Api-Key", "a1b2c3d4"]', '{"detail": ["password", ["a1b2c3d4"]]}'])
 def test_a_name_and_its_value_in_a_list_are_no_two_messages(said: str) -> None:
-    assert 'a1b2c3d4' not in outside(said)
+    assert 'a1b2c3d4' not in short_line(said)
 
 
 def test_messages_about_a_token_are_told() -> None:
-    assert outside('["The token is not valid.", "Ask for another one."]') == 'The token is not valid.; Ask for another one.'
+    assert short_line('["The token is not valid.", "Ask for another one."]') == 'The token is not valid.; Ask for another one.'
 
 
 @given(KEY, st.sampled_from(['/api/{key}/requests', 'user {key} is unknown', '"{key}"', 'https://portal.example/{key}']))
@@ -69,8 +69,8 @@ def test_the_sites_own_keys_are_known_wherever_they_stand(key: str, shape: str) 
 
     for found in ({'LCO': {'api_key': key}}, {'GEM': {'api_key': {'GS': key, 'GN': ''}}}, {'X': {'auth': ['vera', key]}}):
         with override_settings(FACILITIES=found):
-            assert key not in outside(shape.format(key=key))
-            assert quote(key, safe='') not in outside(shape.format(key=quote(key, safe='')))
+            assert key not in short_line(shape.format(key=key))
+            assert quote(key, safe='') not in short_line(shape.format(key=quote(key, safe='')))
 
 
 WORDS = [
@@ -95,7 +95,7 @@ WORDS = [
 
 @pytest.mark.parametrize(('text', 'words'), WORDS)
 def test_what_a_server_says_is_told_in_its_words(text: str, words: str) -> None:
-    assert outside(text) == words
+    assert short_line(text) == words
 
 
 JSON = st.recursive(
@@ -107,15 +107,15 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(['{}', 'OCS: {}', "b'{}'"]))
 def test_whatever_json_comes_is_one_short_line(body: Any, shape: str) -> None:
-    told = outside(shape.format(json.dumps(body)))
+    told = short_line(shape.format(json.dumps(body)))
     assert len(told) <= LONGEST
     assert '\n' not in told
 
 
 @given(st.binary(max_size=300))
 def test_whatever_bytes_come_are_one_short_line(body: bytes) -> None:
-    assert len(outside(body)) <= LONGEST
-    in_words(str(body))
+    assert len(short_line(body)) <= LONGEST
+    without_markup(str(body))
 
 
 @pytest.mark.parametrize('piece', ['token', '/', 'a', '://', '://a@', '<script', "b'\\", '{', '[', 'key=', 'b"', '<', 'eyJ', 'f'])
@@ -123,5 +123,5 @@ def test_a_long_text_of_any_kind_costs_no_time(piece: str) -> None:
     import time
 
     began = time.process_time()
-    outside(piece * 100_000)
+    short_line(piece * 100_000)
     assert time.process_time() - began < 1

@@ -30,7 +30,7 @@ class CheckedForm:
     window: Window | None
 
 
-def names() -> list[str]:
+def facilities_with_form() -> list[str]:
     """The configured facilities that have an observation form of their own, by name."""
     try:
         found = get_service_classes()
@@ -50,7 +50,7 @@ def _has_form(facility_class: Any) -> bool:
 
 
 @contextmanager
-def talking_to(gateway: Gateway) -> Iterator[None]:
+def facility_call(gateway: Gateway) -> Iterator[None]:
     """A facility's form may ask the facility: with a deadline, under UTC, its errors as ours."""
     with gateway.call(CallStage.PREPARE), timezone.override(UTC):
         yield
@@ -58,7 +58,7 @@ def talking_to(gateway: Gateway) -> Iterator[None]:
 
 def types(gateway: Gateway) -> dict[str, str]:
     """The observation types of a facility, and how they are called."""
-    with talking_to(gateway):
+    with facility_call(gateway):
         shown = gateway.facility.get_form_classes_for_display()
     return {str(kind): str(kind).replace('_', ' ').capitalize() for kind in shown} or {'': 'Observation'}
 
@@ -66,7 +66,7 @@ def types(gateway: Gateway) -> dict[str, str]:
 def empty_form(gateway: Gateway, kind: str, initial: Mapping[str, Any]) -> Any:
     """The facility's observation form with these values in it."""
     values = {**initial, 'facility': gateway.name, 'observation_type': kind}
-    with talking_to(gateway):
+    with facility_call(gateway):
         return forms.form_class_of(gateway.facility, kind)(initial=values, facility=gateway.facility)
 
 
@@ -74,7 +74,7 @@ def filled_form(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> A
     """The facility's observation form with what was posted; not checked yet."""
     values = {key: list(value) for key, value in data.items()}
     values |= {'facility': [gateway.name], 'observation_type': [kind]}
-    with talking_to(gateway):
+    with facility_call(gateway):
         return forms.form_class_of(gateway.facility, kind)(data=MultiValueDict(values), facility=gateway.facility)
 
 
@@ -85,7 +85,7 @@ def has_template_form(gateway: Gateway) -> bool:
 
 def template_form(gateway: Gateway, initial: Mapping[str, Any], data: Any = None) -> Any:
     """The facility's own form of a template."""
-    with talking_to(gateway):
+    with facility_call(gateway):
         form_class = gateway.facility.get_template_form(None)
         return form_class(data=data, initial={**initial, 'facility': gateway.name})
 
@@ -93,20 +93,20 @@ def template_form(gateway: Gateway, initial: Mapping[str, Any], data: Any = None
 def check(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> CheckedForm:
     """What would be sent. Refused with the errors of the form, or of the facility's validation, in words."""
     form = filled_form(gateway, kind, data)
-    with talking_to(gateway):
+    with facility_call(gateway):
         valid = _is_valid(form)
         if not valid:
             raise Refused(errors_of(form))
         payload = form.observation_payload()
         if not hasattr(form, 'validate_at_facility'):  # forms of the OCS family asked already
             _validate(gateway, form, payload)
-        parameters = forms.stored(form, {})
+        parameters = forms.serialized(form, {})
     return CheckedForm(payload=payload, parameters=parameters, window=_window(gateway, parameters))
 
 
 def is_valid(form: Any, gateway: Gateway) -> bool:
     """Ask the form, which may ask its facility."""
-    with talking_to(gateway):
+    with facility_call(gateway):
         return _is_valid(form)
 
 
@@ -162,7 +162,7 @@ def forms_of(gateway: Gateway) -> dict[str, Any]:
         return dict(gateway.facility.get_form_classes_for_display())
 
 
-def fill_in(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any]:
+def host_form(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any]:
     """The facility's filled-in form in the TOM's own time zone, whether it accepts that, and what would be sent.
 
     Raises the Refused, Temporary, Credentials or NeedsAttention of a form, or a portal, that does not even say why.

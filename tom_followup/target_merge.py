@@ -14,7 +14,7 @@ from django.db import IntegrityError, models, router, transaction
 from django.db.models.deletion import Collector
 
 
-def heir_of(target: int, using: str) -> int | None:
+def merged_into(target: int, using: str) -> int | None:
     """The id of the target that bears the name of this one as an alias."""
     names = apps.get_model('tom_targets', 'BaseTarget').objects.using(using).filter(pk=target).values('name')
     named = apps.get_model('tom_targets', 'TargetName').objects.using(using).filter(name__in=names).exclude(target_id=target)
@@ -22,7 +22,7 @@ def heir_of(target: int, using: str) -> int | None:
     return heir
 
 
-def to_the_heir(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+def move_to_merged_target(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
     """For a foreign key to a target, as its ``on_delete``: rows go to the heir; with the target where there is none.
 
     A row that the heir has already goes with the target. Only a deletion moves anything: Django's admin collects what would go
@@ -32,7 +32,7 @@ def to_the_heir(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
     gone: list[Any] = []
     for target in dict.fromkeys(getattr(row, field.attname) for row in rows):
         mine = [row for row in rows if getattr(row, field.attname) == target]
-        heir = heir_of(target, using) if type(collector) is Collector else None
+        heir = merged_into(target, using) if type(collector) is Collector else None
         gone += mine if heir is None else [row for row in mine if not _moved(row, field, heir, using)]
     if gone:
         collector.collect(
