@@ -11,7 +11,7 @@ from tom_observations.models import DynamicCadence, ObservationGroup, Observatio
 from tom_targets.models import Target
 
 from tests.benchmarks.facility import PLAIN
-from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
+from tom_cadence.models import Booking, CadenceRun, FollowedRecord, ManagedCadence, Submission
 
 RECORDS = 20
 HOURS = 4
@@ -97,6 +97,7 @@ class Tom:
         new = ObservationRecord.objects.filter(pk__gt=self.last)
         Booking.objects.filter(record__gt=self.last)._raw_delete('default')
         CadenceRun.objects.all()._raw_delete('default')
+        FollowedRecord.objects.all()._raw_delete('default')
         Submission.objects.all()._raw_delete('default')
         ManagedCadence.objects.update(last_run=None, last_reason='', state='active', claim_holder='', claim_expires=None)
         THROUGH.objects.filter(observationrecord__in=new)._raw_delete('default')
