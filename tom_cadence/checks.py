@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.management import get_commands
 from django.db import connections, router
 from django.db.utils import DatabaseError
 
 from tom_cadence import conf, registry
+from tom_cadence.facilities import Facilities, ocs
+from tom_cadence.facilities.movement import Verdict, movement
+from tom_cadence.facilities.transport import deadline
 
 IDS: dict[str, str] = {
     'tom_cadence.E001': 'TOM_CADENCE is not a dictionary.',
@@ -27,6 +30,8 @@ IDS: dict[str, str] = {
     'tom_cadence.W005': "This app's strategies stand in for the toolkit's two of the same name.",
     'tom_cadence.W006': 'An active cadence names a strategy that is not configured.',
     'tom_cadence.W007': 'An active cadence names a facility that is not configured.',
+    'tom_cadence.W008': 'What a facility of an active cadence is sent does not move with the window.',
+    'tom_cadence.I001': 'Whether what a facility is sent moves with the window could not be tried without asking it.',
 }
 
 
@@ -42,6 +47,7 @@ def register_all() -> None:
     ):
         register(check, 'tom_cadence')
     register(cadences_check, Tags.database)
+    register(payloads_check, Tags.database)
 
 
 def settings_check(**_: Any) -> list[CheckMessage]:
@@ -143,6 +149,39 @@ def cadences_check(databases: Sequence[str] | None = None, **_: Any) -> list[Che
         ]
     except (DatabaseError, ImportError):
         return []
+
+
+def payloads_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """W008, I001: of each kind of observation of active cadences the newest is tried; asks the database, and no facility."""
+    if not databases:
+        return []
+    try:
+        return [message for row in _newest().values() if (message := _moves(row)) is not None]
+    except DatabaseError:
+        return []
+
+
+def _newest() -> dict[tuple[str, str], Any]:
+    """The newest observation of each facility and observation type."""
+    from tom_observations.models import ObservationRecord
+
+    rows = ObservationRecord.objects.filter(observationgroup__dynamiccadence__active=True).order_by('pk').select_related('user')
+    return {(row.facility, str((row.parameters or {}).get('observation_type', ''))): row for row in rows.iterator()}
+
+
+def _moves(row: Any) -> CheckMessage | None:
+    try:
+        with deadline(0):  # nothing is asked for
+            gateway = Facilities().gateway(row.facility, row.user)
+            if ocs.is_ocs(gateway.facility):  # its forms ask the portal for instruments, and take the window
+                return None
+            found = movement(gateway, row.parameters or {}, gateway.window(row.parameters))
+    except Exception:  # the site's code; what is wrong is said of the cadence in its next run
+        return None
+    if found.verdict is Verdict.STAYS:
+        hint = f'See "Making a class of your own safe" in the documentation. Tried with observation {row.observation_id}.'
+        return Warning(found.reason, hint=hint, id='tom_cadence.W008')
+    return Info(found.reason, id='tom_cadence.I001') if found.verdict is Verdict.UNKNOWN else None
 
 
 def _gone(field: str, configured: Callable[[], Iterable[str]], number: str, what: str, setting: str) -> list[CheckMessage]:

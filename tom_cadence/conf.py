@@ -30,6 +30,11 @@ SETTINGS: dict[str, Setting] = {
     'DEFAULT_OWNER': Setting(
         str, '', 'User name of the owner of cadences whose observations have no user; empty for none, and a person is asked.'
     ),
+    'FACILITY_ADAPTERS': Setting(
+        dict,
+        {},
+        'What is special about a facility class of yours: its dotted path -> that of a subclass of tom_cadence.facilities.Adapter.',
+    ),
     'FACILITY_CALLS': Setting(int, 8, 'The most calls at the same time to one facility.', '', 1),
     'BATCH_SIZE': Setting(int, 250, 'How many cadences are read, polled and saved at once.', '', 1),
     'EMPTY_GROUP_GRACE': Setting(

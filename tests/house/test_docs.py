@@ -34,7 +34,7 @@ SERVICES: dict[str, type[ForcedPhotometryService]] = {
     'panstarrs': PanstarrsForcedPhotometryService,
 }
 #: Names of the toolkit's pages, and of a TOM that stands for the reader's.
-NOT_OURS = re.compile(r'E\d{3}|W\d{3}')
+NOT_OURS = re.compile(r'[EWI]\d{3}')
 
 
 def rows(page: str, heading: str = '') -> dict[str, str]:

@@ -167,7 +167,7 @@ DEMANDED = {
 }
 DEMANDED |= {'forms', 'table', 'views'}
 #: Rooms of plugins: each file is one, named after the strategy or the service, and as long as it is.
-PLUGINS = ('*/strategies/*', '*/services/*', '*/readers/*', '*/cleaning/*', '*/integrations/*')
+PLUGINS = ('*/strategies/*', '*/adapters/*', '*/services/*', '*/readers/*', '*/cleaning/*', '*/integrations/*')
 #: Pages, tags and commands are named after what they show or start.
 NAMED_AFTER_OTHERS = ('*/pages/*', '*/templatetags/*', '*/management/*', *PLUGINS)
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tom_cadence.core.windows import halves
+
 #: In a text of a template, this becomes the target's name.
 PLACE = '{target}'
 #: What says which observation it was, who asked and how; never part of a template.
@@ -27,7 +29,7 @@ BLANK: tuple[Any, ...] = (None, '', [], ())
 
 def is_kept(name: str, keywords: Sequence[str]) -> bool:
     """Whether a field belongs to a template: all but the target, the window and what identifies an observation."""
-    window = {f'{keyword}{part}' for keyword in keywords for part in ('', '_0', '_1')}
+    window = {*keywords, *(half for keyword in keywords for pair in halves(keyword) for half in pair)}
     return name not in BOOKKEEPING and name not in window and not name.endswith('target_override')
 
 

@@ -126,7 +126,8 @@ def read_window(start: Any, end: Any) -> Window:
 def window_in(parameters: Any, keywords: tuple[str, str]) -> Window:
     """The window in stored parameters, by the facility's names of its ends; the only place where one is read from them.
 
-    Split fields are two halves; the toolkit's Gemini stores a start and a duration in hours. Raises BadWindow.
+    Split fields are two halves, numbered or called date and time (``startdate``, ``starttime``: the Liverpool Telescope's); the
+    toolkit's Gemini stores a start and a duration in hours. Raises BadWindow.
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     start, end = (_stored(given, keyword) for keyword in keywords)
@@ -138,9 +139,15 @@ def window_in(parameters: Any, keywords: tuple[str, str]) -> Window:
 
 def _stored(parameters: Mapping[str, Any], keyword: str) -> Any:
     value = parameters.get(keyword)
-    if value in (None, '', []) and f'{keyword}_0' in parameters:
-        return [parameters[f'{keyword}_0'], parameters.get(f'{keyword}_1')]
+    for day, clock in halves(keyword) if value in (None, '', []) else ():
+        if day in parameters:
+            return [parameters[day], parameters.get(clock)]
     return value
+
+
+def halves(keyword: str) -> tuple[tuple[str, str], ...]:
+    """The names under which one end of a window may be stored in two parts, a date and a time."""
+    return (f'{keyword}_0', f'{keyword}_1'), (f'{keyword}date', f'{keyword}time')
 
 
 def _hours(value: Any) -> timedelta:

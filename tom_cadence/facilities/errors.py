@@ -30,6 +30,10 @@ LONGEST_WAIT = 6 * 3600.0
 USUAL_WAIT = 60.0
 
 
+class Declined(Refused):
+    """The facility's own answer says that it booked nothing; whoever raises it has read that answer."""
+
+
 class CallStage(str, Enum):
     """What was being done."""
 
@@ -91,6 +95,8 @@ def _own(error: CadenceError) -> CadenceError:
 def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -> CadenceError:
     if isinstance(error, NotAsked):
         return Temporary(f'Nothing was sent: {short_line(error)}')
+    if isinstance(error, Declined):
+        return _own(error)
     text = _unnamed(readable(error), name)
     orders = traffic.orders
     last = orders[-1] if orders else None

@@ -22,6 +22,7 @@ from tom_cadence.core.visibility import Site
 from tom_cadence.core.windows import UTC, Window, read_instant, window_in
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
+from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
 from tom_cadence.facilities.errors import CallStage, classify, readable
 from tom_cadence.facilities.reply_text import short_line
@@ -72,6 +73,7 @@ class Gateway:
             self.facility: Any = facility_class()
             if owner is not None:
                 self.facility.set_user(owner)
+            self.adapter = adapter_of(self.facility)
         except Exception as error:
             raise classify(error, CallStage.STATUS, name) from error
 
@@ -104,13 +106,19 @@ class Gateway:
         """The window that stored parameters of this facility ask for; BadWindow where there is none."""
         return window_in(parameters, self.keywords)
 
+    def asks_for(self, keyword: str, form: Any) -> bool:
+        """Whether the facility's form asks for this end of the window, under its own name or in the adapter's fields."""
+        return keyword in form.fields or any(name.startswith(keyword) for name in self.adapter.window_fields() & set(form.fields))
+
     @cached_property
     def terminal(self) -> frozenset[str]:
         """The states in which an observation is over."""
-        return frozenset(self.facility.get_terminal_observing_states())
+        return self.adapter.terminal or frozenset(self.facility.get_terminal_observing_states())
 
     @cached_property
     def _failed(self) -> frozenset[str]:
+        if self.adapter.terminal:
+            return self.adapter.failed
         states = getattr(self.facility, 'get_failed_observing_states', None)
         if states is not None:
             return frozenset(states())
@@ -137,7 +145,7 @@ class Gateway:
     @cached_property
     def can_poll(self) -> bool:
         """Whether states can be asked for (a manual facility has none to ask)."""
-        return hasattr(self.facility, 'get_observation_status')
+        return self.adapter.answers and hasattr(self.facility, 'get_observation_status')
 
     @cached_property
     def many_at_once(self) -> bool:
@@ -228,7 +236,9 @@ class Gateway:
 
     def _fill_in(self, kind: str, data: dict[str, Any], before: Mapping[str, Any]) -> Prepared:
         start, end = self.keywords
-        form: Any = forms.bind(self.facility, kind, dict(data), self.window(data))
+        form = self._bound(kind, data)
+        if refused := self.adapter.not_automated or self.adapter.refuses(form.data):
+            raise Refused(refused)
         try:
             valid = form.is_valid()
         except Exception as error:
@@ -243,37 +253,59 @@ class Gateway:
             raise Refused(f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}')
         payload = form.observation_payload()
         kept = forms.serialized(form, {key: value for key, value in data.items() if key not in self.keywords})
+        asked = self.window({start: data[start], end: data[end], **kept})
+        window = self.adapter.window(asked)
         kept = {start: data[start], end: data[end], **kept}
-        window = self.window(kept)
+        if window != asked:
+            kept.update(forms.in_shape_of(data, {start: window.start, end: window.end}))
         kept.update(forms.in_shape_of(before, {start: window.start, end: window.end}))
-        seconds = exposure_of_payload(payload)
+        seconds = self.adapter.exposure(kept)
+        seconds = exposure_of_payload(payload) if seconds is None else seconds
         if seconds is not None:
             kept[SENT] = seconds
         return Prepared(payload=payload, parameters=kept, window=window)
+
+    def _bound(self, kind: str, data: Mapping[str, Any]) -> Any:
+        window = self.adapter.window(self.window(data))
+        return forms.bind(self.facility, kind, {**data, **self.adapter.fields(data, window)}, window)
+
+    def draft(self, parameters: Mapping[str, Any], window: Window) -> Any:
+        """What would be sent in this window, as far as the form alone says it: the facility's own check is not asked.
+
+        Raises as ``prepare`` does.
+        """
+        kind = forms.observation_type(parameters)
+        data = forms.with_window(before_sending(copy.deepcopy(dict(parameters))), self.keywords, window)
+        with self.call(CallStage.PREPARE), timezone.override(UTC):
+            form = self._bound(kind, data)
+            form.full_clean()  # is_valid() of many asks the facility
+            if form.errors:
+                raise Refused(short_line(forms.form_errors(form)))
+            return form.observation_payload()
 
     @cached_property
     def can_look_up(self) -> bool:
         """Whether a submission whose reply was lost can be found at the facility."""
         own = hasattr(self.facility, 'mark_observation') and hasattr(self.facility, 'find_observations')
-        return own or ocs.is_ocs(self.facility)
+        return own or ocs.is_ocs(self.facility) or self.adapter.can_look_up()
 
     def mark(self, payload: Any, token: str) -> Any:
         """The payload with the token in it, where the facility can be asked for it; else as it is."""
         if hasattr(self.facility, 'mark_observation') and hasattr(self.facility, 'find_observations'):
             return self.facility.mark_observation(payload, token)
-        return ocs.mark(payload, token) if ocs.is_ocs(self.facility) else payload
+        return ocs.mark(payload, token) if ocs.is_ocs(self.facility) else self.adapter.mark(payload, token)
 
     def submit(self, payload: Any) -> list[str]:
         """Send it, and return the ids of what was booked, each once. Uncertain unless what left proves otherwise."""
         with self.call(CallStage.SEND):
-            return _ids(copy.copy(self.facility).submit_observation(payload), self.name)
+            return _ids(self.adapter.submit(copy.copy(self.facility), payload), self.name)
 
     def find(self, token: str, created_after: datetime) -> list[str]:
         """Ids of the observations that carry the token. Raises Temporary or Credentials."""
         with self.call(CallStage.LOOK_UP):
             if hasattr(self.facility, 'find_observations'):
                 return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
-            return ocs.find(self.facility, token)
+            return ocs.find(self.facility, token) if ocs.is_ocs(self.facility) else self.adapter.find(self.facility, token)
 
     @cached_property
     def can_list(self) -> bool:

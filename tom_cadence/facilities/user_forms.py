@@ -19,6 +19,7 @@ from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused
 from tom_cadence.facilities import forms
 from tom_cadence.facilities.errors import CallStage
 from tom_cadence.facilities.gateway import Gateway
+from tom_cadence.facilities.reply_text import short_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,8 @@ def check(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> Checked
         valid = _is_valid(form)
         if not valid:
             raise Refused(errors_of(form))
+        if refused := gateway.adapter.refuses(form.data):
+            raise Refused(refused)
         payload = form.observation_payload()
         if not hasattr(form, 'validate_at_facility'):  # forms of the OCS family asked already
             _validate(gateway, form, payload)
@@ -139,6 +142,8 @@ def _validate(gateway: Gateway, form: Any, payload: Any) -> None:
     errors = reply.get('errors', reply) if isinstance(reply, Mapping) else (reply is False)
     if isinstance(errors, Mapping) and any(errors.values()):
         raise Refused(f'{gateway.name} would refuse it: {" ".join(_lines(form, errors))}')
+    if isinstance(reply, (str, list, tuple)) and reply:
+        raise Refused(f'{gateway.name} would refuse it: {short_line(" ".join(forms._flat([reply])))}')
     if errors and not isinstance(errors, Mapping):
         raise Refused(f'{gateway.name} would refuse it.')
 

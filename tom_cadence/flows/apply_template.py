@@ -13,11 +13,12 @@ from typing import Any, cast
 
 from tom_cadence import conf
 from tom_cadence.core.template_fields import for_target, in_words
-from tom_cadence.core.windows import Window, read_window
+from tom_cadence.core.windows import Window
 from tom_cadence.engine import send
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.facilities.calls import Call
+from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.user_forms import CheckedForm, check
 from tom_cadence.journal import Intent, mark_of, recorded
 from tom_cadence.journal import templates as journal
@@ -82,6 +83,12 @@ def _ask(task: TemplateTask, application: TemplateApplication, gateway: Gateway,
     asked = check(gateway, application.observation_type, task.data)
     if asked.window is not None and asked.window.end <= now:
         raise Refused('The observing window is over.')
+    if application.strategy and asked.window is None:
+        raise Refused(f'The form of {gateway.name} asks for no observing window: start this cadence on the page that starts one.')
+    if application.strategy and asked.window is not None and task.state == State.NEW:
+        moves = movement(gateway, asked.parameters, asked.window)
+        if moves.verdict is Verdict.STAYS:
+            raise Refused(moves.reason)
     return asked
 
 
@@ -93,7 +100,7 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
         if (
             window is not None
             and (record.status not in gateway.facility.get_terminal_observing_states())
-            and _overlaps(record.parameters, gateway.keywords, window)
+            and _overlaps(record.parameters, gateway, window)
         ):
             found.append(f'It already has an observation in this window ({record.observation_id}).')
             break
@@ -105,11 +112,10 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
     return found
 
 
-def _overlaps(parameters: Any, keywords: tuple[str, str], window: Window) -> bool:
-    start, end = keywords
+def _overlaps(parameters: Any, gateway: Gateway, window: Window) -> bool:
     try:
-        other = read_window(parameters.get(start), parameters.get(end))
-    except (AttributeError, BadWindow):
+        other = gateway.window(parameters)
+    except BadWindow:
         return False
     return other.start < window.end and window.start < other.end
 

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.windows import Window, read_window
+from tom_cadence.core.windows import Window
 from tom_cadence.engine import send
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Temporary, Uncertain
 from tom_cadence.facilities import Calls, Facilities, Gateway
@@ -136,8 +136,7 @@ def _when(request: Submission) -> str:
 
 
 def _window(parameters: Mapping[str, Any], gateway: Gateway) -> Window | None:
-    start, end = gateway.keywords
     try:
-        return read_window(parameters.get(start), parameters.get(end))
+        return gateway.window(parameters)
     except BadWindow:
         return None

@@ -38,7 +38,7 @@ PROVEN = (Temporary, Refused, Credentials)
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyToStart:
-    """A cadence that was checked and may begin."""
+    """A cadence that was checked and may begin; ``doubt`` says what could not be checked."""
 
     user: Any
     target: Any
@@ -48,6 +48,7 @@ class ReadyToStart:
     parameters: dict[str, Any]
     name: str
     groups: Sequence[Any] = field(default_factory=tuple)
+    doubt: str = ''
 
 
 @dataclass(frozen=True, kw_only=True)

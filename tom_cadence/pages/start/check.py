@@ -20,6 +20,7 @@ from tom_cadence.core.windows import Window, show
 from tom_cadence.exceptions import BadWindow, CadenceError, Refused
 from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities import forms as facility_forms
+from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.flows.start import ReadyToStart, check_first, kept, make_strategy
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
@@ -69,6 +70,10 @@ def check_forms(source: StartSource, gateway: Gateway, made: StartForms, now: da
             _at_its_field(gateway, made, window, problem, now)
             return None
         prepared = gateway.prepare(asked, window, {}, lambda data: data)
+        moves = movement(gateway, prepared.parameters, prepared.window)
+        if moves.verdict is Verdict.STAYS:
+            made.facility.add_error(None, moves.reason)
+            return None
     except BadWindow:
         return None
     except CadenceError as error:
@@ -85,6 +90,7 @@ def check_forms(source: StartSource, gateway: Gateway, made: StartForms, now: da
         parameters=parameters,
         name=name,
         groups=groups,
+        doubt=moves.reason,
     )
 
 
@@ -169,6 +175,8 @@ def warnings(user: Any, ready: ReadyToStart, now: datetime) -> list[StartWarning
     """What this user should know: other active cadences of the target, observations in the window, a window that has begun."""
     window = ready.prepared.window
     found = [*_cadences(user, ready.target), *_observations(user, ready, window)]
+    if ready.doubt:
+        found.append(StartWarning(text=ready.doubt))
     if window.start < now:
         found.append(StartWarning(text=f'The first window has begun already ({show(window.start)}).'))
     return found
@@ -271,6 +279,7 @@ def put_errors_at_labels(form: Any, text: str) -> None:
     found = list(re.finditer(rf'(?:^|\s)({longest_first}): ', text)) if labels else []
     if not found:
         form.add_error(None, text)
+        return
     for match, following in zip(found, [*found[1:], None], strict=True):
         said = text[match.end() : following.start() if following else len(text)]
         form.add_error(labels[match[1]], said.strip())

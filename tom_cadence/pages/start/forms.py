@@ -215,7 +215,7 @@ def _starting_now(gateway: Gateway, kind: str, now: datetime) -> Any:
 def window_form(gateway: Gateway, facility_form: Any, **given: Any) -> WindowForm | None:
     """A form for what the facility's own does not ask, or None."""
     labels = dict(zip(gateway.keywords, ('Start of the first window', 'End of the first window'), strict=True))
-    missing = {name: label for name, label in labels.items() if name not in facility_form.fields}
+    missing = {name: label for name, label in labels.items() if not gateway.asks_for(name, facility_form)}
     return WindowForm(missing=missing, **given) if missing else None
 
 
@@ -293,9 +293,11 @@ def first_window(gateway: Gateway, now: datetime, fields: Mapping[str, Any] | No
     ends = dict(zip(gateway.keywords, (start, start + WINDOW), strict=True))
     if fields is None:
         return dict(ends)
-    return {
+    shown = {
         name: _in_shape(fields[name], end) for name, end in ends.items() if name in fields and not fields[name].widget.is_hidden
     }
+    given = gateway.adapter.fields({}, Window(start=start, end=start + WINDOW))
+    return {**{name: value for name, value in given.items() if name in gateway.adapter.window_fields()}, **shown}
 
 
 def _in_shape(field: Any, instant: datetime) -> Any:
