@@ -16,14 +16,19 @@ class TomCadenceConfig(AppConfig):
     default_auto_field = 'django.db.models.BigAutoField'
 
     def ready(self) -> None:
-        """Connect the signals and checks, bind deadlines to facility calls, and refuse a strategy path that cannot be loaded."""
+        """Connect the signals and checks, bind deadlines to facility calls, watch
+        who else books, and refuse a strategy path that cannot be loaded."""
         from tom_cadence import checks, registry, signals
         from tom_cadence.engine import run_one
+        from tom_cadence.facilities import doors
         from tom_cadence.facilities.transport import install_transport_hook
+        from tom_cadence.flows import other_code
         from tom_cadence.strategies import base
 
         install_transport_hook()
         base.carry_out = run_one
+        doors.carry_out = other_code.carry_out
+        doors.watch_facilities()
         signals.connect()
         checks.register_all()
         registry.validate_paths()

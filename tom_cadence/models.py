@@ -96,6 +96,7 @@ class Submission(models.Model):
         FORM = 'form', "The TOM's observation form"
         API = 'api', "The TOM's REST API"
         OWN_RUN = 'own-run', 'The strategy itself, in its run()'
+        OTHER_CODE = 'other-code', 'Other code of this TOM'
 
     OPEN = (State.SENDING, State.UNCERTAIN)
     FIRST = (Origin.START, Origin.TEMPLATE, Origin.FORM, Origin.API)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.signals import request_finished
 from django.db.models.signals import m2m_changed, post_save, pre_delete
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tom_cadence import conf, journal
+from tom_cadence.journal import foreign
 
 
 def connect() -> None:
     """Listen to the host's models."""
     post_save.connect(cadence_saved, sender=DynamicCadence, dispatch_uid='tom_cadence.saved')
+    post_save.connect(record_saved, sender=ObservationRecord, dispatch_uid='tom_cadence.record_saved')
+    request_finished.connect(foreign.rescue, dispatch_uid='tom_cadence.rescue')
+    foreign.rescue_at_exit()
     pre_delete.connect(cadence_deleted, sender=DynamicCadence, dispatch_uid='tom_cadence.deleted')
     m2m_changed.connect(
         group_changed, sender=ObservationGroup.observation_records.through, dispatch_uid='tom_cadence.group_changed'
@@ -23,6 +28,12 @@ def cadence_saved(*, instance: DynamicCadence, raw: bool = False, **_: Any) -> N
     """Adopt a new cadence; read a change of ``active`` as pause or resume; let any edit outdate what was read before."""
     if not raw:
         journal.switched(instance, conf.utc_now())
+
+
+def record_saved(*, instance: ObservationRecord, raw: bool = False, **_: Any) -> None:
+    """Other code of this TOM may have asked for it; then its request is settled."""
+    if not raw:
+        foreign.record_saved(instance, conf.utc_now)
 
 
 def cadence_deleted(*, instance: DynamicCadence, **_: Any) -> None:

@@ -24,6 +24,7 @@ from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refu
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
+from tom_cadence.facilities.doors import marked, watch
 from tom_cadence.facilities.errors import CallStage, classify, readable
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, deadline, watched
@@ -291,9 +292,7 @@ class Gateway:
 
     def mark(self, payload: Any, token: str) -> Any:
         """The payload with the token in it, where the facility can be asked for it; else as it is."""
-        if hasattr(self.facility, 'mark_observation') and hasattr(self.facility, 'find_observations'):
-            return self.facility.mark_observation(payload, token)
-        return ocs.mark(payload, token) if ocs.is_ocs(self.facility) else self.adapter.mark(payload, token)
+        return marked(self.facility, payload, token)
 
     def submit(self, payload: Any) -> list[str]:
         """Send it, and return the ids of what was booked, each once. Uncertain unless what left proves otherwise."""
@@ -396,6 +395,8 @@ class Facilities:
         try:
             if self._classes is None:
                 self._classes = get_service_classes()
+                for each in self._classes.values():  # also those that are no subclass of the host's
+                    watch(each)
             return self._classes[name]
         except KeyError:
             raise NeedsAttention(f'The facility {name!r} is not in TOM_FACILITY_CLASSES any more.') from None

@@ -104,7 +104,13 @@ def _send(request: Submission, gateway: Gateway, function: Any) -> list[Observat
     calls.start(request, gateway.name, function, conf.get('FACILITY_TIMEOUT'))
     call = calls.next()
     known = journal.recorded(request.facility, call.result or ())
-    records = send.conclude(request, call.result, call.error, known, '', conf.utc_now())
+    try:
+        records = send.conclude(request, call.result, call.error, known, '', conf.utc_now())
+    except NeedsAttention as error:  # a facility that takes none, or one that has booked what could not be recorded whole
+        request.refresh_from_db(fields=['state'])
+        if request.state == State.REFUSED:
+            raise
+        raise Uncertain(str(error)) from error
     if records is None:
         try:
             records = send.look_up(request, Facilities(), conf.utc_now())

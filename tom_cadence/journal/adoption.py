@@ -31,7 +31,7 @@ def adopt_missing(now: datetime) -> int:
 
 def adopt(cadences: Iterable[Any], now: datetime) -> None:
     """Make the journal rows of these cadences; two processes that do so at once make one."""
-    default = _default_owner()
+    default = default_owner()
     cadences = list(cadences)
     numbers = _numbers([cadence.pk for cadence in cadences])
     rows = [
@@ -86,7 +86,8 @@ class Default:
     username: str = ''
 
 
-def _default_owner() -> Default:
+def default_owner() -> Default:
+    """Who owns what nobody owns."""
     name = conf.get('DEFAULT_OWNER')
     users = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: name}, is_active=True) if name else None
     found = users.first() if users is not None else None
@@ -98,7 +99,7 @@ def complete(managed: Sequence[ManagedCadence]) -> None:
     lacking = {row.cadence_id: row for row in managed if not (row.owner_id and row.facility and row.target_name)}
     if not lacking:
         return
-    default = _default_owner()
+    default = default_owner()
     for cadence in _with_newest(DynamicCadence.objects.filter(pk__in=lacking)):
         row = lacking[cadence.pk]
         known = {

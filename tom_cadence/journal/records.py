@@ -59,6 +59,12 @@ def accept(
     NeedsAttention, after the others were recorded, where there are. A claim that was lost meanwhile does not matter: what was
     booked is recorded. A hook or signal of the site that raises does not undo it.
     """
+    foreign = submission.origin == Origin.OTHER_CODE
+    if foreign:
+        known = recorded(submission.facility, ids)
+        if known.issuperset(ids):
+            return take_over(submission, ids, now)
+        _check_recordable(submission, ids, now)
     try:
         records = _accept_with_or_without_hooks(submission, ids, known, reason, now)
     except RecordedBefore as error:
@@ -68,13 +74,41 @@ def accept(
         raise
     except Exception as error:
         text = f'{submission.facility} has booked it as {", ".join(ids)}, but that could not be recorded here: {failure(error)}'
-        mark_uncertain(submission, text, now)
+        mark_uncertain(
+            submission, text if submission.managed else '', now
+        )  # one without a cadence is told of by whoever looks it up
         raise NeedsAttention(text) from error
     reach(CadencePoint.ACCEPTED)
-    again = sorted(set(ids) - {record.observation_id for record in records}) if records else []
+    again = sorted(set(ids) - {record.observation_id for record in records}) if records and not foreign else []
     if again:
         raise NeedsAttention(already_recorded(submission.facility, again))
     return records
+
+
+def take_over(submission: Submission, ids: Sequence[str], now: datetime) -> list[ObservationRecord]:
+    """What other code asked for, and has recorded itself: close its request; nothing is written while a record is missing."""
+    rows = list(ObservationRecord.objects.filter(facility=submission.facility, observation_id__in=ids))
+    if not set(ids) <= {row.observation_id for row in rows}:
+        return []
+
+    def write() -> None:
+        with transaction.atomic():
+            if close_accepted([(submission, ids)], now):
+                Booking.objects.bulk_create(_bookings(rows, submission), ignore_conflicts=True)
+
+    until_written(write)
+    return rows
+
+
+def _check_recordable(submission: Submission, ids: Sequence[str], now: datetime) -> None:
+    """NeedsAttention where it is not known whose observation it is, or of what."""
+    if submission.target_id is None or submission.owner_id is None:
+        text = (
+            f'Other code of this TOM booked {", ".join(ids)} at {submission.facility}, and did not record it. Of which target '
+            'it is, or for whom, is not known here: add it on the page of its target, then say here that it is there.'
+        )
+        mark_uncertain(submission, '', now)  # whoever looks it up tells the person, once
+        raise NeedsAttention(text)
 
 
 def _accept_with_or_without_hooks(
@@ -406,7 +440,7 @@ def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: dat
         adopt_records(submission, records, managed.owner, now)
     else:
         there = recorded(submission.facility, ids)
-        if there:
+        if there and submission.origin != Origin.OTHER_CODE:
             raise CadenceError(f'{", ".join(sorted(there))} is recorded in this TOM already, as another observation.')
         records = accept(submission, ids, frozenset(), f'{by} found it at {submission.facility}.', now)
     if managed is not None:

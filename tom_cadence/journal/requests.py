@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
 from tom_cadence import conf
@@ -223,13 +224,21 @@ def mark_uncertain(submission: Submission, message: str, now: datetime) -> None:
 
 
 def tell_uncertain(submission: Submission, text: str, now: datetime) -> None:
-    """Tell whoever sent a request that no cadence has, once, that a person has to find out what became of it."""
+    """Tell whoever sent a request that no cadence has, once, that a person has to find out what became of it.
+
+    Where nobody knows who did, the superusers are told.
+    """
 
     def write() -> None:
         with transaction.atomic():
             news = Submission.objects.filter(pk=submission.pk, state=State.UNCERTAIN).exclude(message=text).update(message=text)
-            if news and submission.owner is not None:
-                Notice.objects.create(user=submission.owner, text=f'{text} See "Requests without a reply".', created=now)
+            known = (
+                [submission.owner]
+                if submission.owner is not None
+                else get_user_model()._default_manager.filter(is_superuser=True, is_active=True)
+            )
+            said = f'{text} See "Requests without a reply".'
+            Notice.objects.bulk_create(Notice(user=user, text=said, created=now) for user in (known if news else ()))
 
     until_written(write)
 
