@@ -3,7 +3,8 @@
 Those for observations show what the host's show; what they send goes the way of every request of this app, and they ask first who
 may (tom_observations/views.py 142-486 and api_views.py 75-189 of tomtoolkit 3.1.0). They send, so they do not run inside a
 transaction of the request. Those for templates lead to this app's pages. SHADOWED lists the host's templates of which
-this app has one of the same name. A test fails when the host's code or templates change.
+this app has one of the same name. A test fails when the host's code or templates change, and when one of the host's addresses
+books, cancels or writes observations by the host's own code.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 from crispy_forms.layout import HTML
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
 from django.db.transaction import non_atomic_requests
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import include, path, reverse
 from rest_framework import status
 from rest_framework.decorators import action
@@ -27,8 +30,14 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.urlpatterns import format_suffix_patterns
 from tom_observations.api_views import ObservationRecordViewSet
 from tom_observations.models import ObservationRecord
-from tom_observations.views import ObservationCreateView
+from tom_observations.views import (
+    AddExistingObservationView,
+    ObservationCallbackView,
+    ObservationCreateView,
+    ObservationRecordUpdateView,
+)
 from tom_targets.models import Target
+from tom_targets.views import render_observation_table
 
 from tom_cadence import conf, registry
 from tom_cadence.core.template_fields import in_words
@@ -38,9 +47,11 @@ from tom_cadence.facilities.ocs import with_readable_validation
 from tom_cadence.flows import order
 from tom_cadence.flows.order import AlreadyOrdered, Order
 from tom_cadence.flows.start import kept, problem_with
+from tom_cadence.flows.steer import cancel_one
 from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
 from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
+from tom_followup.refusals import NotYours, refused_with_message
 
 HOST_VERSION = '3.1.0'
 #: Templates of the host that this app has under the same name (it stands before the host in INSTALLED_APPS), and what for.
@@ -74,6 +85,11 @@ def url_paths() -> list[Any]:
         path('observations/template/<int:pk>/delete/', views.delete),
         path('observations/template/<int:pk>/', views.host_update),
         path('observations/<int:pk>/template/', views.host_record),
+        path('observations/<int:pk>/cancel/', cancel_observation),
+        path('observations/<int:pk>/update/', change_number),
+        path('observations/add/', add_existing),
+        path('observations/callback/', callback),
+        path('targets/<int:pk>/observation-list/', observation_table),
         path('observations/<str:facility>/create/', non_atomic_requests(CheckedObservationCreateView.as_view())),
     ]
 
@@ -90,9 +106,7 @@ class CheckedObservationCreateView(ObservationCreateView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """A target that this user may not see does not exist; who is not logged in is sent to the login first."""
         wanted = str(self.get_target_id())
-        if request.user.is_authenticated and not (
-            wanted.isdecimal() and len(wanted) < 18 and visible_targets(request.user).filter(pk=int(wanted)).exists()
-        ):
+        if request.user.is_authenticated and not _may_see(request.user, wanted):
             raise Http404('There is no such target.')
         return super().dispatch(request, *args, **kwargs)
 
@@ -185,6 +199,74 @@ class CheckedObservationCreateView(ObservationCreateView):
         return context
 
 
+def _record(request: HttpRequest, pk: int, to_do: str) -> ObservationRecord:
+    """A record that this user may cancel or change; 404 where it may not even be seen."""
+    record = get_object_or_404(visible_records(request.user) | ObservationRecord.objects.filter(user=request.user.pk), pk=pk)
+    if not cancellable_records(request.user, ObservationRecord.objects.filter(pk=pk)).exists():
+        raise NotYours(f'You may look at this observation, but not {to_do}.', reverse('tom_observations:detail', args=(pk,)))
+    return record
+
+
+@non_atomic_requests
+@login_required
+@refused_with_message
+def cancel_observation(request: HttpRequest, pk: int) -> HttpResponse:
+    """Cancel an observation at its facility, after a confirmation. The host's own cancels anybody's, as soon as it is looked at."""
+    record = _record(request, pk, 'cancel it')
+    if request.method != 'POST':
+        return render(
+            request,
+            'tom_cadence/observation_cancel.html',
+            {'object': record, 'seen': _may_see(request.user, str(record.target_id))},
+        )
+    problem = cancel_one(record, request.user)
+    if problem:
+        messages.error(request, f'Observation {record.observation_id} was not cancelled. {problem}')
+    else:
+        messages.success(request, f'Observation {record.observation_id} was cancelled at {record.facility}.')
+    return redirect('tom_observations:detail', pk=pk)
+
+
+@login_required
+@refused_with_message
+def change_number(request: HttpRequest, pk: int) -> HttpResponse:
+    """The host's page of an observation's number; the host lets everybody change everybody's."""
+    _record(request, pk, 'change it')
+    shown: HttpResponse = ObservationRecordUpdateView.as_view()(request, pk=pk)
+    return shown
+
+
+@login_required
+def add_existing(request: HttpRequest) -> HttpResponseBase:
+    """The host's page that records an observation made elsewhere; the host adds it to any target, seen or not."""
+    _check_named(request, request.POST if request.method == 'POST' else request.GET)
+    return AddExistingObservationView.as_view()(request)
+
+
+@login_required
+def callback(request: HttpRequest) -> HttpResponseBase:
+    """Where a facility's own page leads back to; the host adds what it says to any target, seen or not."""
+    _check_named(request, request.GET)
+    return ObservationCallbackView.as_view()(request)
+
+
+def _check_named(request: HttpRequest, said: Mapping[str, Any]) -> None:
+    wanted = str(said.get('target_id') or '')
+    if wanted and not _may_see(request.user, wanted):
+        raise Http404('There is no such target.')
+
+
+def _may_see(user: Any, wanted: str) -> bool:
+    return wanted.isdecimal() and len(wanted) < 18 and visible_targets(user).filter(pk=int(wanted)).exists()
+
+
+@login_required
+def observation_table(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """A target's observations, their states asked for anew; the host shows those of any target."""
+    _check_named(request, {'target_id': pk})
+    return render_observation_table(request, pk)
+
+
 FIELDS = ('facility', 'observation_type', 'target_id', 'observing_parameters')
 
 
@@ -244,7 +326,10 @@ class CheckedObservationViewSet(ObservationRecordViewSet):
         record = self.get_object()
         if not cancellable_records(request.user, ObservationRecord.objects.filter(pk=record.pk)).exists():
             raise NotFound('There is no such observation, or it is not yours to cancel.')
-        return super().cancel(request, *args, **kwargs)
+        problem = cancel_one(record, request.user)
+        if problem:
+            raise ValidationError(f'It was not cancelled. {problem}')
+        return Response(self.get_serializer(record).data)
 
 
 def _order(request: Any, cadence: Mapping[str, Any] | None) -> Order:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connections
+from django.urls import reverse
 from guardian.shortcuts import get_perms
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
@@ -317,6 +318,58 @@ def test_a_stranger_reads_and_cancels_nothing_whatever_the_suffix(
     assert client.get(f'{API}{record.pk}{suffix}').status_code == 404
     client.force_login(astronomer)
     assert client.patch(url).status_code == 200
+
+
+MODES = pytest.mark.parametrize('only_targets', [True, False], ids=['target permissions', 'all permissions'])
+
+
+@MODES
+def test_looking_at_the_cancel_address_cancels_nothing_and_a_confirmed_one_does(
+    client: Any, observatory: Any, astronomer: Any, target: Any, settings: Any, only_targets: bool
+) -> None:
+    settings.TARGET_PERMISSIONS_ONLY = only_targets
+    client.force_login(astronomer)
+    post(client, target)
+    record = ObservationRecord.objects.get()
+    url = reverse('tom_observations:cancel', kwargs={'pk': record.pk})
+    for method in (client.get, client.head, client.options):
+        assert method(url).status_code == 200
+    assert f'Cancel observation {record.observation_id}?' in client.get(url).content.decode()
+    assert observatory.counts()['requests'].get('cancel', 0) == 0
+    assert client.post(url).url == f'/observations/{record.pk}/'
+    record.refresh_from_db()
+    assert record.status == 'CANCELED'
+
+
+@MODES
+def test_a_stranger_cancels_and_changes_nobodys_observation(
+    client: Any, observatory: Any, astronomer: Any, target: Any, settings: Any, only_targets: bool
+) -> None:
+    settings.TARGET_PERMISSIONS_ONLY = only_targets
+    client.force_login(astronomer)
+    post(client, target)
+    record = ObservationRecord.objects.get()
+    client.force_login(User.objects.create_user('edwin'))
+    for rest in ('cancel/', 'update/'):
+        for method in (client.get, client.post, client.put):
+            answer = method(f'/observations/{record.pk}/{rest}', {'observation_id': 'mine'})
+            assert answer.status_code == (302 if only_targets else 404)  # the target is public: who may look is told so
+    client.logout()
+    assert client.post(f'/observations/{record.pk}/cancel/').url.startswith('/accounts/login/')
+    assert observatory.counts()['requests'].get('cancel', 0) == 0
+    record.refresh_from_db()
+    assert record.status != 'CANCELED'
+    assert record.observation_id != 'mine'
+
+
+def test_a_cancellation_that_the_facility_refuses_is_said(client: Any, observatory: Any, astronomer: Any, target: Any) -> None:
+    client.force_login(astronomer)
+    post(client, target)
+    record = ObservationRecord.objects.get()
+    ObservationRecord.objects.update(observation_id='999999')
+    answer = client.post(f'/observations/{record.pk}/cancel/', follow=True)
+    assert 'Observation 999999 was not cancelled.' in said(answer)
+    assert client.patch(f'{API}{record.pk}/cancel/').status_code == 400
 
 
 @doors

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import tom_observations.api_views
 import tom_observations.views
-from django.urls import resolve, reverse
+import tom_targets.views
+from django.urls import get_resolver, resolve, reverse
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from tests.conftest import NIGHT
@@ -23,6 +24,12 @@ CHECKED = {
     tom_observations.views.ObservationCreateView.form_valid: 'bb6af1cb3489010b',
     tom_observations.views.ObservationCreateView.post: '6dc87f7c1d2508fe',
     tom_observations.api_views.ObservationRecordViewSet.create: '1bc0b7131b3e8a69',
+    tom_observations.api_views.ObservationRecordViewSet.cancel: 'd8a7e473b781fcc2',
+    tom_observations.views.ObservationRecordCancelView: 'c00eade6a04a74e8',
+    tom_observations.views.ObservationRecordUpdateView: '40fd340b57279b78',
+    tom_observations.views.AddExistingObservationView: 'b0bcf683b53f6b0b',
+    tom_observations.views.ObservationCallbackView: 'b8e930b1cca7b9ce',
+    tom_targets.views.render_observation_table: 'bc625e202ae99b6a',
 }
 
 
@@ -76,6 +83,49 @@ def test_the_hosts_names_lead_to_the_checked_views() -> None:
         for path in ('/api/observations', '/api/observations/7', '/api/observations/7/cancel'):
             assert resolve(f'{path}{suffix}').func.cls.__module__ == 'tom_cadence.host'
     assert tom_cadence_host.HOST_VERSION == '3.1.0'
+
+
+FILLED_IN = {'facility': SIMULATED, 'pk': '7', 'format': 'json', 'format_suffix': 'json'}
+
+
+def hosts_addresses() -> list[tuple[str, Any]]:
+    """Every address that the host's URLconf gives to a view whose code books, cancels, or writes observations."""
+    found = []
+
+    def walk(resolver: Any, namespace: str) -> None:
+        for pattern in resolver.url_patterns:
+            if hasattr(pattern, 'url_patterns'):
+                walk(pattern, pattern.app_name or namespace)
+            elif _made_of(pattern.callback).__module__.startswith(('tom_observations.', 'tom_targets.')):
+                found.append((f'{namespace}:{pattern.name}' if namespace else pattern.name, pattern))
+
+    walk(get_resolver(), '')
+    return [(name, pattern) for name, pattern in found if _acts(pattern.callback)]
+
+
+def _made_of(view: Any) -> Any:
+    return getattr(view, 'view_class', None) or getattr(view, 'cls', None) or inspect.unwrap(view)
+
+
+def _acts(view: Any) -> bool:
+    made_of = _made_of(view)
+    code = inspect.getsource(made_of)
+    acts = re.search(r'submit_observation|cancel_observation|ObservationRecord\.objects\.create', code)
+    changes = getattr(made_of, 'model', None) is ObservationRecord and hasattr(made_of, 'form_valid')
+    return bool(acts) or changes
+
+
+def test_no_address_of_the_host_books_cancels_or_writes_an_observation_by_the_hosts_own_code() -> None:
+    """A new one belongs into tom_cadence/host.py: who may, and by which door it goes."""
+    there = hosts_addresses()
+    names = {name for name, _ in there}
+    assert {f'tom_observations:{name}' for name in ('create', 'cancel', 'update', 'add-existing', 'callback')} <= names
+    assert any('observations' in name for name in names - {f'tom_observations:{each}' for each in ('create', 'cancel')})
+    for name, pattern in there:
+        given = {key: FILLED_IN[key] for key in pattern.pattern.regex.groupindex}
+        path = reverse(name, kwargs=given)
+        module = _made_of(resolve(path).func).__module__
+        assert module.startswith('tom_cadence.'), f'{name} ({path}) is still answered by {module}'
 
 
 def asked(target: Any, **more: Any) -> dict[str, Any]:

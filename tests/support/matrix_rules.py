@@ -15,7 +15,7 @@ import plotly
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, parameters
-from tests.support.matrix import FIELDS, ROLES, Case
+from tests.support.matrix import FIELDS, NUMBERS, ROLES, Case
 from tom_cadence.models import FollowedRecord, Submission
 
 #                  anonymous stranger viewer changer owner superuser
@@ -128,6 +128,10 @@ ATLAS = '/dataproducts/data/single_target_data_service/ATLAS/query/'
 
 def _observed(rest: str) -> Callable[[Case], str]:
     return lambda case: f'/api/observations/{case.record.pk}{rest}'
+
+
+def _record_at(rest: str) -> Callable[[Case], str]:
+    return lambda case: f'/observations/{case.record.pk}/{rest}'
 
 
 def _shown(case: Case) -> dict[str, str]:
@@ -402,6 +406,35 @@ RULES: dict[str, list[Rule]] = {
             name='with a cadence',
         ),
     ],
+    'observations/<int:pk>/cancel/': [
+        Rule(
+            address=_record_at('cancel/'), get=CHANGED, post=CHANGERS_DO, changes=CHANGERS,
+        ),
+    ],
+    'observations/<int:pk>/update/': [
+        Rule(
+            address=_record_at('update/'), get=CHANGED, post=CHANGERS_DO, changes=CHANGERS,
+            data=lambda case: {'observation_id': f'hush-{next(NUMBERS)}-u'},
+        ),
+    ],
+    'observations/add/': [
+        Rule(
+            address=lambda case: f'/observations/add/?target_id={case.target.pk}', get=SEEN_BY_MEMBERS,
+            post=SEERS_DO, changes=SEERS,
+            data=lambda case: {
+                'target_id': case.target.pk, 'facility': SIMULATED, 'observation_id': f'hush-{next(NUMBERS)}-a', 'confirm': 'on',
+            },
+        ),
+    ],
+    'observations/callback/': [
+        Rule(
+            address=lambda case: f'/observations/callback/?target_id={case.target.pk}&facility={quote(SIMULATED)}',
+            get=SEERS_DO, post='login 404 405 405 405 405',
+        ),
+    ],
+    'targets/<int:pk>/observation-list/': [
+        Rule(address=lambda case: f'/targets/{case.target.pk}/observation-list/', get=SEEN_BY_MEMBERS, post=SEEN_BY_MEMBERS),
+    ],
     'dataproducts/data/upload/': [
         Rule(
             address=lambda case: '/dataproducts/data/upload/', get=MEMBERS_CANNOT, post=SEERS_DO,
@@ -434,4 +467,5 @@ SENDING = {
     'api/^observations/$',
     'api/^observations\\.(?P<format>[a-z0-9]+)/?$',
     'request-say',
+    'observations/<int:pk>/cancel/',
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
@@ -208,23 +209,31 @@ def _settle_booked(managed: ManagedCadence, user: Any, now: datetime, cancel_too
         if waiting and not cancel_too:
             found.kept.append(record.observation_id)
         elif waiting:
-            _cancel_one(record, gateway, found)
+            problem = _cancelled(record, gateway)
+            found.refused += [f'{record.observation_id} ({problem})'] if problem else []
+            found.cancelled += [] if problem else [record.observation_id]
     text = ' '.join(_sentences(managed.facility, found, cancel_too))
     if found.cancelled or (found.refused and cancel_too):
         journal.note(managed, CadenceRun.Decision.NOTE, f'{user}: {text}', now)
     return text
 
 
-def _cancel_one(record: Any, gateway: Gateway, found: _Booked) -> None:
+def cancel_one(record: ObservationRecord, user: Any) -> str:
+    """Cancel one observation at its facility as this user: an empty text where it did, else why not."""
+    try:
+        gateway = Facilities().gateway(record.facility, user)
+    except CadenceError as error:
+        return str(error)
+    return _cancelled(record, gateway)
+
+
+def _cancelled(record: ObservationRecord, gateway: Gateway) -> str:
     problem = cancel(gateway, record.observation_id)
-    if problem:
-        found.refused.append(f'{record.observation_id} ({problem})')
-        return
-    found.cancelled.append(record.observation_id)
-    status = state_of(gateway, record.observation_id)
+    status = None if problem else state_of(gateway, record.observation_id)
     if status is not None:
         schedule = (status.scheduled_start, status.scheduled_end) if status.has_schedule else None
         journal.save_status(record, status.state, schedule)
+    return problem
 
 
 def _sentences(facility: str, found: _Booked, cancel_too: bool) -> Iterator[str]:
