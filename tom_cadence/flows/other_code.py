@@ -25,8 +25,8 @@ from tom_cadence.exceptions import BadWindow, Credentials, NeedsAttention, Refus
 from tom_cadence.facilities import doors
 from tom_cadence.facilities.doors import ForeignCall
 from tom_cadence.facilities.errors import CallStage, classify
+from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, watched
-from tom_cadence.facilities.words import outside
 from tom_cadence.journal import Intent, foreign
 from tom_cadence.journal.adoption import default_owner
 from tom_cadence.models import Submission
@@ -96,11 +96,13 @@ def _answered(call: ForeignCall, request: Submission | None, reply: Any) -> None
         elif ids:
             foreign.keep_foreign_reply(request, ids)
         else:
-            now, said = conf.utc_now(), f'{call.name} answered "{outside(reply, 100)}", which names no observation.'
+            now, said = conf.utc_now(), f'{call.name} answered "{short_line(reply, 100)}", which names no observation.'
             journal.mark_uncertain(request, '', now)
             journal.tell_uncertain(request, said, now)
     except Exception:  # the caller gets the facility's answer
-        logger.exception('The answer to a request of other code could not be kept: %s', outside(reply), extra=_about(call, request))
+        logger.exception(
+            'The answer to a request of other code could not be kept: %s', short_line(reply), extra=_about(call, request)
+        )
 
 
 def _ids(reply: Any) -> list[str]:
