@@ -6,6 +6,10 @@
     The facility may have booked it. Look it up; never send it again before that.
 ``Refused``
     The facility, or our own validation, said no before anything was booked: the failure policy counts it.
+``NotYet``
+    Refused for now, by the season and not for good (a semester's end, no time left): a cadence waits, and nothing has failed.
+``ChangeNeeded``
+    Refused until a person asks for something else (a proposal that is over): a cadence waits for that person.
 ``Credentials``
     The facility does not accept who we are: every cadence of that facility and owner waits for a person.
 ``NeedsAttention``
@@ -15,6 +19,8 @@
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 
 class CadenceError(Exception):
@@ -31,6 +37,19 @@ class Uncertain(CadenceError):
 
 class Refused(CadenceError):
     """The observation was refused before anything was booked."""
+
+
+class NotYet(Refused):
+    """The facility cannot take the observation now, and may later."""
+
+    def __init__(self, text: str, *, kind: str = '', until: datetime | None = None) -> None:
+        """``kind`` is what it waits for (``core.seasons``); ``until`` when that is known to have come, aware UTC."""
+        super().__init__(text)
+        self.kind, self.until = kind, until
+
+
+class ChangeNeeded(Refused):
+    """The facility will not take this observation as it is, however often it is asked; another one it may."""
 
 
 class Credentials(CadenceError):

@@ -48,6 +48,16 @@ class ManagedCadence(models.Model):
     last_run = models.PositiveBigIntegerField(null=True, blank=True)
     last_reason = models.TextField(blank=True, default='')
 
+    postponed_kind = models.CharField(max_length=16, blank=True, default='', help_text='What it waits for: see core.seasons.')
+    postponed_reason = models.TextField(blank=True, default='')
+    postponed_since = models.DateTimeField(null=True, blank=True)
+    postponed_until = models.DateTimeField(null=True, blank=True, help_text='Before this the facility is not asked again.')
+    asked_instead = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What a person changed: number of the change, fields, and the newest record that does not have them.',
+    )
+
     claim_holder = models.CharField(max_length=128, blank=True, default='')
     claim_expires = models.DateTimeField(null=True, blank=True)
     claim_number = models.PositiveBigIntegerField(default=0)
@@ -276,6 +286,33 @@ class NoticePreference(models.Model):
 
     def __str__(self) -> str:
         return f'Notices of {self.user}'
+
+
+class FacilityPause(models.Model):
+    """A facility that asked to be left alone: no run asks it before, by the clock of this TOM."""
+
+    facility = models.CharField(primary_key=True, max_length=50)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f'{self.facility} until {self.until:%Y-%m-%d %H:%M} UTC'
+
+
+class ProposalBudget(models.Model):
+    """How many hours of exposure this TOM's observations may take of one proposal at one facility."""
+
+    facility = models.CharField(max_length=50)
+    proposal = models.CharField(max_length=100, help_text='As the form of the facility names it.')
+    hours = models.FloatField(help_text='Hours of exposure in all. 80 % are told once, at 100 % nothing more is asked for.')
+    since = models.DateTimeField(null=True, blank=True, help_text='What was asked for before is not counted; empty for all.')
+    warned = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=['facility', 'proposal'], name='cadence_one_budget_a_proposal'),)
+        ordering = ('facility', 'proposal')
+
+    def __str__(self) -> str:
+        return f'{self.proposal} at {self.facility}: {self.hours:g} h'
 
 
 class TemplateOwnership(models.Model):

@@ -14,6 +14,8 @@ from typing import Any
 
 #: What was really sent, as counted from the payload; kept with the record's parameters.
 SENT = 'exposure_seconds_sent'
+#: The same in words, as ``core.observed`` reads the payload.
+SENT_WORDS = 'observed_with_sent'
 _CONFIGURATION = re.compile(r'c_(?P<configuration>\d+)_ic_(?P<part>\d+)_exposure_time(?:_[griz])?\Z')
 _MOST_POINTS = 10_000
 
@@ -38,9 +40,16 @@ def exposure_seconds(parameters: Mapping[str, Any]) -> float | None:
     return sum(known) * (_number(parameters.get('configuration_repeats')) or 1) * points
 
 
+def in_words(seconds: float) -> str:
+    """A length of exposure as people say it: ``90 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 300:
+        return f'{seconds:.4g} s'
+    return f'{seconds / 60:.3g} min' if seconds < 5400 else f'{seconds / 3600:.3g} h'
+
+
 def before_sending(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of an observation that is to be sent anew: what the one before took is not what this one takes."""
-    return {key: value for key, value in parameters.items() if key != SENT}
+    return {key: value for key, value in parameters.items() if key not in (SENT, SENT_WORDS)}
 
 
 def exposure_of_payload(payload: Any) -> float | None:

@@ -29,10 +29,45 @@ Exposure = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Postponed:
+    """What the facility cannot take yet is not asked for before ``until`` (aware UTC)."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instead:
+    """What a person wants asked from now on: ``fields`` of the facility's form, over those of records up to ``newest``.
+
+    Later records were asked for with them, and with what the strategy made of them since.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    newest: int = 0
+
+    @classmethod
+    def of(cls, kept: Any) -> Instead:
+        """As it is kept with the cadence."""
+        given = kept if isinstance(kept, Mapping) else {}
+        return cls(fields=dict(given.get('fields') or {}), newest=int(given.get('newest') or 0))
+
+    def over(self, parameters: Mapping[str, Any], record: int) -> dict[str, Any]:
+        """The parameters of a record as they are asked for now."""
+        return {**before_sending(parameters), **self.fields} if self.fields and record <= self.newest else dict(parameters)
+
+    def laid_under(self, decision: Decision) -> Decision:
+        """The decision with them, below what the strategy itself changes."""
+        if not self.fields or not isinstance(decision, Submit) or decision.like > self.newest:
+            return decision
+        return replace(decision, changes={**self.fields, **decision.changes})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What bounds a strategy: the cadence's parameters, the TOM's settings, when a request was last refused, and the sky.
 
-    Without a ``sky`` the target is taken to be always up.
+    Without a ``sky`` the target is taken to be always up. ``postponed``: until when the facility is not asked again, and why.
     """
 
     parameters: Parameters = field(default_factory=Parameters)
@@ -40,6 +75,8 @@ class Limits:
     last_refusal: datetime | None = None
     exposure: Exposure = exposure_seconds
     sky: Sky | None = None
+    postponed: Postponed | None = None
+    instead: Instead = field(default_factory=Instead)
 
 
 def ask(strategy: Any, history: History, now: datetime) -> Decision:
@@ -101,7 +138,7 @@ def limited(decision: Decision, history: History, now: datetime, limits: Limits)
         spent = [limits.exposure(attempt.parameters) for attempt in counted]
         used = None if None in spent else sum(seconds for seconds in spent if seconds is not None)
         more = _seconds(decision, history, limits)
-    return enforce(
+    decision = enforce(
         decision,
         limits.parameters,
         history,
@@ -111,10 +148,14 @@ def limited(decision: Decision, history: History, now: datetime, limits: Limits)
         exposure=used,
         next_exposure=more,
     )
+    postponed = limits.postponed
+    if isinstance(decision, Submit) and postponed is not None and now < postponed.until:
+        return Wait(reason=postponed.reason)
+    return decision
 
 
 def _adapted(decision: Decision, history: History, now: datetime, limits: Limits) -> Decision:
-    decision = relax(decision, limits.parameters.relaxations, history)
+    decision = relax(limits.instead.laid_under(decision), limits.parameters.relaxations, history, limits.instead.fields)
     if limits.sky is None or not isinstance(decision, Submit):
         return decision
     return move_to_visible(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))

@@ -93,10 +93,13 @@ def _read_item(number: int, item: str, failures: int) -> Relaxation:
     return Relaxation(failures=failures, what=what, value=value, percent=percent)
 
 
-def relax(decision: Decision, relaxations: tuple[Relaxation, ...], history: History) -> Decision:
+def relax(
+    decision: Decision, relaxations: tuple[Relaxation, ...], history: History, instead: Mapping[str, Any] | None = None
+) -> Decision:
     """The decision with what its failures so far have made it ask for less strictly; its reason says what.
 
-    What no step asks for any more, because an observation succeeded since, is asked for as at first.
+    What no step asks for any more, because an observation succeeded since, is asked for as at first; ``instead`` are the fields
+    that a person changed since then.
     """
     if not relaxations or not isinstance(decision, Submit) or not history.attempts:
         return decision
@@ -105,7 +108,7 @@ def relax(decision: Decision, relaxations: tuple[Relaxation, ...], history: Hist
     due = {step.what: step for step in relaxations if step.failures <= history.consecutive_failures}
     changes, said = dict(decision.changes), []
     for what in dict.fromkeys(step.what for step in relaxations if step.what != WINDOW):
-        fields = _fields(what, {**first.parameters, **decision.changes}, due.get(what))
+        fields = _fields(what, {**first.parameters, **(instead or {}), **decision.changes}, due.get(what))
         changes.update({name: value for name, value in fields.items() if changes.get(name, like.parameters.get(name)) != value})
         if what in due:
             said.append(due[what].in_words() if fields else f'{what}: not asked for by this observation, so left alone')

@@ -64,14 +64,14 @@ def parameter_lines(parameters: Any, keywords: Sequence[str] = ('start', 'end'))
     joined: dict[str, list[str]] = {}
     for key, value in given.items():
         if is_kept(str(key), keywords) and value not in BLANK:
-            joined.setdefault(_whole(str(key), given), []).append(_text(value))
+            joined.setdefault(whole(str(key), given), []).append(_text(value))
     return [(label(key), ' / '.join(values)) for key, values in joined.items()]
 
 
-def _whole(key: str, given: Mapping[str, Any]) -> str:
+def whole(key: str, given: Mapping[str, Any]) -> str:
     """The name of the field that an input with a number at its end belongs to."""
     piece = _PIECE.match(key)
-    return piece[1] if piece and f'{piece[1]}_0' in given else key
+    return piece[1] if piece and (f'{piece[1]}_0' in given or piece[1] in given) else key
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -73,6 +73,15 @@ class Breaker:
         """Leave a facility alone for as long as it asks to be."""
         if isinstance(error, Busy):
             self._until[lane] = max(self._until.get(lane, 0.0), time.monotonic() + error.wait)
+
+    def leave_alone(self, seconds: Mapping[str, float]) -> None:
+        """Leave these facilities alone for so long, as they asked an earlier run to."""
+        self._until |= {lane: time.monotonic() + wait for lane, wait in seconds.items()}
+
+    def left_alone(self) -> dict[str, float]:
+        """The facilities that asked to be left alone, and for how many more seconds."""
+        left = {lane: until - time.monotonic() for lane, until in self._until.items()}
+        return {lane: seconds for lane, seconds in left.items() if seconds > 0}
 
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""

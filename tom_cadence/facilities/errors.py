@@ -7,6 +7,7 @@ questions left in the whole call, or each of its orders was answered by a refusa
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -18,7 +19,8 @@ import requests
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from tom_common.exceptions import ImproperCredentialsException
 
-from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.core.seasons import Objection, objections_in, season_of
+from tom_cadence.exceptions import CadenceError, ChangeNeeded, Credentials, NeedsAttention, NotYet, Refused, Temporary, Uncertain
 from tom_cadence.facilities.calls import Busy, NotAsked
 from tom_cadence.facilities.reply_text import redact, short_line
 from tom_cadence.facilities.transport import HttpAttempt, Overdue, Traffic, never_connected
@@ -72,11 +74,22 @@ def classify(error: BaseException, stage: CallStage, facility: Any, traffic: Tra
         return Temporary(f'{name} gave no usable answer: {text}')
     if stage is CallStage.PREPARE:
         if isinstance(error, ValidationError):
-            return Refused(f'{name} would refuse it: {text}')
+            return refusal(f'{name} would refuse it: {text}', objections_in(text))
         return Refused(f'The observation form of {name} does not accept the parameters: {text}')
     if isinstance(error, ValidationError):
         return Refused(f'{name} refuses: {text}') if stage is CallStage.CANCEL else Temporary(f'{name} refuses: {text}')
     return Temporary(f'{name} gave no usable answer: {text}')
+
+
+def refusal(text: str, objections: Sequence[Objection], until: datetime | None = None) -> Refused:
+    """A refusal by its class: one that passes by itself (``until``, where that is known), one for a person to mend, or any other.
+
+    ``text`` says who refused what, in words.
+    """
+    season = season_of(objections)
+    if season is None:
+        return Refused(text)
+    return NotYet(text, kind=season.kind, until=until) if season.passes else ChangeNeeded(text)
 
 
 def _unnamed(text: str, name: str) -> str:
@@ -108,7 +121,7 @@ def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -
     if isinstance(error, Uncertain):
         return _own(error)
     if isinstance(error, documented_refusals(facility)) and earlier_declined and not (last and _maybe_booked(last)):
-        return Refused(f'{name} refused the observation: {text}')
+        return refusal(f'{name} refused the observation: {text}', objections_in(text))
     if never_arrived(error, traffic):
         return Temporary(f'{name} could not be reached: {text}')
     if traffic.unseen:

@@ -14,6 +14,7 @@ from typing import Any
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
 
+from tom_cadence.core.seasons import Objection
 from tom_cadence.core.windows import UTC, Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention, Refused
 from tom_cadence.facilities import ocs
@@ -76,6 +77,16 @@ def form_errors(form: forms.Form) -> str:
         label = '' if name == '__all__' else f'{name}: '
         lines.append(label + ' '.join(str(error) for error in _flat(errors.data if hasattr(errors, 'data') else errors)))
     return '; '.join(lines)
+
+
+def objections(form: forms.Form) -> list[Objection]:
+    """The form's errors, one by one."""
+    return [
+        Objection(text=f'{name}: {message}', field=name, not_offered=error.code == 'invalid_choice')
+        for name, errors in form.errors.as_data().items()
+        for error in errors
+        for message in error.messages
+    ]
 
 
 def _flat(errors: Any) -> list[str]:

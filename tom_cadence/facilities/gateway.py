@@ -16,16 +16,20 @@ from django.utils import timezone
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
 
 from tom_cadence import conf
-from tom_cadence.core.exposure import SENT, before_sending, exposure_of_payload
+from tom_cadence.core.bounds import said
+from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_of_payload
 from tom_cadence.core.history import Outcome
+from tom_cadence.core.observed import LONGEST as MOST_WORDS
+from tom_cadence.core.observed import what_was_sent
+from tom_cadence.core.seasons import SEMESTER, Objection
 from tom_cadence.core.visibility import Site
 from tom_cadence.core.windows import UTC, Window, read_instant, window_in
-from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotYet, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
 from tom_cadence.facilities.doors import marked, watch
-from tom_cadence.facilities.errors import CallStage, classify, readable
+from tom_cadence.facilities.errors import CallStage, classify, readable, refusal
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 
@@ -210,17 +214,19 @@ class Gateway:
         parameters: Mapping[str, Any],
         window: Window,
         changes: Mapping[str, Any],
-        hook: Callable[[dict[str, Any]], dict[str, Any]],
+        hook: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        asks: bool = True,
     ) -> Prepared:
         """Fill in the facility's form with the stored parameters and a new window, and check it.
 
-        Nothing is booked. Raises Refused with the form's errors, Temporary, Credentials or NeedsAttention.
+        Nothing is booked. Raises Refused with the form's errors, Temporary, Credentials or NeedsAttention. Without ``asks`` the
+        form does not ask its portal.
         """
         kind = forms.observation_type(parameters)
         data = {**forms.with_window(before_sending(copy.deepcopy(dict(parameters))), self.keywords, window), **changes}
         with self.call(CallStage.PREPARE), timezone.override(UTC):
             try:
-                return self._fill_in(kind, self._hooked(hook, data), parameters)
+                return self._fill_in(kind, self._hooked(hook, data), parameters, asks)
             except BadWindow as error:
                 raise Refused(str(error)) from error
 
@@ -235,11 +241,13 @@ class Gateway:
             raise NeedsAttention(f'update_observation_payload returned {changed!r} in place of the parameters.')
         return dict(changed)
 
-    def _fill_in(self, kind: str, data: dict[str, Any], before: Mapping[str, Any]) -> Prepared:
+    def _fill_in(self, kind: str, data: dict[str, Any], before: Mapping[str, Any], asks: bool) -> Prepared:
         start, end = self.keywords
         form = self._bound(kind, data)
         if refused := self.adapter.not_automated or self.adapter.refuses(form.data):
             raise Refused(refused)
+        if not asks and hasattr(form, 'validate_at_facility'):
+            form.validate_at_facility = bool
         try:
             valid = form.is_valid()
         except Exception as error:
@@ -251,7 +259,8 @@ class Gateway:
             raise form.trouble
         if not valid:
             who = self.name if getattr(form, 'errors_of_portal', False) else f'The observation form of {self.name}'
-            raise Refused(f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}')
+            text = f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}'
+            raise self._refusal(text, forms.objections(form), self.window(data))
         payload = form.observation_payload()
         kept = forms.serialized(form, {key: value for key, value in data.items() if key not in self.keywords})
         asked = self.window({start: data[start], end: data[end], **kept})
@@ -264,6 +273,9 @@ class Gateway:
         seconds = exposure_of_payload(payload) if seconds is None else seconds
         if seconds is not None:
             kept[SENT] = seconds
+        observed = what_was_sent(payload)
+        if observed:
+            kept[SENT_WORDS] = said(observed, MOST_WORDS)
         return Prepared(payload=payload, parameters=kept, window=window)
 
     def _bound(self, kind: str, data: Mapping[str, Any]) -> Any:
@@ -283,6 +295,13 @@ class Gateway:
             if form.errors:
                 raise Refused(short_line(forms.form_errors(form)))
             return form.observation_payload()
+
+    def _refusal(self, text: str, objections: Sequence[Objection], window: Window) -> Refused:
+        """What the form, or the portal that it asked, says against this window; a semester's end is asked for."""
+        found = refusal(text, objections)
+        if isinstance(found, NotYet) and found.kind == SEMESTER and ocs.is_ocs(self.facility):
+            return refusal(text, objections, until=ocs.semester_end(self.facility, window))
+        return found
 
     @cached_property
     def can_look_up(self) -> bool:

@@ -8,6 +8,7 @@ text; each result lists its requests with ``id`` and ``state``. Names may have 5
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from tom_cadence.core.windows import UTC, Window, read_instant
 from tom_cadence.facilities.errors import CallStage, classify
 from tom_cadence.facilities.reply_text import messages_in, short_line
 
+logger = logging.getLogger(__name__)
 NAME_LENGTH = 50
 PAGE = 200
 MOST_PAGES = 20
@@ -165,6 +167,22 @@ def _ahead(response: Any) -> timedelta:
         return timedelta(0)
     there = there if there.tzinfo else there.replace(tzinfo=UTC)
     return there - datetime.now(UTC)
+
+
+def semester_end(facility: Any, window: Window) -> datetime | None:
+    """The end of the semester in which the window starts, where the portal says so and it lies inside the window."""
+    from tom_observations.facilities.ocs import make_request
+
+    address = urljoin(facility.facility_settings.get_setting('portal_url'), '/api/semesters/')
+    try:
+        reply = make_request(
+            'GET', address, params={'semester_contains': _iso(window.start)}, headers=facility._portal_headers()
+        ).json()
+        ends = [read_instant(each['end']) for each in reply['results']]
+    except Exception as error:  # a portal that does not say: it is asked again in a while
+        logger.info('No semesters: %s', short_line(error), extra={'event': 'no_semesters'})
+        return None
+    return next((end for end in ends if window.start < end <= window.end), None)
 
 
 def account(facility: Any) -> Hashable:

@@ -46,6 +46,7 @@ from tom_cadence.journal.states import (
     resume_after_credentials,
     stop,
 )
+from tom_cadence.journal.waits import ask_instead, pause_facilities, paused_facilities, postpone, warn_of_budget
 
 __all__ = [
     'Checked',
@@ -57,6 +58,7 @@ __all__ = [
     'adopt',
     'adopt_missing',
     'adopt_records',
+    'ask_instead',
     'check_still_current',
     'claim',
     'close_deleted',
@@ -81,7 +83,10 @@ __all__ = [
     'open_request_of',
     'open_requests',
     'pause',
+    'pause_facilities',
     'pause_for_credentials',
+    'paused_facilities',
+    'postpone',
     'raise_version',
     'reconcile',
     'record_again',
@@ -94,4 +99,5 @@ __all__ = [
     'stop',
     'switched',
     'tell_uncertain',
+    'warn_of_budget',
 ]

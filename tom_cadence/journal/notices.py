@@ -85,6 +85,7 @@ WORDS = {
     'paused': 'was paused',
     'deleted': 'was deleted',
     'changed': 'has a late change',
+    'waits': 'waits',
 }
 
 
@@ -106,6 +107,11 @@ def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
     """One notice for all cadences of one owner that somebody else paused together."""
     subject = f'{_count(stopped)} paused'
     _tell(stopped[0].owner, _only(stopped), subject, reason, f'{reason}\n\n{_names(stopped)}\n')
+
+
+def tell_about_budget(user: Any, text: str) -> None:
+    """One notice that a proposal's hours are nearly used up."""
+    _tell(user, None, 'Hours of a proposal', text, text)
 
 
 def strategy_words(name: str) -> str:

@@ -326,6 +326,7 @@ def _done(now: datetime) -> dict[str, Any]:
         'version': F('version') + 1,
         'claim_holder': '',
         'claim_expires': None,
+        **states.NOT_POSTPONED,
     }
 
 

@@ -19,9 +19,18 @@ from tom_cadence.journal.log import MOST, note
 from tom_cadence.models import CadenceRun, FollowedRecord, ManagedCadence, Submission
 
 logger = logging.getLogger(__name__)
-CREDENTIALS = 'credentials'
+CREDENTIALS, CHANGE = 'credentials', 'change'
+TOLD = ('', CHANGE)
+"""Classes of reasons of which the owner is told here; of the others somebody else tells, for many cadences at once."""
 FOLLOWED = ('was followed already', 'already follows')
 """Parts of the reasons for which a cadence waits because a request that was accepted follows what it would follow."""
+#: A cadence that waits for no season any more.
+NOT_POSTPONED: dict[str, Any] = {
+    'postponed_kind': '',
+    'postponed_reason': '',
+    'postponed_since': None,
+    'postponed_until': None,
+}
 #: How a change of state stands in the history.
 KINDS: dict[str, CadenceRun.Decision] = {
     ManagedCadence.State.FINISHED: CadenceRun.Decision.STOP,
@@ -65,7 +74,7 @@ def stop(
         DynamicCadence.objects.filter(pk=managed.cadence_id).update(active=False, modified=now)
         note(managed, KINDS[state], reason, now)
         managed.state, managed.reason = state, reason
-        if not reason_class:
+        if reason_class in TOLD:
             notices.tell_owner(managed, state, reason)
     logger.warning('%s: %s: %s', managed, state, reason, extra={'event': f'cadence_{state}', 'cadence': managed.host_cadence_id})
     return True
@@ -92,6 +101,7 @@ def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> 
             last_check=now,
             last_run=None,
             version=F('version') + 1,
+            **NOT_POSTPONED,
         )
         DynamicCadence.objects.filter(pk=managed.cadence_id).update(active=True, modified=now)
         note(managed, CadenceRun.Decision.NOTE, reason, now)
@@ -197,7 +207,7 @@ def set_parameters(managed: ManagedCadence, change: Callable[[Any], tuple[dict[s
         if not reason:
             return
         DynamicCadence.objects.filter(pk=row.cadence_id).update(cadence_parameters=parameters, modified=now)
-        raise_version(pk=row.pk)
+        ManagedCadence.objects.filter(pk=row.pk).update(version=F('version') + 1, **NOT_POSTPONED)
         note(row, CadenceRun.Decision.NOTE, reason, now)
     if managed.cadence is not None:
         managed.cadence.cadence_parameters = parameters
@@ -220,6 +230,7 @@ def resume_many(pks: Sequence[int], reason: str, now: datetime) -> list[int]:
         'resumed': now,
         'unreachable_since': None,
         'consecutive_failures': 0,
+        **NOT_POSTPONED,
     }
     return _switch_many(pks, [State.PAUSED, State.ATTENTION], True, values, CadenceRun.Decision.NOTE, reason, now)
 

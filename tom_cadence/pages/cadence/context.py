@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import plotly
 from django.http import HttpRequest
+from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal, registry
 from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.exposure import in_words as hours_of
 from tom_cadence.core.history import History, Outcome
+from tom_cadence.core.observed import what_is_observed
 from tom_cadence.core.parameters import OWN_FIELDS, Parameters, hours_in_words
+from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import start
-from tom_cadence.journal.states import CREDENTIALS
+from tom_cadence.journal.states import CHANGE, CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
 from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_credentials
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
@@ -149,6 +153,8 @@ def _steering(cadence: Cadence, done: ActionResult) -> dict[str, Any]:
         'can_run': managed.state == State.ACTIVE,
         'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.looked.rows else None,
         'lost': journal.lost_booking(managed) if managed.state == State.ATTENTION and request is None else None,
+        'can_change_asked': managed.state != State.FINISHED and request is None and not cadence.decides_itself,
+        'change_needed': managed.state == State.ATTENTION and managed.reason_class == CHANGE,
         'doubt': request if managed.state == State.ATTENTION else None,
         'doubt_window': window_text(window) if window else '',
         'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),
@@ -203,6 +209,7 @@ def limits(cadence: Cadence) -> list[LimitText]:
     done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
     most, end = parameters.max_observations, parameters.end_date
     lines = [
+        *_observed(cadence),
         LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
         LimitText('End date', show(end) if end else 'none'),
         LimitText('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
@@ -214,6 +221,25 @@ def limits(cadence: Cadence) -> list[LimitText]:
         LimitText('A cancelled observation', _cancelled(parameters)),
     ]
     return lines + _others(cadence)
+
+
+def _observed(cadence: Cadence) -> Iterator[LimitText]:
+    """With what it observes from now on, and how long in all was asked for and observed."""
+    outcomes = {attempt.record: attempt.outcome for attempt in cadence.looked.history.attempts}
+    records = ObservationRecord.objects.filter(pk__in=outcomes).order_by('created', 'pk').values_list('pk', 'parameters')
+    kept = {pk: parameters if isinstance(parameters, dict) else {} for pk, parameters in records}
+    if not kept:
+        return
+    newest = next(reversed(kept))
+    words = what_is_observed(Instead.of(cadence.managed.asked_instead).over(kept[newest], newest))
+    if words:
+        yield LimitText('Observes', words)
+    seconds = {pk: exposure_seconds(parameters) for pk, parameters in kept.items()}
+    used = [seconds[pk] for pk in kept if outcomes[pk] is Outcome.SUCCEEDED]
+    asked = [*used, *(seconds[pk] for pk in kept if outcomes[pk] is Outcome.WAITING)]
+    if asked and None not in asked:
+        total, taken = sum(filter(None, asked)), sum(filter(None, used))
+        yield LimitText('Exposure so far', f'{hours_of(total)} asked for, {hours_of(taken)} of it taken')
 
 
 def _failures(parameters: Parameters, history: History) -> str:

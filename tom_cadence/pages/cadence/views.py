@@ -29,7 +29,8 @@ def _visible(request: HttpRequest, pk: int) -> ManagedCadence:
     return get_object_or_404(visible_cadences(request.user, rows), pk=pk)
 
 
-def _changeable(request: HttpRequest, pk: int) -> ManagedCadence:
+def changeable(request: HttpRequest, pk: int) -> ManagedCadence:
+    """The cadence, which this user may change; NotYours where the user may only look at it."""
     managed = _visible(request, pk)
     if not may_change(request.user, managed):
         raise NotYours('You may look at this cadence, but not change it.', reverse('cadences:page', args=[pk]))
@@ -65,7 +66,7 @@ def action(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         raise Http404
     if not request.user.is_authenticated:
         return redirect_to_login(reverse('cadences:page', args=[pk]))
-    done = act(verb, _changeable(request, pk), request.user, request.POST, conf.utc_now())
+    done = act(verb, changeable(request, pk), request.user, request.POST, conf.utc_now())
     return _answer(request, pk, done)
 
 
@@ -89,7 +90,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect_to_login(request.path)
     if request.method == 'POST':
         return action(request, pk, 'edit')
-    return _show(request, _changeable(request, pk), ActionResult(panel='edit'))
+    return _show(request, changeable(request, pk), ActionResult(panel='edit'))
 
 
 @transaction.non_atomic_requests
@@ -99,7 +100,7 @@ def now(request: HttpRequest, pk: int) -> HttpResponse:
     """What would happen now: a rehearsal that asks the facility for states, writes no row and sends nothing."""
     if not request.user.is_authenticated:
         return redirect_to_login(reverse('cadences:page', args=[pk]))
-    managed = _changeable(request, pk)
+    managed = changeable(request, pk)
     lines = []
     if managed.cadence is not None and managed.cadence.active:
         lines = run_cadences(pks=[managed.cadence.pk], now=conf.utc_now(), dry_run=True, validate=True).lines

@@ -8,10 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, Count, IntegerField, Max, Value, When
+from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf
+from tom_cadence.core.exposure import SENT, exposure_seconds
 from tom_cadence.core.history import Outcome
+from tom_cadence.core.observed import what_is_observed
+from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import Window
 from tom_cadence.facilities import Facilities
@@ -42,6 +46,9 @@ class CadenceSummary:
     next_when: datetime | None = None
     newest: dict[Outcome, int] = field(default_factory=dict)
     newest_at_all: int = 0
+    observed: str = ''
+    seconds_asked: float = 0.0
+    seconds_used: float = 0.0
 
 
 def by_urgency(rows: Rows) -> Rows:
@@ -71,6 +78,7 @@ def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
         summary = found[row.pk]
         _last_result(summary, records)
         _name(summary, records, open_requests.get(row.pk), seen)
+        _observed(row, summary, records)
         waiting = records.get(summary.newest.get(Outcome.WAITING, 0))
         if row.state == State.ACTIVE and waiting is not None and row.pk not in open_requests:
             _next_window(summary, waiting, facilities, waiting.pk in numbered, now)
@@ -84,12 +92,25 @@ def _count(rows: Sequence[ManagedCadence], found: dict[int, CadenceSummary], fac
     for row in rows:
         if row.cadence is not None:
             by_group.setdefault(row.cadence.observation_group_id, []).append(found[row.pk])
-    records = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by()
-    counted = records.values_list('observationgroup', 'facility', 'status').annotate(Count('pk'), Max('pk'))
-    for group, facility, status, number, newest in counted:
+    names = (SENT, 'exposure_time', 'exposure_count')
+    keys = {f'asked_{number}': KT(f'parameters__{name}') for number, name in enumerate(names)}
+    records = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by().annotate(**keys)
+    counted = records.values_list('observationgroup', 'facility', 'status', *keys).annotate(Count('pk'), Max('pk'))
+    for group, facility, status, *told, number, newest in counted:
         outcome = outcome_of(facilities, facility, status)
+        seconds = number * (exposure_seconds(dict(zip(names, told, strict=True))) or 0.0)
         for summary in by_group[group]:
             _add(summary, outcome, number, newest)
+            if outcome in (Outcome.SUCCEEDED, Outcome.WAITING):
+                summary.seconds_asked += seconds
+                summary.seconds_used += seconds if outcome is Outcome.SUCCEEDED else 0.0
+
+
+def _observed(row: ManagedCadence, summary: CadenceSummary, records: dict[int, Any]) -> None:
+    """With what it is observed from now on; not told to who may not know the target."""
+    latest = records.get(summary.newest_at_all)
+    if latest is not None and summary.target != UNSEEN and isinstance(latest.parameters, dict):
+        summary.observed = what_is_observed(Instead.of(row.asked_instead).over(latest.parameters, latest.pk))
 
 
 def _add(summary: CadenceSummary, outcome: Outcome | None, number: int, newest: int) -> None:

@@ -18,6 +18,7 @@ from django_tables2.data import TableQuerysetData
 from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 
 from tom_cadence import registry
+from tom_cadence.core.exposure import in_words as hours_of
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, names_visible_to
@@ -88,6 +89,7 @@ class CadenceTable(ListTable):
     )
     strategy = tables.Column('Strategy', attrs=labelled_cell('Strategy'))
     facility = tables.Column('Facility', attrs=labelled_cell('Facility'))
+    observed = tables.Column('Observes', accessor='summary', orderable=False, attrs=labelled_cell('Observes'))
     owner = tables.Column('Owner', order_by=('owner_name',), attrs=labelled_cell('Owner'), default='nobody')
     state = tables.Column('State', attrs=labelled_cell('State'))
     result = tables.Column('Last result', accessor='summary', orderable=False, attrs=labelled_cell('Last result'))
@@ -98,7 +100,7 @@ class CadenceTable(ListTable):
         """The columns."""
 
         model = ManagedCadence
-        fields = ('selection', 'target', 'strategy', 'facility', 'owner', 'state', 'result', 'following', 'counts')
+        fields = ('selection', 'target', 'strategy', 'facility', 'observed', 'owner', 'state', 'result', 'following', 'counts')
         sequence = fields
 
     partial_template_name = 'tom_cadence/partials/overview_table.html'
@@ -124,6 +126,13 @@ class CadenceTable(ListTable):
     def render_state(self, value: str, record: ManagedCadence) -> Any:
         """A badge."""
         return badge(record.state, value)
+
+    def render_observed(self, value: summary.CadenceSummary) -> Any:
+        """With what, and how long in all: asked for, and observed so far."""
+        if not value.seconds_asked:
+            return value.observed or '—'
+        asked, used = hours_of(value.seconds_asked), hours_of(value.seconds_used)
+        return format_html('<div>{}<div class="cadence-quiet">{} asked for, {} taken</div></div>', value.observed, asked, used)
 
     def render_result(self, value: summary.CadenceSummary) -> Any:
         """What became of the newest finished observation, and when."""

@@ -232,6 +232,11 @@ def _prepare(source: StartSource, made: StartForms) -> None:
         strategies.choices = [(source.strategy, source.strategy)]
     if 'groups' in form.fields:
         form.fields['groups'].queryset = source.user.groups.all()
+    without_buttons(form)
+
+
+def without_buttons(form: Any) -> None:
+    """A facility's form without buttons and a tag of its own; required fields that its layout forgets are shown, too."""
     helper = getattr(form, 'helper', None)
     if helper is None:
         return
