@@ -51,6 +51,7 @@ from tom_cadence.flows.steer import cancel_one
 from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
 from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
+from tom_followup.pages import read_pk
 from tom_followup.refusals import NotYours, refused_with_message
 
 HOST_VERSION = '3.1.0'
@@ -105,8 +106,7 @@ class CheckedObservationCreateView(ObservationCreateView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """A target that this user may not see does not exist; who is not logged in is sent to the login first."""
-        wanted = str(self.get_target_id())
-        if request.user.is_authenticated and not _may_see(request.user, wanted):
+        if request.user.is_authenticated and not _may_see(request.user, str(self.get_target_id())):
             raise Http404('There is no such target.')
         return super().dispatch(request, *args, **kwargs)
 
@@ -257,7 +257,7 @@ def _check_named(request: HttpRequest, said: Mapping[str, Any]) -> None:
 
 
 def _may_see(user: Any, wanted: str) -> bool:
-    return wanted.isdecimal() and len(wanted) < 18 and visible_targets(user).filter(pk=int(wanted)).exists()
+    return visible_targets(user).filter(pk=read_pk(wanted)).exists()
 
 
 @login_required

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
@@ -18,7 +20,21 @@ from plotly.offline import get_plotlyjs
 PAGE_SIZE = 25
 #: Of white text on Bootstrap's own info and warning colours the contrast is too low for WCAG AA: these carry dark text.
 DARK_TEXT = {'info', 'warning'}
+PK = re.compile(r'[0-9]{1,18}')
+"""No database has a larger key, and some cannot even compare what is larger."""
 SPANS = (('d', 86400.0), ('h', 3600.0), ('min', 60.0))
+
+
+def read_pk(text: object) -> int | None:
+    """The primary key that an address or a form names; None for whatever is none, so that no text from outside is an error."""
+    given = str(text).strip()
+    return int(given) if PK.fullmatch(given) else None
+
+
+def read_pks(texts: Iterable[object]) -> list[int]:
+    """Those of the texts that are primary keys, each once, in their order; one text may name several, with commas between."""
+    parts = (read_pk(part) for text in texts for part in str(text).split(','))
+    return list(dict.fromkeys(pk for pk in parts if pk is not None))
 
 
 def labelled_cell(label: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
+from tom_followup.pages import read_pk
 from tom_forced_phot import conf, ingest, queries, registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
@@ -74,8 +75,7 @@ class UploadView(DataProductUploadView):
         """Http404 for a target, or an observation of one, that this user may not see; odd ids are left to the host's form."""
         seen = targets_for_user(self.request.user, Target.objects.all(), 'view_target')
         for name, rows in (('target', Target.objects.all()), ('observation_record', ObservationRecord.objects.all())):
-            given = posted.get(name, '')
-            found = rows.filter(pk=given).first() if given.isdecimal() and len(given) < 18 else None
+            found = rows.filter(pk=read_pk(posted.get(name, ''))).first()
             target = getattr(found, 'target_id', getattr(found, 'pk', None))
             if found is not None and not seen.filter(pk=target).exists():
                 raise Http404('There is no such target, or you may not see it.')

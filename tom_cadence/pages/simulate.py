@@ -37,6 +37,7 @@ from tom_cadence.simulation.figure import Fan, figure
 from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
 from tom_cadence.simulation.results import figures
 from tom_cadence.strategies.base import CadenceStrategy
+from tom_followup.pages import read_pk
 from tom_followup.units import mjd_of
 
 RUNS, SECONDS, KEPT = 50, 1.8, 300
@@ -185,10 +186,7 @@ class SimulationPage:
             'exposure_time': self._number('exposure', 60.0, MOST_EXPOSURE),
             'facility': self.request.GET.get('facility', '')[:50],
         }
-        target = self.request.GET.get('target', '')
-        found = (
-            startable_targets(self.request.user).filter(pk=int(target)).first() if target.isdecimal() and len(target) < 10 else None
-        )
+        found = startable_targets(self.request.user).filter(pk=read_pk(self.request.GET.get('target', ''))).first()
         return simulate.of_new(name, given, self._window(), asked, found, self.request.user)
 
     def _window(self) -> Window:

@@ -18,7 +18,7 @@ from tom_cadence.permissions import visible_cadences, visible_records
 from tom_followup.pages import badge_of, date_with_distance, duration_text
 
 register = template.Library()
-register.filter(duration_text)
+register.filter('span', duration_text)
 COLOURS = {
     'active': 'success',
     'paused': 'secondary',

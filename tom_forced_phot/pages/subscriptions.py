@@ -17,7 +17,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from tom_targets.models import TargetList
 
-from tom_followup.pages import PAGE_SIZE
+from tom_followup.pages import PAGE_SIZE, read_pk
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_followup.units import instant_of, mjd_of
 from tom_forced_phot import conf, registry, subscriptions
@@ -96,8 +96,8 @@ def make(request: HttpRequest) -> HttpResponse:
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
-    pk, service = request.GET.get('target', ''), request.GET.get('service', '')
-    target = askable_targets(request.user).filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 18 else None
+    service = request.GET.get('service', '')
+    target = askable_targets(request.user).filter(pk=read_pk(request.GET.get('target', ''))).first()
     return {'target': target.name if target else '', **({'service': service} if service else {})}
 
 

@@ -15,7 +15,7 @@ from tom_forced_phot.models import PhotometryNotice
 from tom_forced_phot.queries.drive import silence as silence_of_queries
 
 register = template.Library()
-register.filter(duration_text)
+register.filter('span', duration_text)
 COLOURS = {
     'queued': 'secondary',
     'submitted': 'info',

@@ -23,7 +23,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, names_visible_to
 from tom_cadence.templatetags.cadences import badge, strategy_words, when
-from tom_followup.pages import labelled_cell
+from tom_followup.pages import labelled_cell, read_pk
 
 
 class CadencePage(TableQuerysetData):
@@ -246,6 +246,6 @@ class CadenceFilterSet(HTMXTableFilterSet):
         where = Q(strategy__in=named)
         for each in found:
             where |= each
-        if text.isdecimal() and len(text) < 18:
-            where |= Q(host_cadence_id=int(text))
+        if (number := read_pk(text)) is not None:
+            where |= Q(host_cadence_id=number)
         return rows.filter(where)

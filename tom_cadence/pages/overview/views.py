@@ -26,7 +26,7 @@ from tom_cadence.models import ManagedCadence, Notice, NoticePreference
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
-from tom_followup.pages import PAGE_SIZE, FixedPaginator
+from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks
 
 MOST_IN_A_TAB = 50
 
@@ -86,7 +86,7 @@ def target_tab(request: HttpRequest, target: int) -> HttpResponse:
 def notice_list(request: HttpRequest) -> HttpResponse:
     """What the user was told, newest first; POST marks one, or all, as read."""
     if request.method == 'POST':
-        pks = [int(pk) for pk in request.POST.getlist('notice') if pk.isdecimal() and len(pk) < 18]
+        pks = read_pks(request.POST.getlist('notice'))
         mark_read(request.user, conf.utc_now(), None if 'all' in request.POST else pks)
         if not request.htmx:  # type: ignore[attr-defined]
             return redirect('cadences:notices')
@@ -184,7 +184,7 @@ def change_cadences(user: Any, given: QueryDict, now: datetime) -> MessageText:
 
 
 def _selected(user: Any, action: str, selected: list[str], now: datetime) -> MessageText:
-    pks = {int(pk) for pk in selected[:MOST_SELECTED] if pk.isdecimal() and len(pk) < 18}
+    pks = read_pks(selected[:MOST_SELECTED])
     if not pks:
         return constants.WARNING, f'Nothing was {action}d: select cadences first.'
     rows = ManagedCadence.objects.filter(pk__in=pks)
@@ -204,8 +204,8 @@ def _pause_facility(user: Any, facility: str, now: datetime) -> MessageText:
 
 def _resume_credentials(user: Any, facility: str, owner: str, now: datetime) -> MessageText:
     rows = summary.waiting_for_credentials(changeable_cadences(user)).filter(facility=facility)
-    if owner.isdecimal() and len(owner) < 18:
-        rows = rows.filter(owner=int(owner))
+    if (pk := read_pk(owner)) is not None:
+        rows = rows.filter(owner=pk)
     many = steer.resume_many(rows, user, now, f'after the credentials of {facility} were set right')
     return _message(f'at {facility} resumed', many, 0, 'not waiting any more')
 

@@ -17,6 +17,7 @@ from tom_targets.models import Target
 
 from tom_cadence import registry
 from tom_cadence.permissions import startable_targets, visible_records, visible_targets, visible_templates
+from tom_followup.pages import read_pk
 from tom_followup.refusals import NotYours
 
 NAMES = ('target', 'template', 'record', 'group', 'what', 'strategy')
@@ -90,10 +91,7 @@ def read(user: Any, query: Mapping[str, str]) -> StartSource:
 
 
 def _one(rows: Any, pk: Any) -> Any:
-    try:
-        found = rows.filter(pk=int(pk)).first()
-    except (TypeError, ValueError, OverflowError):
-        found = None
+    found = rows.filter(pk=read_pk(pk)).first()
     if found is None:
         raise Http404('There is nothing of that number here.')
     return found

@@ -31,6 +31,7 @@ from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.forms import ApplyForm, strategy_form, with_utc_in_help, without_fields, without_unmentioned_fields
 from tom_cadence.pages.templates.forms import render as laid_out
 from tom_cadence.permissions import visible_targets, visible_templates
+from tom_followup.pages import read_pk, read_pks
 
 State = TemplateTask.State
 OURS = ('csrfmiddlewaretoken', 'for-', 'cadence-')
@@ -60,13 +61,12 @@ def apply(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _wanted(request: HttpRequest) -> dict[str, Any]:
-    wanted = request.GET.get('list', '')
-    return {'target_list': wanted} if wanted.isdecimal() else {}
+    wanted = read_pk(request.GET.get('list', ''))
+    return {} if wanted is None else {'target_list': wanted}
 
 
 def _chosen(request: HttpRequest, ours: ApplyForm) -> Any:
-    asked = request.GET.getlist('target')
-    given = ours.picked() if ours.is_bound else [int(pk) for pk in asked if pk.isdecimal()]
+    given = ours.picked() if ours.is_bound else read_pks(request.GET.getlist('target'))
     return visible_targets(request.user).filter(pk__in=given).order_by('name')
 
 

@@ -21,6 +21,7 @@ from tom_targets.models import TargetList
 from tom_cadence import registry
 from tom_cadence.core.windows import UTC
 from tom_cadence.permissions import startable_targets, visible_targets
+from tom_followup.pages import read_pks
 
 MOST_TARGETS = 1000
 
@@ -98,7 +99,7 @@ class ApplyForm(forms.Form):
         """The primary keys that were chosen one by one."""
         data: Any = self.data
         given = data.getlist('for-targets') if self.is_bound else []
-        return [int(pk) for pk in given if str(pk).isdecimal()]
+        return read_pks(given)
 
     def clean_names(self) -> list[str]:
         """The names, each once; those that no visible target has are an error that says no more than that."""

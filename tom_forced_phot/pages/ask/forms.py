@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.text import slugify
 from tom_targets.models import TargetList
 
+from tom_followup.pages import read_pks
 from tom_forced_phot import registry
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.pages.ask import preview
@@ -32,12 +33,6 @@ MOST_TARGETS = 1000
 PREVIEW_COUNTS = timedelta(hours=12)
 GONE = 'There is no such target, or you may not see it: {number} of those that were chosen.'
 SHOWN = 5
-
-
-def numbers(given: Sequence[str]) -> list[int]:
-    """Primary keys out of an address or a form, each once; whatever else is left out."""
-    found = [part.strip() for text in given for part in text.split(',')]
-    return list(dict.fromkeys(int(part) for part in found if part.isdecimal() and len(part) < 19))
 
 
 def search(user: Any, text: str, most: int = 20) -> Any:
@@ -83,7 +78,7 @@ class AskForm(forms.Form):
     def picked(self) -> list[int]:
         """The targets that were chosen one by one, as they were sent."""
         data: Any = self.data
-        return numbers(data.getlist('targets')) if self.is_bound else numbers([str(self.initial.get('targets', ''))])
+        return read_pks(data.getlist('targets')) if self.is_bound else read_pks([str(self.initial.get('targets', ''))])
 
     def dates(self) -> Dates:
         """The dates as they were chosen."""

@@ -19,10 +19,11 @@ from django.views import View
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
+from tom_followup.pages import read_pk, read_pks
 from tom_forced_phot import conf, registry
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.pages.ask.forms import MOST_TARGETS, AskForm, Card, bind, cards, numbers, prefill, search
+from tom_forced_phot.pages.ask.forms import MOST_TARGETS, AskForm, Card, bind, cards, prefill, search
 from tom_forced_phot.pages.ask.preview import ServicePreview, ask_all, preview_of
 from tom_forced_phot.pages.ask.words import When, count
 from tom_forced_phot.permissions import askable_targets, visible_lists, visible_queries, visible_targets
@@ -135,9 +136,9 @@ def found(request: HttpRequest) -> HttpResponse:
 def choose(request: HttpRequest) -> HttpResponse:
     """From the host's lists of targets and of target lists, where some were ticked, to the form."""
     lists = list(
-        visible_lists(request.user).filter(pk__in=numbers(request.POST.getlist('selected-row'))).values_list('pk', flat=True)
+        visible_lists(request.user).filter(pk__in=read_pks(request.POST.getlist('selected-row'))).values_list('pk', flat=True)
     )
-    wanted = numbers(request.POST.getlist('selected-target'))
+    wanted = read_pks(request.POST.getlist('selected-target'))
     seen = visible_targets(request.user)
     if len(lists) == 1 and not wanted:
         return redirect(f'{reverse("photometry:ask")}?target_list={lists[0]}')
@@ -174,9 +175,9 @@ def read(request: HttpRequest) -> Start:
     """The address; 404 for a single target, a list or a query that this user may not see."""
     given = request.GET
     start = Start(services=[name.strip() for text in given.getlist('services') for name in text.split(',') if name.strip()])
-    pks, single = numbers([*given.getlist('targets'), *given.getlist('target')]), bool(given.get('target'))
+    pks, single = read_pks([*given.getlist('targets'), *given.getlist('target')]), bool(given.get('target'))
     if given.get('again'):
-        start.again = get_object_or_404(visible_queries(request.user), pk=_number(given['again']))
+        start.again = get_object_or_404(visible_queries(request.user), pk=read_pk(given['again']))
         pks, single = [start.again.target_id, *pks], True
         start.services = start.services or [start.again.service]
         start.initial |= _dates(start.again)
@@ -193,14 +194,7 @@ def read(request: HttpRequest) -> Start:
 def _lists(request: HttpRequest, given: QueryDict, start: Start) -> None:
     wanted = given.get('target_list')
     if wanted:
-        start.initial['target_list'] = get_object_or_404(visible_lists(request.user), pk=_number(wanted)).pk
-
-
-def _number(text: str) -> int:
-    found = numbers([text])
-    if len(found) != 1:
-        raise Http404('There is no such number.')
-    return found[0]
+        start.initial['target_list'] = get_object_or_404(visible_lists(request.user), pk=read_pk(wanted)).pk
 
 
 def _note(missing: int, not_mine: int) -> str:

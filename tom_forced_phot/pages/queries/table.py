@@ -19,7 +19,7 @@ from django_tables2.data import TableQuerysetData
 from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
 from tom_targets.models import Target
 
-from tom_followup.pages import labelled_cell
+from tom_followup.pages import labelled_cell, read_pk
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
@@ -120,9 +120,7 @@ class QueryFilterSet(HTMXTableFilterSet):
         found = Q(target__in=Target.objects.filter(name__icontains=text).values('pk'))
         found |= Q(service__icontains=text) | Q(message__icontains=text)
         found |= Q(asked_by__in=get_user_model()._default_manager.filter(username__icontains=text).values('pk'))
-        if text.isdecimal() and len(text) < 18:
-            found |= Q(pk=int(text))
-        return rows.filter(found)
+        return rows.filter(found | Q(pk=read_pk(text)))
 
 
 class Page(TableQuerysetData):

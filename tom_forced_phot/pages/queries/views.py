@@ -18,7 +18,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_tables2 import RequestConfig
 
-from tom_followup.pages import PAGE_SIZE, FixedPaginator
+from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, queries
 from tom_forced_phot.core.states import QueryState
@@ -123,7 +123,7 @@ def notice_list(request: HttpRequest) -> HttpResponse:
     """What the user was told, newest first; POST marks one, or all, as read."""
     part = bool(request.htmx)  # type: ignore[attr-defined]
     if request.method == 'POST':
-        pks = [int(pk) for pk in request.POST.getlist('notice') if pk.isdecimal() and len(pk) < 18]
+        pks = read_pks(request.POST.getlist('notice'))
         queries.mark_read(request.user, conf.utc_now(), None if 'all' in request.POST else pks)
         if not part:
             return redirect('photometry:notices')
@@ -190,9 +190,8 @@ def query_list(request: HttpRequest) -> HttpResponse:
 
 def _narrowed(request: HttpRequest) -> str:
     """What the list was narrowed down to by a link, in words."""
-    of = request.GET.get('of', '')
-    if of.isdecimal() and len(of) < 18:
-        target = visible_targets(request.user).filter(pk=int(of)).first()
+    if (of := read_pk(request.GET.get('of', ''))) is not None:
+        target = visible_targets(request.user).filter(pk=of).first()
         return f'Only queries about {target.name}' if target else ''
     if request.GET.get('subscription'):
         return 'Only what one subscription asked'
@@ -201,10 +200,7 @@ def _narrowed(request: HttpRequest) -> str:
 
 def _of_target(request: HttpRequest) -> HttpResponse:
     """The newest queries of one target, open ones first."""
-    pk = request.GET.get('target', '')
-    if not (pk.isdecimal() and len(pk) < 18):
-        raise Http404('Which target?')
-    target = get_object_or_404(visible_targets(request.user), pk=int(pk))
+    target = get_object_or_404(visible_targets(request.user), pk=read_pk(request.GET.get('target', '')))
     found = visible_queries(request.user, PhotometryQuery.objects.filter(target_id=target.pk))
     over = Case(When(state__in=QueryState.open_values(), then=Value(0)), default=Value(1))
     pks = list(found.order_by(over, '-pk').values_list('pk', flat=True)[: IN_A_TAB + 1])
@@ -227,7 +223,7 @@ def states(request: HttpRequest) -> HttpResponse:
     name = VIEWS.get(request.GET.get('view', ''))
     if name is None:
         raise Http404('There is no such view.')
-    pks = [int(pk) for pk in request.GET.getlist('query') if pk.isdecimal() and len(pk) < 18][:AT_ONCE]
+    pks = read_pks(request.GET.getlist('query'))[:AT_ONCE]
     rows = summary.read(visible_queries(request.user), pks)
     summary.summarise(rows, request.user, conf.utc_now())
     unread = unread_photometry_notices(request.user)
