@@ -73,7 +73,9 @@ CROSSINGS = ('tom_cadence/integrations/*', 'tom_forced_phot/integrations/*')
 #: What computes: values in, values out. With what it may import besides its like and the standard library's calculators.
 PURE = {
     'tom_cadence/core/*': {'astroplan', 'astropy', 'contextlib', 'dateutil', 'decimal', 'json', 'logging', 'threading', 'warnings'},
-    'tom_cadence/strategies/*': {'crispy_forms', 'dateutil', 'django.forms', 'tom_cadence.core', 'tom_observations.cadence'},
+    'tom_cadence/strategies/*': {
+        'crispy_forms', 'dateutil', 'django.forms', 'tom_cadence.core', 'tom_followup.fields', 'tom_observations.cadence',
+    },
     'tom_cadence/simulation/*': {
         'astroplan', 'astropy', 'contextlib', 'csv', 'dateutil', 'heapq', 'io', 'matplotlib.figure', 'plotly.graph_objects',
         'tom_cadence.core', 'types', 'warnings', 'zlib',
@@ -85,10 +87,10 @@ PURE = {
     'tom_forced_phot/cleaning/*': {'tom_forced_phot.core'},
     'tom_forced_phot/services/*': {
         'crispy_forms', 'csv', 'django.forms', 'email.utils', 'erfa', 'html', 'io', 'json', 'os', 'tom_forced_phot.core',
-        'tom_forced_phot.cleaning', 'tom_forced_phot.readers',
+        'tom_followup.fields', 'tom_forced_phot.cleaning', 'tom_forced_phot.readers',
         'tom_dataproducts.single_target_data_service.single_target_data_service',
     },
-    'tom_followup/dates.py': set(),
+    'tom_followup/dates.py': {'contextlib', 'dateutil'},
     'tom_followup/units.py': {'astropy'},
 }  # fmt: skip
 CALCULATORS = {

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc)
-"""No instant outside these is one of an observation."""
+from tom_followup.dates import EARLIEST, LATEST
+
 LONGEST_HOURS = 24.0 * 3660
 """Ten years: no interval, pause or window of a cadence is longer."""
 MOST_ID = 2**63 - 1

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from dateutil import parser as date_parser
-
 from tom_cadence.core.bounds import OutOfBounds, hours_long, shown, utc, within_years
 from tom_cadence.exceptions import BadWindow
+from tom_followup import dates
 
 UTC = timezone.utc
-LONGEST_TEXT = 100
 _DATE_ONLY = re.compile(r'\d{4}-\d{2}-\d{2}\Z')
+_NUMBER = re.compile(r'(?P<days>\d+)(\.\d*)?')
 _CLOCK = re.compile(r'[T ]\d{2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?')
 _OFFSET = re.compile(r'(Z|[+-]\d{2}:?\d{2})\Z')
 
@@ -74,7 +73,7 @@ def show(instant: datetime) -> str:
 
 
 def read_instant(value: Any) -> datetime:
-    """An aware UTC instant from what a form stored: ISO text, or a date and a time in a list; naive means UTC.
+    """An aware UTC instant from what a form stored: a text (ISO, MJD, JD), or a date and a time in a list; naive means UTC.
 
     Raises BadWindow when there is nothing, nothing readable, or a year in which nothing is observed.
     """
@@ -83,33 +82,11 @@ def read_instant(value: Any) -> datetime:
     if not isinstance(value, (str, date)) or (isinstance(value, str) and not value.strip()):
         raise BadWindow('The observing window is missing.')
     try:
-        return utc(_read_text(value.strip()) if isinstance(value, str) else value)
-    except OutOfBounds as error:
-        raise BadWindow(f'{shown(value)} is outside the years that can be observed: {error}.') from error
-
-
-def _read_text(text: str) -> datetime:
-    if len(text) > LONGEST_TEXT:
-        raise BadWindow(f'{shown(text)} is not a date and time.')
-    try:
-        return datetime.fromisoformat(text[:-1] + '+00:00' if text.endswith('Z') else text)
-    except ValueError:
-        pass  # Python 3.10 reads fewer shapes than portals write; dateutil reads the rest
-    try:
-        return date_parser.parse(text, default=datetime(1, 1, 1), tzinfos=_offset)
-    except BadWindow:
-        raise
-    except Exception as error:  # odd texts make dateutil raise more than it documents
-        raise BadWindow(f'{shown(text)} is not a date and time.') from error
-
-
-def _offset(name: str | None, seconds: int | None) -> timezone | None:
-    """Abbreviations of time zones are not unique (IST, CST), so they are refused; dateutil would take them for UTC."""
-    if name is None and seconds is None:
-        return None
-    if seconds is None:
-        raise BadWindow(f'The time zone {shown(name)} is not known: write UTC, or an offset as in +02:00.')
-    return timezone(timedelta(seconds=seconds))
+        return dates.read_instant(value) if isinstance(value, str) else utc(value)
+    except (OutOfBounds, dates.OutOfYears) as error:
+        raise BadWindow(f'{shown(value)} is outside the years that can be observed: {error}') from error
+    except ValueError as error:
+        raise BadWindow(str(error)) from error
 
 
 def read_window(start: Any, end: Any) -> Window:
@@ -163,6 +140,9 @@ def write_instant(instant: datetime, like: Any) -> str:
     Without a usable sample the text is ISO with an offset.
     """
     sample = like.strip() if isinstance(like, str) else ''
+    if (days := _NUMBER.fullmatch(sample)) and len(days['days']) < 8:  # an MJD or a JD, which eight digits are not
+        mjd = math.ceil(dates.mjd_of(instant) * 1e5) / 1e5
+        return f'{mjd + (dates.JD_OF_MJD_0 if float(sample) > 2_400_000 else 0):.5f}'
     if _DATE_ONLY.match(sample):
         return _ceil(instant.astimezone(UTC), timedelta(days=1)).date().isoformat()
     clock = _CLOCK.search(sample)

@@ -13,6 +13,7 @@ from tom_observations.cadence import CadenceForm
 from tom_cadence.core.parameters import DEFAULT_ERRORS, DEFAULT_NIGHTS, SKY_FIELDS, clean
 from tom_cadence.core.relaxation import EXAMPLE
 from tom_cadence.exceptions import NeedsAttention
+from tom_followup.fields import InstantField
 
 LIMITS = (
     'end_date',
@@ -36,8 +37,8 @@ class CadenceParametersForm(CadenceForm):
     own_fields: ClassVar[tuple[str, ...]] = ('cadence_frequency',)
 
     cadence_frequency = forms.FloatField(min_value=0.01, label='Repeat every', help_text='Hours between observations.')
-    end_date = forms.CharField(
-        required=False, label='End date', help_text='UTC; no window starts after it. For example 2026-12-24 18:00.'
+    end_date = InstantField(
+        required=False, label='End date', help_text='UTC, or an MJD; no window starts after it. For example 2026-12-24 18:00.'
     )
     max_observations = forms.IntegerField(
         required=False, min_value=1, label='Observations in all', help_text='The cadence ends after so many.'
@@ -138,13 +139,7 @@ class CadenceParametersForm(CadenceForm):
 
     def clean_end_date(self) -> str:
         """The end date as ISO text in UTC, or an empty text."""
-        text = self.cleaned_data['end_date']
-        if not text:
-            return ''
-        try:
-            end = clean({'end_date': text}).end_date
-        except NeedsAttention as error:
-            raise forms.ValidationError(str(error)) from error
+        end = self.cleaned_data['end_date']
         return end.isoformat() if end else ''
 
     def cadence_layout(self) -> Layout:

@@ -17,7 +17,7 @@ from crispy_forms.layout import ButtonHolder, Layout, Submit
 from django import forms
 from tom_dataproducts.single_target_data_service.single_target_data_service import SingleTargetDataServiceException
 
-from tom_followup.dates import read_date
+from tom_followup.fields import MjdField
 from tom_followup.units import mjd_of
 from tom_forced_phot.cleaning import Cut
 from tom_forced_phot.core.photometry import Measurements
@@ -320,23 +320,8 @@ class ForcedPhotometryService:
 BaseForcedPhotometryService = ForcedPhotometryService
 
 
-class DateField(forms.CharField):
+class DateField(MjdField):
     """A date as MJD or calendar date (UTC); its cleaned value is an MJD (float), or None where it is left out."""
-
-    def __init__(self, **given: Any) -> None:
-        """As any field; with a help text that says what may be written."""
-        given.setdefault('help_text', 'UTC: an MJD such as 60316.5, or a date such as 2024-01-07 03:25.')
-        super().__init__(**given)
-
-    def clean(self, value: Any) -> float | None:
-        """An MJD."""
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            return read_date(text)
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
 
 
 class BaseForcedPhotometryQueryForm(forms.Form):

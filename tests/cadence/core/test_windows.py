@@ -120,7 +120,17 @@ def test_an_instant_is_written_in_the_shape_the_facility_stored(like: Any, writt
     assert read_instant(written) == STAMP
 
 
-@pytest.mark.parametrize('like', ['2026-11-20T03:41', '2026-11-20T03:41:00', '2026-11-20T03:41:00Z', '2026-11-20', '', None])
+@pytest.mark.parametrize('like', ['61364.15', '2461364.65'])
+def test_a_window_of_days_stays_one(like: str) -> None:
+    written = write_instant(STAMP, like)
+    assert abs(read_instant(written) - STAMP) < timedelta(seconds=1)
+    assert len(written.partition('.')[0]) == len(like.partition('.')[0])
+
+
+LIKE = ['2026-11-20T03:41', '2026-11-20T03:41:00', '2026-11-20T03:41:00Z', '2026-11-20', '61364.15', '2461364.65', '', None]
+
+
+@pytest.mark.parametrize('like', LIKE)
 @pytest.mark.parametrize('instant', [STAMP, STAMP + timedelta(microseconds=1), STAMP + timedelta(seconds=59.5)])
 def test_rounding_to_a_coarser_shape_never_goes_into_the_past(instant: datetime, like: Any) -> None:
     assert read_instant(write_instant(instant, like)) >= instant

@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 from django.contrib.auth.models import Group, User
 from django.db import connection, connections
 from django.test import Client
+from django.utils import timezone
 from guardian.shortcuts import assign_perm
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord, ObservationTemplate
 from tom_targets.models import Target
@@ -157,7 +158,7 @@ def test_what_the_preview_showed_is_needed_before_anything_is_sent(browser: Clie
     [
         ({'cadence-cadence_frequency': ''}, 'cadence-cadence_frequency', 'This field is required.'),
         ({'cadence-cadence_frequency': '-1'}, 'cadence-cadence_frequency', 'greater than or equal to'),
-        ({'cadence-end_date': 'some day'}, 'cadence-end_date', 'a date and time (UTC) is expected'),
+        ({'cadence-end_date': 'some day'}, 'cadence-end_date', 'is no date: write an MJD'),
         ({'cadence-end_date': '2026-11-20'}, 'cadence-end_date', 'The first window would start after the end date'),
         ({'cadence-max_exposure_time': '5'}, 'cadence-max_exposure_time', 'The first observation would exceed'),
         ({'name': ''}, 'name', 'This field is required.'),
@@ -481,7 +482,12 @@ def test_a_form_without_name_and_end_asks_for_what_it_lacks(browser: Client, obs
     page = go(browser, asked(target, 'Short observatory'))
     assert 'End of the first window' in page.text
     assert page.html.find(attrs={'name': 'cadence-cadence_frequency'}) is not None
-    page.preview(**{'cadence_window-end': '2026-11-21T13:00'}).press('Start')
+    settings.TIME_ZONE = 'Asia/Tokyo'
+    with timezone.override('Asia/Tokyo'):
+        seen = page.preview(**{'cadence_window-end': '2026-11-21T13:00'})
+        assert 'Read as 2026-11-21 13:00 UTC, MJD 61365.54167.' in seen.text
+        seen.press('Start')
+    assert ObservationRecord.objects.get().parameters['end'].startswith('2026-11-21T13:00')
     [booked] = bookings(observatory)
     cadence = DynamicCadence.objects.get()
     assert cadence.observation_group.name == 'SN 2011fe: Resume cadence after failure'

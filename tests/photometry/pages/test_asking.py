@@ -357,7 +357,7 @@ def beside(page: str, key: str) -> str:
         ({'services': ['HST']}, 'services', 'HST cannot be asked here: it is not configured.'),
         ({'when': 'range'}, 'first', 'Write from when or until when'),
         ({'when': 'range', 'first': 'yesterday'}, 'first', 'yesterday&#x27; is no date'),
-        ({'when': 'range', 'last': '12'}, 'last', 'is not between 1950 and 2100'),
+        ({'when': 'range', 'last': '12'}, 'last', 'is not between 1900 and 2200'),
         ({'when': 'range', 'first': '61300', 'last': '61200'}, 'last', 'The end must be later than the beginning.'),
         ({'when': 'soon'}, 'when', 'soon'),
         ({'target_list': 999}, 'list', 'There is no such list, or you may not see it.'),

@@ -16,13 +16,14 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from tom_cadence import registry
 from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.core.template_fields import from_record
-from tom_cadence.core.windows import Window, read_instant, write_instant
+from tom_cadence.core.windows import Window, write_instant
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, ocs, user_forms
 from tom_cadence.facilities.forms import form_class_of
 from tom_cadence.facilities.template_forms import filling
 from tom_cadence.pages.start.source import SEPARATOR, StartSource
 from tom_cadence.strategies.base import CadenceStrategy
+from tom_followup.fields import InstantField
 
 PREFIX = 'cadence'
 SHARED = ('cadence_strategy', 'cadence_frequency')
@@ -79,8 +80,7 @@ class WindowForm(forms.Form):
         super().__init__(**{**kwargs, 'prefix': 'cadence_window'})
         for name, label in missing.items():
             text = "UTC. The facility's form has no such field; the cadence counts from it."
-            widget = forms.DateTimeInput(attrs={'type': 'datetime-local'}, format='%Y-%m-%dT%H:%M')
-            self.fields[name] = forms.DateTimeField(label=label, help_text=text, widget=widget)
+            self.fields[name] = InstantField(label=label, help_text=text)
 
 
 @dataclass
@@ -315,4 +315,4 @@ def _in_shape(field: Any, instant: datetime) -> Any:
 
 def window_given(form: Any) -> dict[str, Any]:
     """What was typed into the window form, as it is kept with the observation."""
-    return {name: write_instant(read_instant(value), '') for name, value in form.cleaned_data.items()} if form is not None else {}
+    return {name: write_instant(value, '') for name, value in form.cleaned_data.items()} if form is not None else {}
