@@ -294,9 +294,9 @@ def test_many_targets_of_two_users_meet_no_429_and_hold_up_no_question_of_a_thir
             service='ATLAS', target_list=group, owner=user, parameters={'min_date': 61355.0}, interval_hours=100
         )
     waits, asked, every = [], [], each // 25
-    for step in range(12 * every):
+    for step in range(240):
         subscriptions.ask_due(clock())
-        if step % every == 5:  # now and then a person asks, also while hundreds of tasks are tidied up
+        if step % every == every // 2:  # now and then a person asks, also while hundreds of tasks are tidied up
             asked.append((clock(), ask(make_target(), clock, users[2])))
             queries.start([asked[-1][1].pk], clock, wait=lambda seconds: None)
         queries.run(clock)
