@@ -38,7 +38,7 @@ class ManagedCadence(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
     reason = models.TextField(blank=True, default='')
     reason_class = models.CharField(max_length=32, blank=True, default='', help_text='Groups cadences paused together.')
-    forgiven = models.PositiveBigIntegerField(default=0, help_text='Newest record when a person last resumed the cadence.')
+    ignore_before = models.PositiveBigIntegerField(default=0, help_text='Newest record when a person last resumed the cadence.')
     resumed = models.DateTimeField(null=True, blank=True)
 
     last_check = models.DateTimeField(null=True, blank=True)

@@ -113,10 +113,11 @@ def test_what_0_1_left_open_is_looked_up_and_recorded_once(old: Any, observatory
     status, _ = observatory.submit(asked, 'tom')
     assert status < 300
     migrate()
-    from tom_cadence.flows.apply_template import settle_everything
+    from tom_cadence.engine.send import settle_without_cadence
+    from tom_cadence.facilities import Facilities
     from tom_cadence.models import TemplateTask
 
-    settle_everything(LATER)
+    settle_without_cadence(Facilities(), LATER)
     tasks = list(TemplateTask.objects.standing().order_by('pk'))
     assert [task.stands for task in tasks[:2]] == ['accepted', 'ready']
     assert len(bookings(observatory)) == 1

@@ -119,9 +119,9 @@ def arrange(monkeypatch: Any) -> None:
     """Let runs in this process be such processes."""
     start = Calls.start
 
-    def counted(self: Calls, key: Any, lane: str, function: Callable[[], Any], timeout: float, **more: Any) -> None:
+    def counted(self: Calls, key: Any, facility: str, function: Callable[[], Any], timeout: float, **more: Any) -> None:
         process = _process.get()
-        start(self, key, lane, function if process is None else lambda: process.call(function), timeout, **more)
+        start(self, key, facility, function if process is None else lambda: process.call(function), timeout, **more)
 
     monkeypatch.setattr(Calls, 'start', counted)
     monkeypatch.setattr('tom_cadence.engine.send.time', Time)

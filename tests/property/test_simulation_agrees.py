@@ -120,7 +120,7 @@ def add_requests(dice: random.Random, cadence: DynamicCadence, records: list[Any
     if dice.random() < 0.1:
         request(states.ACCEPTED, last, 50)
     if dice.random() < 0.15:
-        ManagedCadence.objects.filter(pk=managed.pk).update(forgiven=records[-1].pk)
+        ManagedCadence.objects.filter(pk=managed.pk).update(ignore_before=records[-1].pk)
 
 
 def in_words(step: Step) -> tuple[str, str]:

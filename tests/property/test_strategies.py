@@ -13,7 +13,7 @@ from hypothesis import strategies as draw
 from tests.support.samples import HOUR, attempt, cadence
 from tom_cadence import registry
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
-from tom_cadence.core.history import Attempt, History, Look, Outcome
+from tom_cadence.core.history import Attempt, History, Outcome, PhotometryAnswer
 from tom_cadence.core.parameters import clean
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.policy import Limits, ask, limited
@@ -72,7 +72,9 @@ def pasts(each: Any) -> tuple[History, datetime]:
         0.1,
         [value if limit else None for *_, value, limit in points],
     ) if points else Photometry()  # fmt: skip
-    looks = tuple(Look(service='ATLAS', asked=START + hour * HOUR) for hour in sorted(each(draw.lists(hours, max_size=2))))
+    looks = tuple(
+        PhotometryAnswer(service='ATLAS', asked=START + hour * HOUR) for hour in sorted(each(draw.lists(hours, max_size=2)))
+    )
     return History(attempts=tuple(made), photometry=curve, looks=looks, refusals=each(draw.integers(0, 3))), now
 
 

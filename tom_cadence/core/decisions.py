@@ -12,7 +12,7 @@ from tom_cadence.core.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreshLook:
+class PhotometryRequest:
     """A wish: that a photometry service is asked about the target, for points not older than ``since`` (aware UTC).
 
     ``History.looks`` says later what became of it.
@@ -31,7 +31,7 @@ class Wait:
     """
 
     reason: str
-    wish: FreshLook | None = None
+    wish: PhotometryRequest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,11 @@ def validate(answer: object, records: set[int]) -> Decision:
     return _submit(replace(decision, reason=reason), records)
 
 
-def _wish(wish: Any) -> FreshLook | None:
+def _wish(wish: Any) -> PhotometryRequest | None:
     if wish is None:
         return None
-    if not isinstance(wish, FreshLook):
-        raise InvalidDecision(f'wishes {shown(wish)}; a FreshLook is expected.')
+    if not isinstance(wish, PhotometryRequest):
+        raise InvalidDecision(f'wishes {shown(wish)}; a PhotometryRequest is expected.')
     service = _read(stored_text, wish.service, f'wishes that {shown(wish.service)} is asked')
     return replace(wish, service=service, since=_read(utc, wish.since, f'asks for points since {shown(wish.since)}'))
 

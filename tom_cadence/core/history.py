@@ -101,7 +101,7 @@ class Unit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class PhotometryAnswer:
     """What became of a photometry service that was asked about the target.
 
     ``asked`` and ``ended`` are aware UTC, ``ended`` None while it has not answered. ``problem`` says why it never will.
@@ -118,18 +118,23 @@ class History:
     """Everything a strategy may look at, oldest first.
 
     ``answered`` are the records that some submission already follows (of any cadence); ``refusals`` counts the refused
-    requests since the last accepted one; what happened up to record ``forgiven`` a person has looked at. ``photometry`` holds the
-    target's points from any source, empty unless the strategy says ``needs_photometry``. Points are those known at the moment
-    of the decision: none is later than its ``now``. ``looks`` are the answers to a strategy's wishes, oldest first.
+    requests since the last accepted one; what happened up to record ``ignore_before`` a person has looked at. ``photometry``
+    holds the target's points from any source, empty unless the strategy says ``needs_photometry``. Points are those known at the
+    moment of the decision: none is later than its ``now``. ``looks`` are the answers to a strategy's wishes, oldest first.
     """
 
     attempts: tuple[Attempt, ...] = ()
     answered: frozenset[int] = frozenset()
     refusals: int = 0
     resubmit_cancelled: bool = False
-    forgiven: int = 0
+    ignore_before: int = 0
     photometry: Photometry = field(default_factory=lambda: EMPTY)
-    looks: tuple[Look, ...] = ()
+    looks: tuple[PhotometryAnswer, ...] = ()
+
+    @property
+    def forgiven(self) -> int:
+        """The name of ``ignore_before`` in 0.1.0."""
+        return self.ignore_before
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -161,7 +166,7 @@ class History:
 
     def asks_again(self, unit: Unit) -> bool:
         """Whether a submission that ended so is asked for again."""
-        wanted = self.resubmit_cancelled or unit.newest.record <= self.forgiven
+        wanted = self.resubmit_cancelled or unit.newest.record <= self.ignore_before
         return unit.outcome is Outcome.FAILED or (unit.outcome is Outcome.CANCELLED and wanted)
 
     @cached_property
@@ -169,7 +174,7 @@ class History:
         """What failed since the last success, and since a person looked, newest first."""
         found = []
         for unit in self.newest_first():
-            if unit.outcome is Outcome.SUCCEEDED or unit.newest.record <= self.forgiven:
+            if unit.outcome is Outcome.SUCCEEDED or unit.newest.record <= self.ignore_before:
                 break
             if unit.outcome is Outcome.FAILED:
                 found.append(unit)

@@ -6,13 +6,14 @@ Only a database that is lost ends a run: nothing could be kept of what it did.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
 from tom_cadence.core.bounds import failure, said
-from tom_cadence.engine.snapshot import Looked
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.models import ManagedCadence
 
 logger = logging.getLogger(__name__)
 
@@ -35,29 +36,49 @@ def words(error: Exception, doing: str) -> str:
     return own or f'An error nobody foresaw, while {doing}: {failure(error)}'
 
 
-def trouble(item: Looked, error: Exception, doing: str) -> None:
-    """This cadence needs a person because of this error; a lost database comes through."""
+def trouble_of(managed: ManagedCadence, error: Exception, doing: str) -> str:
+    """What is said of an error that belongs to this cadence, which needs a person; a lost database comes through."""
     if is_lost(error):
         raise error
     if not isinstance(error, CadenceError):
-        extra = {'event': 'cadence_error', 'cadence': item.managed.host_cadence_id, 'doing': doing}
+        extra = {'event': 'cadence_error', 'cadence': managed.host_cadence_id, 'doing': doing}
         logger.error('A cadence failed, while %s', doing, exc_info=error, extra=extra)
-    item.trouble = item.caught = words(error, doing)
+    return words(error, doing)
 
 
-def each_alone(looked: Sequence[Looked], do: Callable[[Sequence[Looked]], object], doing: str) -> None:
-    """Do something for all of these cadences together, or, where that raises, for each alone; whom it hits gets the trouble."""
-    if not looked:
-        return
+class OfCadence(Protocol):
+    """Whatever belongs to one cadence."""
+
+    @property
+    def managed(self) -> ManagedCadence:
+        """The cadence."""
+        ...
+
+
+Item = TypeVar('Item', bound=OfCadence)
+Result = TypeVar('Result')
+
+
+def each_alone(
+    items: Sequence[Item], do: Callable[[Sequence[Item]], Mapping[int, Result] | None], doing: str
+) -> tuple[dict[int, Result], dict[int, str]]:
+    """Do something for all of these cadences together, or, where that raises, for each alone.
+
+    The results, and for those whom it hits what is said of it; both by cadence.
+    """
+    results: dict[int, Result] = {}
+    troubles: dict[int, str] = {}
+    if not items:
+        return results, troubles
     try:
-        do(looked)
-        return
+        return dict(do(items) or {}), troubles
     except Exception as error:
         if is_lost(error):
             raise
         logger.warning('One cadence after the other, while %s: %s', doing, failure(error), extra={'event': 'one_by_one'})
-    for item in looked:
+    for item in items:
         try:
-            do([item])
+            results.update(do([item]) or {})
         except Exception as error:
-            trouble(item, error, doing)
+            troubles[item.managed.pk] = trouble_of(item.managed, error, doing)
+    return results, troubles

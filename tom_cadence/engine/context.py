@@ -1,4 +1,4 @@
-"""What is around cadences: light curves, fresh looks and the sky, each read for many at once, and only where it is asked for."""
+"""The context of cadences: light curves, answers of photometry services and the sky, for many at once and where asked for."""
 
 from __future__ import annotations
 
@@ -21,58 +21,51 @@ from tom_targets.models import Target
 
 from tom_cadence import conf
 from tom_cadence.core.bounds import failure, said, shown
-from tom_cadence.core.decisions import FreshLook, Wait
-from tom_cadence.core.history import Attempt, Look
+from tom_cadence.core.decisions import PhotometryRequest
+from tom_cadence.core.history import Attempt, PhotometryAnswer
 from tom_cadence.core.parameters import Parameters
 from tom_cadence.core.photometry import EMPTY, Photometry, measurable
 from tom_cadence.core.visibility import Constraints, Site, Sky
-from tom_cadence.engine.snapshot import Around, Looked, RecordRow, build_history
+from tom_cadence.engine.containment import is_lost
+from tom_cadence.engine.stages import Context, Known, RecordRow, Snapshot
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.gateway import sites_of
 from tom_cadence.models import ManagedCadence
 from tom_followup.units import EPOCH, flux_factor, is_ab, magnitude_error_of, magnitude_of
 
-NOTHING = Around()
+NOTHING = Context()
 
 
-def read_around(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    """Fill in what these cadences look at besides their observations; no statement where none looks at anything."""
-    curves, looks, skies = read_photometry(looked, now), read_looks(looked), read_sky(looked, facilities)
-    for item in looked:
-        key = id(item)
-        sky = skies.get(key)
+def read_context(snapshots: Sequence[Snapshot], facilities: Facilities, now: datetime) -> dict[int, Context]:
+    """What these cadences look at besides their observations, by cadence; no statement where none looks at anything."""
+    curves, answers, skies = read_photometry(snapshots, now), read_answers(snapshots), read_sky(snapshots, facilities)
+    read = dict.fromkeys((each.pk for each in snapshots), NOTHING)
+    for pk in {*curves, *answers, *skies}:
+        sky = skies.get(pk)
         known, trouble = (None, sky) if isinstance(sky, str) else (sky, '')
-        found = Around(photometry=curves.get(key, EMPTY), looks=looks.get(key, ()), sky=known, trouble=trouble)
-        item.around = found if key in curves or key in looks or sky is not None else NOTHING
+        read[pk] = Context(photometry=curves.get(pk, EMPTY), answers=answers.get(pk, ()), sky=known, trouble=trouble)
+    return read
 
 
-def read_history(item: Looked, facilities: Facilities) -> None:
-    """One cadence's history, and what is around it where that was not read for many at once."""
-    if item.around is None:
-        read_around([item], facilities, conf.utc_now())
-    build_history(item, facilities)
+def read_context_of(snapshot: Snapshot, facilities: Facilities, now: datetime) -> Context:
+    """The same for one of them."""
+    return read_context([snapshot], facilities, now)[snapshot.pk]
 
 
-def around_new(strategy: Any, parameters: Parameters, owner: Any, first: Attempt, target: int, now: datetime) -> Around:
-    """What is around a cadence that does not exist yet, whose first observation would be ``first``."""
+def context_of_new(strategy: Any, parameters: Parameters, owner: Any, first: Attempt, target: int, now: datetime) -> Context:
+    """What a cadence would look at that does not exist yet, and whose first observation would be ``first``."""
     row = RecordRow(
         pk=first.record,
         observation_id=first.observation_id,
         facility=first.facility,
         status=first.status,
         created=first.created,
-        scheduled_start=None,
-        scheduled_end=None,
-        start=None,
-        end=None,
-        submission=None,
         target=target,
     )
     managed = ManagedCadence(owner=owner, facility=first.facility)
-    item = Looked(managed=managed, strategy=strategy, parameters=parameters, rows=[row])
-    read_around([item], Facilities(), now)
-    return item.around or NOTHING
+    snapshot = Snapshot(managed=managed, strategy=strategy, parameters=parameters, rows=(row,))
+    return read_context_of(snapshot, Facilities(), now)
 
 
 COLUMNS = ('target', 'timestamp', 'bandpass', 'brightness', 'brightness_error', 'limit', 'unit', 'source_name', 'telescope')
@@ -86,48 +79,48 @@ OTHER_MAGNITUDES |= {'mag(vega)', 'mag (vega)', 'mag(st)', 'mag (st)', 'mag (ab)
 """Beside those of ``tom_followup.units``: what is a magnitude, although not AB."""
 
 
-def read_photometry(looked: Iterable[Looked], now: datetime) -> dict[int, Photometry]:
-    """The light curves of the cadences whose strategy needs one, by the id() of each."""
-    needing = [item for item in looked if not item.trouble and getattr(item.strategy, 'needs_photometry', False) and item.rows]
-    spans = {id(item): _span(item) for item in needing}
+def read_photometry(snapshots: Iterable[Snapshot], now: datetime) -> dict[int, Photometry]:
+    """The light curves of the cadences whose strategy needs one, by cadence."""
+    needing = [each for each in snapshots if not each.trouble and getattr(each.strategy, 'needs_photometry', False) and each.rows]
+    spans = {each.pk: _span(each) for each in needing}
     found: dict[int, Photometry] = {}
-    for readers in _who_may_see_the_same([item for item in needing if spans[id(item)] != timedelta(0)]):
+    for readers in _who_may_see_the_same([each for each in needing if spans[each.pk] != timedelta(0)]):
         curves = _read(readers, spans, now)
-        found.update((id(item), _since(curves.get(_target(item)), spans[id(item)], now)) for item in readers)
+        found.update((each.pk, _since(curves.get(_target(each)), spans[each.pk], now)) for each in readers)
     return found
 
 
-def _span(item: Looked) -> timedelta | None:
+def _span(snapshot: Snapshot) -> timedelta | None:
     try:
-        return item.strategy.photometry_span()
+        return snapshot.strategy.photometry_span()
     except Exception:  # a parameter that cannot be used: decide says which, and a person is asked
         return timedelta(0)
 
 
-def _target(item: Looked) -> int:
-    return item.rows[-1].target
+def _target(snapshot: Snapshot) -> int:
+    return snapshot.rows[-1].target
 
 
-def _who_may_see_the_same(items: Sequence[Looked]) -> list[list[Looked]]:
+def _who_may_see_the_same(snapshots: Sequence[Snapshot]) -> list[list[Snapshot]]:
     """All together; where each point has permissions of its own, by owner, so that no reason tells what its reader may not see."""
     if settings.TARGET_PERMISSIONS_ONLY:
-        return [list(items)] if items else []
-    by_owner: dict[Any, list[Looked]] = defaultdict(list)
-    for item in items:
-        by_owner[item.managed.owner_id].append(item)
+        return [list(snapshots)] if snapshots else []
+    by_owner: dict[Any, list[Snapshot]] = defaultdict(list)
+    for each in snapshots:
+        by_owner[each.managed.owner_id].append(each)
     return list(by_owner.values())
 
 
-def _read(items: Sequence[Looked], spans: dict[int, timedelta | None], now: datetime) -> dict[int, Photometry]:
+def _read(snapshots: Sequence[Snapshot], spans: dict[int, timedelta | None], now: datetime) -> dict[int, Photometry]:
     wanted: dict[timedelta | None, set[int]] = defaultdict(set)
-    for item in items:
-        wanted[spans[id(item)]].add(_target(item))
+    for each in snapshots:
+        wanted[spans[each.pk]].add(_target(each))
     which = Q()
     for span, targets in wanted.items():
         which |= Q(target__in=targets) if span is None else Q(target__in=targets, timestamp__gte=now - span)
     points = PhotometryReducedDatum.objects.filter(which, timestamp__lte=now)
     if not settings.TARGET_PERMISSIONS_ONLY:
-        points = get_objects_for_user(items[0].managed.owner, 'tom_dataproducts.view_photometryreduceddatum', klass=points)
+        points = get_objects_for_user(snapshots[0].managed.owner, 'tom_dataproducts.view_photometryreduceddatum', klass=points)
     rows: dict[int, list[Any]] = defaultdict(list)
     for target, *row in points.order_by().values_list(*COLUMNS, KT('value__flux')):
         rows[target].append(row)
@@ -216,18 +209,18 @@ class Place(NamedTuple):
     dec: float | None
 
 
-def read_sky(looked: Iterable[Looked], facilities: Facilities) -> dict[int, Sky | str]:
-    """The sky of the cadences that ask anything of it, or why it is not known, by the id() of each; one statement for all."""
-    asking = [item for item in looked if not item.trouble and item.parameters.constraints is not None and item.rows]
-    places = read_places(item.rows[-1].target for item in asking)
-    return {id(item): _sky_of(item, places.get(item.rows[-1].target), facilities) for item in asking}
+def read_sky(snapshots: Iterable[Snapshot], facilities: Facilities) -> dict[int, Sky | str]:
+    """The sky of the cadences that ask anything of it, or why it is not known, by cadence; one statement for all."""
+    asking = [each for each in snapshots if not each.trouble and each.parameters.constraints is not None and each.rows]
+    places = read_places(_target(each) for each in asking)
+    return {each.pk: _sky_of(each, places.get(_target(each)), facilities) for each in asking}
 
 
-def _sky_of(item: Looked, place: Place | None, facilities: Facilities) -> Sky | str:
-    facility = item.rows[-1].facility
+def _sky_of(snapshot: Snapshot, place: Place | None, facilities: Facilities) -> Sky | str:
+    facility = snapshot.rows[-1].facility
     try:
-        sites = sites_of(facilities.gateway(facility, item.managed.owner).facility)
-        return sky_for(item.parameters.constraints, facility, place, sites)
+        sites = sites_of(facilities.gateway(facility, snapshot.managed.owner).facility)
+        return sky_for(snapshot.parameters.constraints, facility, place, sites)
     except NeedsAttention as error:
         return str(error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
@@ -255,13 +248,13 @@ FORCED = 'tom_cadence.integrations.forced_phot.ForcedLooks'
 
 
 class Port(Protocol):
-    """Whom wishes are told to."""
+    """Who asks photometry services."""
 
-    def looks(self, wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[Look, ...]]:
+    def looks(self, wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[PhotometryAnswer, ...]]:
         """What became of earlier questions about these targets (primary keys) to these services, oldest first."""
         ...
 
-    def ask(self, target: int, wish: FreshLook, owner: Any, now: datetime) -> None:
+    def ask(self, target: int, wish: PhotometryRequest, owner: Any, now: datetime) -> None:
         """Ask about a target; what it raises says why that is impossible."""
         ...
 
@@ -273,39 +266,34 @@ def port() -> Port | None:
     return found
 
 
-def read_looks(looked: Iterable[Looked]) -> dict[int, tuple[Look, ...]]:
-    """What became of earlier wishes, by the id() of each cadence that may have any: one statement for all."""
-    wanted = {id(item): (item.rows[-1].target, service) for item in looked if item.rows and (service := _service(item))}
+def read_answers(snapshots: Iterable[Snapshot]) -> dict[int, tuple[PhotometryAnswer, ...]]:
+    """What became of earlier requests, by cadence, for each that may have made any: one statement for all."""
+    wanted = {each.pk: (_target(each), service) for each in snapshots if each.rows and (service := _service(each))}
     asked = port() if wanted else None
     found = asked.looks(set(wanted.values())) if asked is not None else {}
-    return {key: found.get(pair, ()) for key, pair in wanted.items()}
+    return {pk: found.get(pair, ()) for pk, pair in wanted.items()}
 
 
-def _service(item: Looked) -> str:
-    asks = getattr(item.strategy, 'asks_service', None)
+def _service(snapshot: Snapshot) -> str:
+    asks = getattr(snapshot.strategy, 'asks_service', None)
     try:
-        return str(asks()) if callable(asks) and not item.trouble else ''
+        return str(asks()) if callable(asks) and not snapshot.trouble else ''
     except Exception:  # a parameter that cannot be used: decide says which, and a person is asked
         return ''
 
 
-def wishing(looked: Iterable[Looked]) -> list[Looked]:
-    """The cadences that wait for a fresh look that was not asked for yet."""
-    return [item for item in looked if isinstance(item.decision, Wait) and item.decision.wish is not None]
-
-
-def grant(items: Sequence[Looked], now: datetime) -> list[Looked]:
-    """Ask for what these cadences wish; those for which that is impossible, with the reason in their history."""
-    refused = []
-    for item in items:
-        try:
-            asked = port()
-            if asked is None:
-                raise LookupError('this TOM asks no photometry services')
-            asked.ask(item.rows[-1].target, item.decision.wish, item.managed.owner, now)
-        except Exception as error:  # one service, one target: the others go on
-            look = Look(service=item.decision.wish.service, asked=now, ended=now, problem=said(error) or type(error).__name__)
-            around = item.around or Around()
-            item.around = replace(around, looks=(*around.looks, look))
-            refused.append(item)
-    return refused
+def ask_photometry(known: Known, wanted: PhotometryRequest, now: datetime) -> Known | None:
+    """Ask for what a cadence waits for; where that is impossible, the cadence with the reason among its answers."""
+    try:
+        asked = port()
+        if asked is None:
+            raise LookupError('this TOM asks no photometry services')
+        asked.ask(_target(known.snapshot), wanted, known.managed.owner, now)
+        return None
+    except Exception as error:  # one service, one target: the others go on
+        if is_lost(error):
+            raise
+        problem = said(error) or type(error).__name__
+        answer = PhotometryAnswer(service=wanted.service, asked=now, ended=now, problem=problem)
+        context = known.context or NOTHING
+        return replace(known, context=replace(context, answers=(*context.answers, answer)))

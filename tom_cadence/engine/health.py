@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf
@@ -38,19 +38,38 @@ class Health:
 
 def health(now: datetime) -> Health:
     """How the cadences of this TOM are."""
-    limit = now - 3 * conf.seconds('EXPECTED_INTERVAL')
-    active = ManagedCadence.objects.filter(cadence__active=True)
-    silent = [row for row in active if (row.last_check or row.created) < limit]
+    silent = _silent(now)
     attention = ManagedCadence.objects.filter(state=ManagedCadence.State.ATTENTION).exclude(cadence=None)
     return Health(
-        active=active.count(),
-        silent=[_told(row, 'not looked at for too long: is cron running?') for row in silent],
-        attention=[_told(row, row.reason) for row in attention],
+        active=ManagedCadence.objects.filter(cadence__active=True).count(),
+        silent=[_as_dict(row, 'not looked at for too long: is cron running?') for row in silent],
+        attention=[_as_dict(row, row.reason) for row in attention],
         open_requests=Submission.objects.filter(state__in=Submission.OPEN).count(),
     )
 
 
-def _told(row: ManagedCadence, reason: str) -> dict[str, Any]:
+def _silent(now: datetime) -> QuerySet[ManagedCadence]:
+    """Active cadences that nobody looked at for three expected intervals: then cron or the workers are dead."""
+    limit = now - 3 * conf.seconds('EXPECTED_INTERVAL')
+    late = Q(last_check__lt=limit) | Q(last_check=None, created__lt=limit)
+    return ManagedCadence.objects.filter(late, cadence__active=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """How many active cadences nobody looked at for too long, and when any of them was looked at last."""
+
+    silent: int
+    since: datetime | None
+
+
+def silence(now: datetime) -> Silence:
+    """The same in figures, with one statement however many cadences there are."""
+    found = _silent(now).aggregate(number=Count('pk'), since=Max('last_check'))
+    return Silence(silent=found['number'], since=found['since'])
+
+
+def _as_dict(row: ManagedCadence, reason: str) -> dict[str, Any]:
     checked = row.last_check.isoformat() if row.last_check else None
     return {'cadence': row.host_cadence_id, 'target': row.target_name, 'last_check': checked, 'reason': reason}
 
@@ -286,20 +305,3 @@ def _finding(name: str, each: Recorded, booking: dict[str, Any], to_do: str) -> 
         target=each.target,
         to_do=to_do,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Silence:
-    """Active cadences that nobody looked at for too long: then cron or the workers are dead."""
-
-    silent: int
-    since: datetime | None
-
-
-def silence(now: datetime) -> Silence:
-    """The same rule as ``health``, with one statement however many cadences there are."""
-    limit = now - 3 * conf.seconds('EXPECTED_INTERVAL')
-    late = Q(last_check__lt=limit) | Q(last_check=None, created__lt=limit)
-    found = ManagedCadence.objects.filter(late, state=ManagedCadence.State.ACTIVE, cadence__active=True)
-    told = found.aggregate(number=Count('pk'), since=Max('last_check'))
-    return Silence(silent=told['number'], since=told['since'])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,26 +15,27 @@ from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Stop, Submit, Wait
 from tom_cadence.core.windows import show
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.containment import each_alone, is_lost, trouble, words
-from tom_cadence.engine.context import NOTHING, grant, read_around, read_history, wishing
-from tom_cadence.engine.decide import credentials_problem, decide, first_to_send, runs_itself, unreachable
-from tom_cadence.engine.polling import Polling, differs, due_rows, late_check_due, late_check_of, save_states
-from tom_cadence.engine.snapshot import Looked, RecordRow
+from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.context import NOTHING, ask_photometry, read_context
+from tom_cadence.engine.decide import decided, first_to_send, runs_itself
+from tom_cadence.engine.polling import Polling, differs, late_check_due, save_states, stopped
+from tom_cadence.engine.stages import Decided, Known, Snapshot
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.models import ManagedCadence
 
-__all__ = ['begin', 'credentials_problem', 'finish', 'in_words', 'is_idle', 'needs_attention', 'unreachable', 'validate']
-
-
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchBegun:
-    """Cadences that were read, and whose questions are on their way."""
+    """Cadences that were read, by their primary key, and whose questions are on their way.
 
-    looked: list[Looked]
+    ``decided``: those that were read whole; what was decided of them said which states to ask for.
+    """
+
+    known: Mapping[int, Known]
+    decided: Mapping[int, Decided]
     polling: Polling
 
 
@@ -42,149 +43,162 @@ def begin(
     managed: Sequence[ManagedCadence], facilities: Facilities, calls: Calls, now: datetime, *, may_write: bool, strategy: Any = None
 ) -> BatchBegun:
     """Read these cadences, and ask for the states they depend on; the number of statements does not grow with their number."""
-    looked = [snapshot.prepare(row, strategy) for row in managed]
-    glanced = _glance(looked, facilities, now)
-    whole = [item for item in looked if not item.glanced]
-    _read_whole(whole, facilities, now)
+    prepared = [snapshot.prepare(row, strategy) for row in managed]
+    known = _read_quickly(prepared, facilities, now)
+    whole = _read_whole([each for each in prepared if each.pk not in known], facilities, now)
+    read = {each.pk: known.get(each.pk) or whole[each.pk] for each in prepared}
     if may_write:
-        _know(looked)
-    each_alone(glanced, snapshot.read_open_requests, 'its open requests were read')
-    _decide(whole, facilities, now)
-    _look_closer(whole, facilities, now)
+        read.update(_note_observations(read.values()))
+    first = [decided(read[pk], facilities, now) for pk in whole]
+    closer = {each.managed.pk: each for each in _look_closer(first, facilities, now)}
+    read.update((pk, each.known) for pk, each in closer.items())
     polling = Polling(facilities, calls, may_write=may_write, now=now)
-    polling.start((item, rows) for item in looked if not item.trouble and (rows := _wanted(item, facilities, now)))
-    for item in looked:
-        item.late_check = late_check_of(item, facilities, now)
-    return BatchBegun(looked, polling)
+    troubled = {pk for pk, each in read.items() if each.trouble or (pk in closer and _trouble(closer[pk]))}
+    follows = {pk: each.decision.follows for pk, each in closer.items() if isinstance(each.decision, Submit)}
+    polling.start((each.snapshot for pk, each in read.items() if pk not in troubled), follows)
+    return BatchBegun(known=read, decided=closer, polling=polling)
 
 
 def finish(
     begun: BatchBegun, facilities: Facilities, clock: Callable[[], datetime], other: Callable[[Call], object], *, may_write: bool
-) -> Iterator[list[Looked]]:
+) -> Iterator[list[Decided]]:
     """Decide about these cadences. They come in groups, as facilities answer: nobody waits for a facility that does not.
 
     ``other`` takes calls that end meanwhile and are no questions after states.
     """
-    for ready in begun.polling.ready(begun.looked, other):
+    for pks in begun.polling.ready(begun.known, other):
         now = clock()
-        news = [item for item in ready if has_news(item)]
-        _read_whole(news, facilities, now, journal=True)
+        known = {pk: _polled(begun.known[pk], begun.polling) for pk in pks}
+        news = [each for each in known.values() if has_news(each)]
+        known.update(_read_again(news, facilities, now))
         if may_write:
-            _know(news)
-        _decide(ready, facilities, now)
-        if may_write:  # where nobody can be asked, the cadence goes on without an answer
-            _decide(grant(wishing(ready), now), facilities, now)
-        _look_closer(ready, facilities, now)
+            known.update(_note_observations(known[each.managed.pk] for each in news))
+        items = [_decided_again(each, begun.decided.get(pk), facilities, now) for pk, each in known.items()]
         if may_write:
-            save_states(ready, facilities, now)
-        yield ready
+            items = [_with_photometry_asked(each, facilities, now) for each in items]
+        items = _look_closer(items, facilities, now)
+        yield _saved(items, facilities, now) if may_write else items
 
 
-def _glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> list[Looked]:
-    """Those that were only glanced at; where that raises, none: what is wrong is said where each is read whole."""
-    try:
-        return glance(looked, facilities, now)
-    except Exception as error:
-        if is_lost(error):
-            raise
-        logger.warning('No cadence is only glanced at: %s', failure(error), extra={'event': 'one_by_one'})
-    for item in looked:
-        item.glanced, item.around = False, None
-    return []
+def _polled(known: Known, polling: Polling) -> Known:
+    polled = polling.polled(known.snapshot)
+    return replace(known, polled=polled, caught=polled.trouble or known.caught)
 
 
-def _know(looked: Sequence[Looked]) -> None:
-    """Note what was not requested here, before anything is sent: no observation is taken for two."""
-
-    def note(items: Sequence[Looked]) -> None:
-        journal.know((row.pk, row.facility, row.observation_id) for item in items for row in item.rows if not row.noted)
-
-    each_alone([item for item in looked if not item.trouble], note, 'its observations were noted')
+def _decided_again(known: Known, before: Decided | None, facilities: Facilities, now: datetime) -> Decided:
+    """With what the facility said; trouble that was found before stays, although it might not show now."""
+    if before is not None and _trouble(before) and not known.trouble:
+        return replace(before, known=known)
+    return decided(known, facilities, now, before)
 
 
-def _read_whole(looked: Sequence[Looked], facilities: Facilities, now: datetime, *, journal: bool = False) -> None:
+def _trouble(item: Decided) -> str:
+    return item.past.trouble if item.past is not None else ''
+
+
+def _with_photometry_asked(item: Decided, facilities: Facilities, now: datetime) -> Decided:
+    """Ask the photometry service that it waits for; where nobody can be asked, the cadence goes on without an answer."""
+    wanted = item.decision.wish if isinstance(item.decision, Wait) else None
+    refused = ask_photometry(item.known, wanted, now) if wanted is not None else None
+    return item if refused is None else decided(refused, facilities, now, item)
+
+
+def _saved(items: Sequence[Decided], facilities: Facilities, now: datetime) -> list[Decided]:
+    saved, troubles = each_alone(
+        items, lambda some: {each.managed.pk: each for each in save_states(some, facilities, now)}, 'its states were saved'
+    )
+    return [saved.get(each.managed.pk) or stopped(each, troubles[each.managed.pk]) for each in items]
+
+
+def _note_observations(read: Iterable[Known]) -> dict[int, Known]:
+    """Note what was not requested here, before anything is sent: no observation is taken for two. Those where that failed."""
+
+    def note(some: Sequence[Known]) -> None:
+        journal.know((row.pk, row.facility, row.observation_id) for each in some for row in each.snapshot.rows if not row.noted)
+
+    known = {each.managed.pk: each for each in read if not each.trouble}
+    _, troubles = each_alone(list(known.values()), note, 'its observations were noted')
+    return {pk: replace(known[pk], caught=trouble) for pk, trouble in troubles.items()}
+
+
+def _read_whole(prepared: Sequence[Snapshot], facilities: Facilities, now: datetime, *, journal: bool = False) -> dict[int, Known]:
     """Everything these cadences did, and what they look at besides.
 
     Of the journal only what is open, where that is enough to see that a cadence waits and ``journal`` does not ask for all.
     """
-    for item in looked:
-        item.glanced = False
 
-    def read_whole(items: Sequence[Looked]) -> None:
-        snapshot.read_rows(items, full=False)
-        read_around(items, facilities, now)
-        lightly = [] if journal else [item for item in items if item.rows and not getattr(item.strategy, 'needs_parameters', True)]
-        light = {id(item) for item in lightly}
-        snapshot.read_open_requests(lightly)
-        snapshot.read_requests([item for item in items if id(item) not in light])
+    def read(some: Sequence[Snapshot]) -> dict[int, Known]:
+        rows = snapshot.read_rows([replace(each, quick=False) for each in some], full=False)
+        context = read_context(rows, facilities, now)
+        light = [each for each in rows if not journal and each.rows and not getattr(each.strategy, 'needs_parameters', True)]
+        lightly = {each.pk for each in light}
+        whole = [each for each in rows if each.pk not in lightly]
+        done = [*snapshot.read_open_requests(light), *snapshot.read_requests(whole)]
+        return {each.pk: Known(snapshot=each, context=context[each.pk]) for each in done}
 
-    each_alone(looked, read_whole, 'it was read')
-
-
-def _wanted(item: Looked, facilities: Facilities, now: datetime) -> list[RecordRow]:
-    """What is asked for: the unfinished, and what a request would follow, because terminal is not final."""
-    follows = set(item.decision.follows) if isinstance(item.decision, Submit) else set()
-    try:
-        rows = due_rows(item, facilities, now)
-    except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        trouble(item, error, 'it was found out which states to ask for')
-        return []
-    asked = {row.pk for row in rows}
-    return rows + [row for row in item.rows if row.pk in follows and row.pk not in asked]
+    known, troubles = each_alone(prepared, read, 'it was read')
+    failed = {
+        each.pk: Known(snapshot=replace(each, quick=False), caught=troubles[each.pk]) for each in prepared if each.pk in troubles
+    }
+    return known | failed
 
 
-def _decide(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    for item in looked:
-        if not item.trouble:
-            try:
-                read_history(item, facilities)
-            except Exception as error:
-                trouble(item, error, 'its history was read')
-        item.decision = decide(item, now)
+def _read_again(known: Sequence[Known], facilities: Facilities, now: datetime) -> dict[int, Known]:
+    """The same cadences read whole; what the facility said of them stays."""
+    whole = _read_whole([each.snapshot for each in known], facilities, now, journal=True)
+    return {
+        each.managed.pk: replace(whole[each.managed.pk], polled=each.polled, caught=whole[each.managed.pk].caught or each.caught)
+        for each in known
+    }
 
 
-def _look_closer(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
+def _look_closer(items: Sequence[Decided], facilities: Facilities, now: datetime) -> list[Decided]:
     """What seems due is decided again with its whole history and journal, where these have not been read before."""
-    closer = [item for item in looked if not item.trouble and not item.journal_read and not isinstance(item.decision, Wait)]
-    if closer:
-        _read_whole([item for item in closer if item.glanced], facilities, now)
-        each_alone(closer, snapshot.read_requests, 'its requests were read')
-        _decide(closer, facilities, now)
+    closer = [
+        each for each in items if not _trouble(each) and not each.snapshot.journal_read and not isinstance(each.decision, Wait)
+    ]
+    if not closer:
+        return list(items)
+    known = {each.managed.pk: each.known for each in closer}
+    known.update(_read_again([each.known for each in closer if each.snapshot.quick], facilities, now))
+    some = [each.snapshot for each in known.values() if not each.snapshot.journal_read and not each.trouble]
+    found, troubles = each_alone(
+        some, lambda part: {each.pk: each for each in snapshot.read_requests(part)}, 'its requests were read'
+    )
+    for pk, read in found.items():
+        known[pk] = replace(known[pk], snapshot=read)
+    for pk, trouble in troubles.items():
+        known[pk] = replace(known[pk], caught=trouble)
+    return [decided(known[each.managed.pk], facilities, now, each) if each.managed.pk in known else each for each in items]
 
 
-def is_idle(item: Looked) -> bool:
+def is_idle(item: Decided) -> bool:
     """Whether there is nothing to do but note that it was looked at."""
     return (
         isinstance(item.decision, Wait)
-        and item.open_request is None
-        and not runs_itself(item.strategy)
-        and first_to_send(item) is None
+        and item.snapshot.open_request is None
+        and not runs_itself(item.snapshot.strategy)
+        and first_to_send(item.snapshot) is None
     )
 
 
-def needs_attention(item: Looked) -> bool:
-    """Whether the decision is that a person must look."""
-    return isinstance(item.decision, Stop) and item.decision.kind == 'attention'
-
-
-def in_words(item: Looked) -> tuple[str, str]:
+def in_words(item: Decided) -> tuple[str, str]:
     """The decision of a dry run: its word, and its reason with the window."""
-    decision = item.decision
-    if item.open_request is not None:
-        return 'wait', f'A request to {item.open_request.facility} got no reply: it would be looked up first.'
+    decision, request = item.decision, item.snapshot.open_request
+    if request is not None:
+        return 'wait', f'A request to {request.facility} got no reply: it would be looked up first.'
     if isinstance(decision, Submit):
         return 'submit', f'{decision.reason} Window {show(decision.window.start)} to {show(decision.window.end)}.'
     return ('stop' if isinstance(decision, Stop) else 'wait'), decision.reason
 
 
-def validate(item: Looked, facilities: Facilities) -> str:
+def validate(item: Decided, decision: Submit, facilities: Facilities) -> str:
     """What the facility's form says against the observation that would be sent, or an empty text; books nothing."""
-    decision = item.decision
     try:
-        snapshot.read_rows([item], full=True)
-        like = next(row for row in item.rows if row.pk == decision.like)
+        [full] = snapshot.read_rows([item.snapshot], full=True)
+        like = next(row for row in full.rows if row.pk == decision.like)
         gateway = facilities.gateway(like.facility, item.managed.owner)
-        gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
+        gateway.prepare(like.parameters or {}, decision.window, decision.changes, full.strategy.update_observation_payload)
     except Exception as error:  # forms and hooks are the site's code
         if is_lost(error):
             raise
@@ -192,51 +206,73 @@ def validate(item: Looked, facilities: Facilities) -> str:
     return ''
 
 
-def glance(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> list[Looked]:
+def _read_quickly(prepared: Sequence[Snapshot], facilities: Facilities, now: datetime) -> dict[int, Known]:
+    """Those that wait for something unfinished, read only so far.
+
+    Where that raises, none: what is wrong is said where each is read whole.
+    """
+    try:
+        quick = quick_look(prepared, facilities, now)
+    except Exception as error:
+        if is_lost(error):
+            raise
+        logger.warning('There is no quick look: %s', failure(error), extra={'event': 'one_by_one'})
+        return {}
+    read, troubles = each_alone(
+        quick, lambda some: {each.pk: each for each in snapshot.read_open_requests(some)}, 'its open requests were read'
+    )
+    return {each.pk: Known(snapshot=read.get(each.pk, each), context=NOTHING, caught=troubles.get(each.pk, '')) for each in quick}
+
+
+def quick_look(prepared: Sequence[Snapshot], facilities: Facilities, now: datetime) -> list[Snapshot]:
     """Those of these cadences that wait for something unfinished, with the rows of that; the others have to be read whole."""
-    gateways = {id(item): gateway for item in looked if _able(item, now) and (gateway := _gateway(item, facilities)) is not None}
-    able = [item for item in looked if id(item) in gateways]
+    gateways = {each.pk: gateway for each in prepared if _able(each, now) and (gateway := _gateway(each, facilities)) is not None}
+    able = [replace(each, quick=True) for each in prepared if each.pk in gateways]
     if not able:
         return []
     finished = Q()
     for gateway in {gateway.name: gateway for gateway in gateways.values()}.values():
         finished |= Q(facility=gateway.name, status__in=gateway.terminal)
-    for item in able:
-        item.glanced, item.around = True, NOTHING
-    snapshot.read_rows(able, full=False, without=finished)
-    for item in able:
-        item.glanced = _waits(item, gateways[id(item)])
-    return [item for item in able if item.glanced]
+    return [each for each in snapshot.read_rows(able, full=False, without=finished) if _waits(each, gateways[each.pk])]
 
 
-def has_news(item: Looked) -> bool:
-    """Whether a cadence that was only glanced at has to be read whole, because something has changed."""
-    answers = ((item.polled.get(row.pk), row) for row in item.rows)
-    return item.glanced and any(isinstance(answer, Status) and differs(answer, row) for answer, row in answers)
+def has_news(known: Known) -> bool:
+    """Whether a cadence that had only a quick look has to be read whole, because something has changed."""
+    states = known.polled.states
+    if not known.snapshot.quick or not states:
+        return False
+    answers = ((states.get(row.pk), row) for row in known.snapshot.rows)
+    return any(isinstance(answer, Status) and differs(answer, row) for answer, row in answers)
 
 
-def _able(item: Looked, now: datetime) -> bool:
+def _able(prepared: Snapshot, now: datetime) -> bool:
     """Whether what is unfinished may be enough to decide.
 
     It is not in the first run after anything was booked or resumed (its failures in a row are counted then), nor when
     finished observations are asked for again.
     """
-    if item.trouble or item.managed.last_run is None or runs_itself(item.strategy) or item.parameters.constraints is not None:
+    strategy = prepared.strategy
+    if (
+        prepared.trouble
+        or prepared.managed.last_run is None
+        or runs_itself(strategy)
+        or prepared.parameters.constraints is not None
+    ):
         return False
-    return getattr(item.strategy, 'waits_for_unfinished', False) and not late_check_due(item, now)
+    return getattr(strategy, 'waits_for_unfinished', False) and not late_check_due(prepared, now)
 
 
-def _waits(item: Looked, gateway: Gateway) -> bool:
+def _waits(read: Snapshot, gateway: Gateway) -> bool:
     """Whether anything is unfinished, at the cadence's own facility alone: another one has states of its own."""
-    if any(row.facility != gateway.name for row in item.rows):
+    if any(row.facility != gateway.name for row in read.rows):
         return False
-    return any(row.status not in gateway.terminal for row in item.rows)
+    return any(row.status not in gateway.terminal for row in read.rows)
 
 
-def _gateway(item: Looked, facilities: Facilities) -> Gateway | None:
+def _gateway(prepared: Snapshot, facilities: Facilities) -> Gateway | None:
     """The cadence's facility with its states; what is wrong with it is said where the cadence is read whole."""
     try:
-        gateway = facilities.gateway(item.managed.facility, item.managed.owner)
+        gateway = facilities.gateway(prepared.managed.facility, prepared.managed.owner)
         return gateway if gateway.terminal else None
     except Exception:  # a facility class is the site's code
         return None

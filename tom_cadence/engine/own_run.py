@@ -15,32 +15,28 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Stop, Wait
 from tom_cadence.core.policy import over
-from tom_cadence.engine.context import read_history
-from tom_cadence.engine.decide import decide
-from tom_cadence.engine.snapshot import Looked
+from tom_cadence.engine.stages import Decided
 from tom_cadence.exceptions import NeedsAttention, Temporary
-from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.errors import never_arrived, readable
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.models import Submission
 
 
-def run(
-    item: Looked, claimed: Claim, facilities: Facilities, clock: Callable[[], datetime]
-) -> tuple[Decision, list[ObservationRecord]]:
-    """Run it, and take over the records it made."""
-    stop = _stop(item, facilities, clock())
+def run(item: Decided, claimed: Claim, clock: Callable[[], datetime]) -> tuple[Decision, list[ObservationRecord]]:
+    """Run it, and take over the records it made; what ends the cadence before is trouble, an owner that is missing, its limits."""
+    early = item.decision
+    stop = early if isinstance(early, Stop) else over(item.snapshot.parameters, item.history, clock())
     if stop is not None:
         return stop, []
-    before = {row.pk for row in item.rows}
+    before = {row.pk for row in item.snapshot.rows}
     mark = journal.open_request(item.managed, claimed, _intent(item), clock())
     error: Exception | None = None
     returned: Any = None
     with watched() as traffic:
         try:
             with deadline(conf.get('FACILITY_TIMEOUT')):
-                returned = item.strategy.run()
+                returned = item.snapshot.strategy.run()
         except Exception as problem:  # the site's own code
             error = problem
     made = _made(item, before, returned)
@@ -58,7 +54,7 @@ def run(
     return Wait(reason='The strategy asked for observations in its own run().'), made
 
 
-def _intent(item: Looked) -> Intent:
+def _intent(item: Decided) -> Intent:
     return Intent(
         cause=f'cadence:{item.managed.host_cadence_id}:run:{item.managed.claim_number}',
         facility=item.managed.facility,
@@ -72,16 +68,7 @@ def _intent(item: Looked) -> Intent:
     )
 
 
-def _stop(item: Looked, facilities: Facilities, now: datetime) -> Decision | None:
-    """What ends a cadence before its strategy is asked: trouble, an owner that is missing, its limits."""
-    read_history(item, facilities)
-    if item.credentials is not None:
-        raise item.credentials
-    early = decide(item, now)
-    return early if isinstance(early, Stop) else over(item.parameters, item.history, now)
-
-
-def _made(item: Looked, before: set[int], returned: Any) -> list[ObservationRecord]:
+def _made(item: Decided, before: set[int], returned: Any) -> list[ObservationRecord]:
     """New records of the group, and those that run() returned without putting them there."""
     group = item.managed.host.observation_group
     rows = group.observation_records.exclude(pk__in=before)

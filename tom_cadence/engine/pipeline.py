@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -15,14 +15,14 @@ from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
 from tom_cadence.core.bounds import failure
-from tom_cadence.core.decisions import Decision, Stop, Submit
+from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.engine import own_run, send
-from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.containment import each_alone, is_lost, trouble_of
 from tom_cadence.engine.decide import first_to_send, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
-from tom_cadence.engine.send import Permissions, Ready, Sending
-from tom_cadence.engine.snapshot import Looked
+from tom_cadence.engine.send import Permissions, Ready, Sending, Taken
+from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
@@ -43,6 +43,10 @@ def _sending(call: Call) -> Sending:
     return cast(Sending, call.key)
 
 
+def _taken(chunk: Sequence[Known]) -> dict[int, Taken]:
+    return {each.known.managed.pk: each for each in send.take(chunk)}
+
+
 class Pipeline:
     """Takes cadences that have something to do, one after the other."""
 
@@ -52,19 +56,20 @@ class Pipeline:
         self.permissions = Permissions()
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
-        self._again: deque[Looked] = deque()
+        self._again: deque[Known] = deque()
         self._sent: dict[int, int] = {}
         self._together = True
         self._first = FirstStatuses(facilities, calls)
 
-    def run(self, due: deque[Looked]) -> None:
+    def run(self, items: Sequence[Decided]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
         try:
-            self.permissions.preload(due)
+            self.permissions.preload(items)
         except Exception as error:  # each is asked for again, alone
             if is_lost(error):
                 raise
             logger.warning('Permissions are asked for singly: %s', failure(error), extra={'event': 'one_by_one'})
+        due = deque(item.known for item in items)
         while due or self.calls.urgent or len(self._first):
             chunk = self._next(due)
             if chunk:
@@ -74,82 +79,79 @@ class Pipeline:
             due.extend(self._again)
             self._again.clear()
 
-    def _next(self, due: deque[Looked]) -> list[Looked]:
+    def _next(self, due: deque[Known]) -> list[Known]:
         """As many cadences as can be sent for at once; nobody waits behind a facility that does not answer.
 
         A facility gets its next ones when half of its places are free, so that they are claimed and read together.
         """
-        lanes = Counter(looked.managed.facility for looked in due)
-        room = {lane: self.calls.room(lane) for lane in lanes}
-        room = {lane: left if left >= min(self.calls.half, lanes[lane]) else 0 for lane, left in room.items()}
-        chunk: list[Looked] = []
+        waiting = Counter(known.managed.facility for known in due)
+        room = {facility: self.calls.room(facility) for facility in waiting}
+        room = {facility: left if left >= min(self.calls.half, waiting[facility]) else 0 for facility, left in room.items()}
+        chunk: list[Known] = []
+        left_over: list[Known] = []
         most = min(MOST_IN_A_CHUNK, self.most - self.calls.urgent)
-        for looked in due:
-            lane = looked.managed.facility
-            if room[lane] and len(chunk) < most:
-                room[lane] -= 1
-                chunk.append(looked)
-        for looked in chunk:
-            due.remove(looked)
+        for known in due:
+            fits = room[known.managed.facility] > 0 and len(chunk) < most
+            room[known.managed.facility] -= fits
+            (chunk if fits else left_over).append(known)
+        due.clear()
+        due.extend(left_over)
         return chunk
 
-    def _take(self, chunk: Sequence[Looked]) -> None:
-        taken = self._claim(chunk)
-        ours = {item.managed.pk for _, item in taken}
-        for looked in chunk:
-            if looked.managed.pk not in ours and not looked.trouble:
-                self.add_line(looked, 'busy', 'Another process is working on it, or it was paused.')
+    def _take(self, chunk: Sequence[Known]) -> None:
+        taken, troubles = each_alone(chunk, _taken, 'it was claimed')
         ready: list[Ready] = []
-        for claimed, item in taken:
-            prepared = self._begin(claimed, item)
+        for known in chunk:
+            pk = known.managed.pk
+            if pk in troubles:
+                self.give_up(known.managed, troubles[pk])
+            elif pk not in taken:
+                self.add_line(known.managed, 'busy', 'Another process is working on it, or it was paused.')
+        for each in taken.values():
+            prepared = self._begin(each)
             ready += [prepared] if prepared is not None else []
             if ready and time.monotonic() > ready[0].since + HURRY:
                 self._send(ready)
                 ready = []
         self._send(ready)
 
-    def _claim(self, chunk: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
-        """Those of them that are ours now, read again; what raises for all is tried for each alone."""
-        taken: list[tuple[Claim, Looked]] = []
-        before = [looked.trouble for looked in chunk]
-        each_alone(chunk, lambda items: taken.extend(send.take(items)), 'it was claimed')
-        for looked, trouble in zip(chunk, before, strict=True):
-            if looked.trouble != trouble:
-                self.give_up(looked, looked.trouble)
-        caught = {looked.managed.pk: looked.caught for looked in chunk}
-        for _, item in taken:
-            item.trouble = item.trouble or caught[item.managed.pk]
-        return taken
-
-    def _begin(self, claimed: Claim, item: Looked) -> Ready | None:
+    def _begin(self, taken: Taken) -> Ready | None:
         """Decide under the claim; what is to be sent for this cadence, or None where it is done with."""
-        decision: Decision | None = None
+        known, claimed = taken.known, taken.claimed
+        item = Decided(known=known, decision=Wait(reason='It was not decided about.'))
         try:
-            decision, records = send.settle_open(item, self.facilities, self.clock())
-            if decision is None and runs_itself(item.strategy):
-                decision, records = own_run.run(item, claimed, self.facilities, self.clock)
-            if decision is not None:
-                self._finish(item, claimed, decision, records)
-                return None
-            first = first_to_send(item)
+            request = known.snapshot.open_request
+            if request is not None:
+                settled, records = send.settle_open(known, request, self.facilities, self.clock())
+                if settled is not None:
+                    self._finish(replace(item, decision=settled), claimed, records)
+                    return None
+                known = send.with_journal_again(known)
+                taken = replace(taken, known=known)
+            own = runs_itself(known.snapshot.strategy)
+            first = None if own else first_to_send(known.snapshot)
             if first is not None:
-                return send.prepare_first(first, item, claimed, self.facilities, self.permissions, self.clock())
-            decision = send.decide_again(item, self.facilities, self.clock())
-            if isinstance(decision, Submit):
-                return send.prepare(item, decision, claimed, self.facilities, self.permissions, self.clock())
-            self._finish(item, claimed, decision, [])
+                return send.prepare_first(first, taken, self.facilities, self.permissions, self.clock())
+            item = send.decide_again(known, self.facilities, self.clock())
+            if own:
+                decision, records = own_run.run(item, claimed, self.clock)
+                self._finish(replace(item, decision=decision), claimed, records)
+                return None
+            if isinstance(item.decision, Submit):
+                return send.prepare(item, item.decision, taken, self.facilities, self.permissions, self.clock())
+            self._finish(item, claimed, [])
         except Refused as error:
-            self._refuse(item, claimed, decision, error)
+            self._refuse(item, claimed, error)
         except Exception as error:
             self._fail(item, claimed, error)
         return None
 
-    def _refuse(self, item: Looked, claimed: Claim, decision: Decision | None, error: Refused) -> None:
+    def _refuse(self, item: Decided, claimed: Claim, error: Refused) -> None:
         """What our own check, or the facility's form, refused is written down, so that it counts."""
         failed: Exception = error
-        if isinstance(decision, Submit):
+        if isinstance(item.decision, Submit):
             try:
-                send.refused_at_home(item, decision, self.facilities, str(error), self.clock())
+                send.refused_at_home(item.snapshot, item.decision, self.facilities, str(error), self.clock())
             except Exception as problem:
                 failed = problem
         self._fail(item, claimed, failed)
@@ -162,16 +164,16 @@ class Pipeline:
             committed = send.commit(ready, self.clock())
         except Exception as error:
             for each in ready:
-                self._fail(each.item, each.claimed, error)
+                self._fail(each.decided, each.taken.claimed, error)
             return
         for each, found in committed:
             if not isinstance(found, Sending):
-                self._fail(each.item, each.claimed, found)
+                self._fail(each.decided, each.taken.claimed, found)
                 continue
             try:
                 self._start(found)
             except Exception as error:
-                self._fail(each.item, each.claimed, error)
+                self._fail(each.decided, each.taken.claimed, error)
 
     def _start(self, sending: Sending) -> None:
         self.calls.start(sending, sending.submission.facility, sending.function, conf.get('FACILITY_TIMEOUT'))
@@ -218,17 +220,17 @@ class Pipeline:
     def _conclude(self, sending: Sending, outcome: Callable[[], tuple[Decision, list[ObservationRecord]]]) -> None:
         try:
             decision, records = outcome()
-            self._finish(sending.item, sending.claimed, decision, records)
+            self._finish(replace(sending.decided, decision=decision), sending.claimed, records)
             self._first.add(sending, records)
         except Exception as error:
-            self._fail(sending.item, sending.claimed, error)
+            self._fail(sending.decided, sending.claimed, error)
 
-    def _finish(self, item: Looked, claimed: Claim, decision: Decision, records: Sequence[ObservationRecord]) -> None:
-        now = self.clock()
+    def _finish(self, item: Decided, claimed: Claim, records: Sequence[ObservationRecord]) -> None:
+        now, decision = self.clock(), item.decision
         if records:
             self.records.extend(records)
             ids = [record.observation_id for record in records]
-            self.add_line(item, 'submit', decision.reason, ids=ids, changed=True)
+            self.add_line(item.managed, 'submit', decision.reason, ids=ids, changed=True)
             self._look_again(item)  # accepting has let go of the cadence in the same transaction
         elif isinstance(decision, Stop):
             self._stop(item, claimed, decision, now)
@@ -241,67 +243,58 @@ class Pipeline:
             )
             journal.note_checked([checked], now)
             if item.managed.pk not in self._sent:
-                self.add_line(item, 'wait', decision.reason)
-        if not records or runs_itself(item.strategy):
+                self.add_line(item.managed, 'wait', decision.reason)
+        if not records or runs_itself(item.snapshot.strategy):
             journal.release(claimed)
         reach(CadencePoint.RELEASED)
 
-    def _look_again(self, item: Looked) -> None:
+    def _look_again(self, item: Decided) -> None:
         """A strategy that answers each failure on its own may have another one to answer in the same run."""
         sent = self._sent[item.managed.pk] = self._sent.get(item.managed.pk, 0) + 1
-        if getattr(item.strategy, 'answers_each_failure', False) and sent < MOST_IN_A_RUN:
-            self._again.append(item)
+        if getattr(item.snapshot.strategy, 'answers_each_failure', False) and sent < MOST_IN_A_RUN:
+            self._again.append(item.known)
 
-    def _stop(self, item: Looked, claimed: Claim, decision: Stop, now: datetime) -> None:
+    def _stop(self, item: Decided, claimed: Claim, decision: Stop, now: datetime) -> None:
         state = State.ATTENTION if decision.kind == 'attention' else State.FINISHED
         stopped = journal.stop(item.managed, state, decision.reason, now, holder=claimed.holder)
         reach(CadencePoint.STOPPED)
         attention = decision.kind == 'attention'
         if stopped:
-            self.add_line(item, 'stop', decision.reason, changed=True, failed=attention)
+            self.add_line(item.managed, 'stop', decision.reason, changed=True, failed=attention)
         if attention:
             self.problems.append(NeedsAttention(decision.reason))
 
-    def contain(self, item: Looked, do: Callable[[], object]) -> None:
+    def contain(self, managed: ManagedCadence, do: Callable[[], object]) -> None:
         """Do something about one cadence; what it raises is written down for that one."""
         try:
             do()
         except Exception as error:
-            self._give_up(item, error)
+            self.give_up(managed, trouble_of(managed, error, 'it was written down what became of it'))
 
-    def _give_up(self, item: Looked, error: Exception) -> None:
-        if is_lost(error):
-            raise error
-        logger.error('A cadence failed', exc_info=error, extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
-        self.give_up(item, words(error, 'it was written down what became of it'))
-
-    def give_up(self, item: Looked, reason: str) -> None:
+    def give_up(self, managed: ManagedCadence, reason: str) -> None:
         """A cadence about which something could not be written: it needs a person, and where even that cannot be kept, says so."""
         try:
-            stopped = journal.stop(item.managed, State.ATTENTION, reason, self.clock())
+            stopped = journal.stop(managed, State.ATTENTION, reason, self.clock())
         except Exception as error:
             if is_lost(error):
                 raise
             reason, stopped = f'{reason} It could not be stopped either: {failure(error)}', False
-        self.add_line(item, 'error', reason, changed=stopped, failed=True)
+        self.add_line(managed, 'error', reason, changed=stopped, failed=True)
         self.problems.append(NeedsAttention(reason))
 
-    def _fail(self, item: Looked, claimed: Claim, error: Exception) -> None:
+    def _fail(self, item: Decided, claimed: Claim, error: Exception) -> None:
         """What an error means for this cadence; no other one is touched, except by refused credentials."""
         if is_lost(error):
             raise error
-        try:
-            self._write_failure(item, claimed, error)
-        except Exception as problem:
-            self._give_up(item, problem)
+        self.contain(item.managed, lambda: self._write_failure(item, claimed, error))
 
-    def _write_failure(self, item: Looked, claimed: Claim, error: Exception) -> None:
+    def _write_failure(self, item: Decided, claimed: Claim, error: Exception) -> None:
         now = self.clock()
         error = self._too_long(item, error, now)
         if isinstance(error, LostClaim):
-            self.add_line(item, 'busy', str(error))
+            self.add_line(item.managed, 'busy', str(error))
         elif isinstance(error, Credentials):
-            self.pause_for_credentials(item, error, now)
+            self.pause_for_credentials(item.managed, error, now)
         elif isinstance(error, (Temporary, Refused)):
             since = (item.managed.unreachable_since or now) if isinstance(error, Temporary) else None
             checked = Checked(
@@ -312,36 +305,36 @@ class Pipeline:
                 consecutive_failures=item.consecutive_failures,
             )
             journal.note_checked([checked], now)
-            self.add_line(item, 'error', str(error), failed=True, unasked=isinstance(error, Temporary))
+            self.add_line(item.managed, 'error', str(error), failed=True, unasked=isinstance(error, Temporary))
         else:
             self._needs_attention(item, error, now)
         if not isinstance(error, LostClaim):
             self.problems.append(error if isinstance(error, CadenceError) else NeedsAttention(str(error)))
         journal.release(claimed)
 
-    def _too_long(self, item: Looked, error: Exception, now: datetime) -> Exception:
+    def _too_long(self, item: Decided, error: Exception, now: datetime) -> Exception:
         """A facility that could not be reached for so long is a matter for a person."""
         since, limit = item.managed.unreachable_since, conf.seconds('OVERDUE_TIME')
         if isinstance(error, Temporary) and since is not None and now >= since + limit:
             return NeedsAttention(f'{error} It has been so since {since:%Y-%m-%d %H:%M} UTC.')
         return error
 
-    def _needs_attention(self, item: Looked, error: Exception, now: datetime) -> None:
+    def _needs_attention(self, item: Decided, error: Exception, now: datetime) -> None:
         reason = str(error)
         if not isinstance(error, CadenceError):
             logger.exception('A cadence failed', extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
             reason = f'An error nobody foresaw: {failure(error)}'
         journal.stop(item.managed, State.ATTENTION, reason, now)
-        self.add_line(item, 'error', reason, changed=True, failed=True)
+        self.add_line(item.managed, 'error', reason, changed=True, failed=True)
 
-    def pause_for_credentials(self, item: Looked, error: Credentials, now: datetime) -> None:
+    def pause_for_credentials(self, managed: ManagedCadence, error: Credentials, now: datetime) -> None:
         """All active cadences of this facility and owner wait for a person, with one notice."""
-        stopped = journal.pause_for_credentials(item.managed, str(error), now)
-        self.add_line(item, 'error', str(error), changed=bool(stopped), failed=True)
+        stopped = journal.pause_for_credentials(managed, str(error), now)
+        self.add_line(managed, 'error', str(error), changed=bool(stopped), failed=True)
 
     def add_line(
         self,
-        item: Looked,
+        managed: ManagedCadence,
         decision: str,
         reason: str,
         *,
@@ -351,7 +344,6 @@ class Pipeline:
         unasked: bool = False,
     ) -> None:
         """One line of the report."""
-        managed = item.managed
         self.report.lines.append(
             Line(
                 cadence=managed.host_cadence_id,
@@ -391,7 +383,7 @@ class FirstStatuses:
         """Ask for these later."""
         if not records:
             return
-        gateway = self._facilities.gateway(sending.submission.facility, sending.item.managed.owner)
+        gateway = self._facilities.gateway(sending.submission.facility, sending.decided.managed.owner)
         if gateway.can_poll and not gateway.updates_itself:
             self._waiting.append(FirstStatus(gateway, records))
 

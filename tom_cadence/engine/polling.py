@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,15 +18,16 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Stop, Wait
 from tom_cadence.core.history import Outcome
-from tom_cadence.engine.containment import trouble
-from tom_cadence.engine.snapshot import Looked, RecordRow, window_of
+from tom_cadence.engine.containment import trouble_of
+from tom_cadence.engine.snapshot import window_of
+from tom_cadence.engine.stages import Decided, Polled, RecordRow, Snapshot
 from tom_cadence.exceptions import Credentials, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.errors import answered_with_an_error
 from tom_cadence.facilities.ocs import Page
 from tom_cadence.journal import notices
-from tom_cadence.models import CadenceRun
+from tom_cadence.models import CadenceRun, ManagedCadence
 
 LIST_CHUNK = 100
 LIST_FROM = 2
@@ -46,7 +47,12 @@ class StatesAsked:
     """One facility and account, and whose states are wanted: {observation id: [(cadence, row)]}."""
 
     gateway: Gateway
-    wanted: dict[str, list[tuple[Looked, RecordRow]]] = field(default_factory=lambda: defaultdict(list))
+    wanted: dict[str, list[tuple[Snapshot, RecordRow]]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def cadences(self) -> dict[int, Snapshot]:
+        """Whose states are wanted."""
+        return {snapshot.pk: snapshot for pairs in self.wanted.values() for snapshot, _ in pairs}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,42 +85,56 @@ class Question:
 
 
 class Polling:
-    """The questions of one batch of cadences."""
+    """The questions of one batch of cadences, and the answers as they come in; ``polled`` says what there was for each."""
 
     def __init__(self, facilities: Facilities, calls: Calls, *, may_write: bool, now: datetime | None = None) -> None:
         """Questions go out among ``calls``; a facility that saves states itself is asked only if it may."""
         self._facilities, self._calls, self._may_write = facilities, calls, may_write
         self._now = now or conf.utc_now()
         self._asked: dict[Any, StatesAsked] = {}
+        self._answers: dict[int, dict[int, Status | Exception]] = defaultdict(dict)
+        self._late_checks: dict[int, datetime | None] = {}
+        self._troubles: dict[int, str] = {}
         self._open: Counter[int] = Counter()
         self._on_their_way = 0
 
-    def start(self, wanted: Iterable[tuple[Looked, Sequence[RecordRow]]]) -> None:
-        """Ask for these observations; the answers, or the errors, are put into ``Looked.polled``."""
-        for item, rows in wanted:
+    def start(self, snapshots: Iterable[Snapshot], follows: Mapping[int, Collection[int]]) -> None:
+        """Ask for the states that these cadences depend on; ``follows``: the records that a request would follow, by cadence."""
+        for snapshot in snapshots:
             try:
-                for row in rows:
-                    gateway = self._facilities.gateway(row.facility, item.managed.owner)
+                self._late_checks[snapshot.pk] = late_check_of(snapshot, self._facilities, self._now)
+                for row in wanted_rows(snapshot, follows.get(snapshot.pk, ()), self._facilities, self._now):
+                    gateway = self._facilities.gateway(row.facility, snapshot.managed.owner)
                     key = (gateway.name, gateway.account)
-                    self._asked.setdefault(key, StatesAsked(gateway)).wanted[row.observation_id].append((item, row))
+                    self._asked.setdefault(key, StatesAsked(gateway)).wanted[row.observation_id].append((snapshot, row))
             except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-                trouble(item, error, 'its states were asked for')
+                self._trouble(snapshot, error, 'it was found out which states to ask for')
         for asked in self._asked.values():
             try:
                 if asked.gateway.updates_itself:
-                    _update_itself(asked, self._may_write)
+                    self._update_itself(asked)
                 elif asked.gateway.can_poll:
                     self._start(asked)
             except Exception as error:
-                for item in {id(item): item for pairs in asked.wanted.values() for item, _ in pairs}.values():
-                    trouble(item, error, 'its states were asked for')
+                for snapshot in asked.cadences.values():
+                    self._trouble(snapshot, error, 'its states were asked for')
 
-    def ready(self, looked: Sequence[Looked], other: Callable[[Call], object]) -> Iterator[list[Looked]]:
+    def polled(self, snapshot: Snapshot) -> Polled:
+        """What there is by now for this cadence."""
+        late_check = self._late_checks.get(snapshot.pk, snapshot.managed.late_check)
+        return Polled(
+            states=dict(self._answers.get(snapshot.pk, {})), late_check=late_check, trouble=self._troubles.get(snapshot.pk, '')
+        )
+
+    def _trouble(self, snapshot: Snapshot, error: Exception, doing: str) -> None:
+        self._troubles[snapshot.pk] = trouble_of(snapshot.managed, error, doing)
+
+    def ready(self, pks: Iterable[int], other: Callable[[Call], object]) -> Iterator[list[int]]:
         """The cadences whose questions are all answered: most of them together, those at a slow facility later.
 
         ``other`` takes the calls that end meanwhile and are no questions.
         """
-        left, moved = list(looked), time.monotonic()
+        left, moved = list(pks), time.monotonic()
         while self._on_their_way:
             before = self._on_their_way
             call = self._calls.next_within(PATIENCE)
@@ -125,8 +145,8 @@ class Polling:
             if self._on_their_way != before:
                 moved = time.monotonic()
             elif time.monotonic() >= moved + PATIENCE:
-                done = [item for item in left if not self._open[id(item)]]
-                left = [item for item in left if self._open[id(item)]]
+                done = [pk for pk in left if not self._open[pk]]
+                left = [pk for pk in left if self._open[pk]]
                 if done:
                     yield done
                 moved = time.monotonic()
@@ -161,11 +181,11 @@ class Polling:
             oldest = min(row.created for key in others for _, row in asked.wanted[key]) - LOOK_BACK
             self._ask_page(asked, tuple(others), Listed(since=oldest, changes=False))
 
-    def _answered(self, pairs: Sequence[tuple[Looked, RecordRow]]) -> datetime | None:
+    def _answered(self, pairs: Sequence[tuple[Snapshot, RecordRow]]) -> datetime | None:
         """When the facility last told about this observation, for all who wait for it; None where that is not enough."""
         checks = []
-        for item, row in pairs:
-            managed = item.managed
+        for snapshot, row in pairs:
+            managed = snapshot.managed
             if managed.last_run is None or managed.last_check is None or managed.unreachable_since is not None:
                 return None
             checks.append(max(managed.last_check, row.created))
@@ -183,7 +203,7 @@ class Polling:
 
     def _ask(self, asked: StatesAsked, ids: tuple[str, ...], function: Callable[[], Any], listed: Listed | None = None) -> None:
         for observation_id in ids:
-            self._open.update(id(item) for item, _ in asked.wanted[observation_id])
+            self._open.update(snapshot.pk for snapshot, _ in asked.wanted[observation_id])
         self._on_their_way += 1
         timeout = conf.get('FACILITY_TIMEOUT')
         self._calls.start(Question(self, asked, ids, listed), asked.gateway.name, function, timeout, urgent=False)
@@ -200,19 +220,19 @@ class Polling:
         again = []
         for observation_id in ids:
             try:
-                if _take(asked, observation_id, answers.get(observation_id)) and len(ids) + bool(question.listed) > 1:
+                if self._take(asked, observation_id, answers.get(observation_id)) and len(ids) + bool(question.listed) > 1:
                     again.append(observation_id)
             except Exception as error:
-                for item, _ in asked.wanted[observation_id]:
-                    trouble(item, error, 'its state was read')
+                for snapshot, _ in asked.wanted[observation_id]:
+                    self._trouble(snapshot, error, 'its state was read')
         if further is not None:
             left = tuple(key for key in again if key not in answers)
             self._ask_page(asked, left, further)
             again = [key for key in again if key in answers]
         self._ask_each(asked, again, {key: answers[key].state for key in again if key in answers})
         for observation_id in ids:
-            for item, _ in asked.wanted[observation_id]:
-                self._open[id(item)] -= 1
+            for snapshot, _ in asked.wanted[observation_id]:
+                self._open[snapshot.pk] -= 1
 
     def _read(self, question: Question, call: Call) -> tuple[dict[str, Any], Listed | None]:
         """The answers to a question, {observation id: status or error}, and the page to ask for next.
@@ -240,16 +260,28 @@ class Polling:
             found |= {key: Status(state=asked.wanted[key][0][1].status, has_schedule=False) for key in missing}
         return found, None
 
+    def _take(self, asked: StatesAsked, observation_id: str, answer: Any) -> bool:
+        """Keep an answer for the cadences that wait for it; True where it has to be asked for singly."""
+        if answer is None:
+            return True
+        if isinstance(answer, Exception) and not isinstance(answer, (Temporary, Credentials)):
+            answer = Temporary(f'{asked.gateway.name} did not answer: {answer}')
+        for snapshot, row in asked.wanted[observation_id]:
+            self._answers[snapshot.pk][row.pk] = answer
+        return isinstance(answer, Status) and not answer.has_schedule and _finished_now(asked, observation_id, answer)
 
-def _take(asked: StatesAsked, observation_id: str, answer: Any) -> bool:
-    """Hand an answer to the cadences that wait for it; True where it has to be asked for singly."""
-    if answer is None:
-        return True
-    if isinstance(answer, Exception) and not isinstance(answer, (Temporary, Credentials)):
-        answer = Temporary(f'{asked.gateway.name} did not answer: {answer}')
-    for item, row in asked.wanted[observation_id]:
-        item.polled[row.pk] = answer
-    return isinstance(answer, Status) and not answer.has_schedule and _finished_now(asked, observation_id, answer)
+    def _update_itself(self, asked: StatesAsked) -> None:
+        """The class saves states in its own way: let it, in this thread, and read what it saved."""
+        if not self._may_write:
+            return
+        for observation_id, pairs in asked.wanted.items():
+            try:
+                asked.gateway.update_itself(observation_id)
+                error: Exception | None = None
+            except Exception as problem:  # the facility class is the site's code; the gateway has classified it
+                error = problem
+            for snapshot, row in pairs:
+                self._answers[snapshot.pk][row.pk] = error or _saved(row)
 
 
 def _finished_now(asked: StatesAsked, observation_id: str, status: Status) -> bool:
@@ -266,20 +298,6 @@ def _many(gateway: Gateway, ids: tuple[str, ...]) -> Callable[[], dict[str, Stat
     return lambda: gateway.statuses(ids)
 
 
-def _update_itself(asked: StatesAsked, may_write: bool) -> None:
-    """The class saves states in its own way: let it, in this thread, and read what it saved."""
-    if not may_write:
-        return
-    for observation_id, pairs in asked.wanted.items():
-        try:
-            asked.gateway.update_itself(observation_id)
-            error: Exception | None = None
-        except Exception as problem:  # the facility class is the site's code; the gateway has classified it
-            error = problem
-        for item, row in pairs:
-            item.polled[row.pk] = error or _saved(row)
-
-
 def _saved(row: RecordRow) -> Status:
     saved = ObservationRecord.objects.filter(pk=row.pk).values_list('status', 'scheduled_start', 'scheduled_end').first()
     state, start, end = saved or (row.status, row.scheduled_start, row.scheduled_end)
@@ -289,14 +307,16 @@ def _saved(row: RecordRow) -> Status:
 FIRST_CHECKS = timedelta(days=1)
 
 
-def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[RecordRow]:
-    """Which observations to ask for: the unfinished ones, and now and then the finished ones that may still change."""
-    late = item.managed.late_check is not None and late_check_due(item, now)
+def wanted_rows(snapshot: Snapshot, follows: Collection[int], facilities: Facilities, now: datetime) -> list[RecordRow]:
+    """Which observations to ask for: the unfinished ones, and, because terminal is not final at real portals, the finished ones
+    that a request would follow, and now and then all that may still change.
+    """
+    late = snapshot.managed.late_check is not None and late_check_due(snapshot, now)
     rows = []
-    gateways = {name: facilities.gateway(name, item.managed.owner) for name in {row.facility for row in item.rows}}
-    for row in item.rows:
+    gateways = {name: facilities.gateway(name, snapshot.managed.owner) for name in {row.facility for row in snapshot.rows}}
+    for row in snapshot.rows:
         gateway = gateways[row.facility]
-        if gateway.outcome(row.status) is Outcome.WAITING:
+        if row.pk in follows or gateway.outcome(row.status) is Outcome.WAITING:
             rows.append(row)
         elif late:
             window, _ = window_of(row, gateway.keywords)
@@ -305,64 +325,74 @@ def due_rows(item: Looked, facilities: Facilities, now: datetime) -> list[Record
     return rows
 
 
-def late_check_due(item: Looked, now: datetime) -> bool:
+def late_check_due(snapshot: Snapshot, now: datetime) -> bool:
     """Whether it is time to ask for finished observations again: terminal is not final at real portals.
 
     Cadences that were made together drift apart, so that no run has to ask for all of them.
     """
-    if item.glanced:  # only where it is not time yet
+    if snapshot.quick:  # only where it is not time yet
         return False
-    last = item.managed.late_check
-    return last is None or now >= last + _interval(item)
+    last = snapshot.managed.late_check
+    return last is None or now >= last + _interval(snapshot)
 
 
-def late_check_of(item: Looked, facilities: Facilities, now: datetime) -> datetime | None:
+def late_check_of(snapshot: Snapshot, facilities: Facilities, now: datetime) -> datetime | None:
     """What is noted as the last time that finished observations were asked for.
 
     Those of cadences that were just taken over are first asked for within a day, each at its own hour: a thousand cadences of an
     older TOM must not ask for everything in one run.
     """
-    if item.managed.late_check is not None or item.trouble:
-        return now if late_check_due(item, now) else item.managed.late_check
+    managed = snapshot.managed
+    if managed.late_check is not None:
+        return now if late_check_due(snapshot, now) else managed.late_check
     try:
-        if all(_gateway(row, item, facilities).outcome(row.status) is Outcome.WAITING for row in item.rows):
+        gateways = {name: facilities.gateway(name, managed.owner) for name in {row.facility for row in snapshot.rows}}
+        if all(gateways[row.facility].outcome(row.status) is Outcome.WAITING for row in snapshot.rows):
             return now
     except Exception:  # a facility class is the site's code; what is wrong with it is said where its states are asked for
         return now
-    return now + FIRST_CHECKS * ((item.managed.pk % 289) / 289) - _interval(item)
+    return now + FIRST_CHECKS * ((managed.pk % 289) / 289) - _interval(snapshot)
 
 
-def _gateway(row: RecordRow, item: Looked, facilities: Facilities) -> Gateway:
-    return facilities.gateway(row.facility, item.managed.owner)
+def _interval(snapshot: Snapshot) -> timedelta:
+    return (0.75 + (snapshot.pk % 50) / 100) * timedelta(seconds=conf.get('LATE_CHANGE_INTERVAL'))
 
 
-def _interval(item: Looked) -> timedelta:
-    return (0.75 + (item.managed.pk % 50) / 100) * timedelta(seconds=conf.get('LATE_CHANGE_INTERVAL'))
+def save_states(items: Sequence[Decided], facilities: Facilities, now: datetime) -> list[Decided]:
+    """Save the states that changed, and tell about finished observations that changed after all.
 
-
-def save_states(looked: Sequence[Looked], facilities: Facilities, now: datetime) -> None:
-    """Save the states that changed, and tell about finished observations that changed after all."""
-    acting = [item for item in looked if not isinstance(item.decision, Wait) and item.late_check != item.managed.late_check]
-    journal.note_late_checks([(item.managed, item.late_check) for item in acting])  # those that wait are noted with their wait
-    changed: dict[int, tuple[Status, list[tuple[Looked, RecordRow]]]] = {}
-    for item in looked:
-        for row in item.rows:
-            status = item.polled.get(row.pk)
+    The cadences with their decisions; a person is asked where a state could not be saved.
+    """
+    acting = [each for each in items if not isinstance(each.decision, Wait)]
+    checked = [(each.managed, each.known.polled.late_check) for each in acting]
+    journal.note_late_checks([(managed, late) for managed, late in checked if late != managed.late_check])
+    changed: dict[int, tuple[Status, list[tuple[Decided, RecordRow]]]] = {}
+    for each in items:
+        states = each.known.polled.states
+        for row in each.snapshot.rows if states else ():
+            status = states.get(row.pk)
             if isinstance(status, Status) and differs(status, row):
-                changed.setdefault(row.pk, (status, []))[1].append((item, row))
+                changed.setdefault(row.pk, (status, []))[1].append((each, row))
     records = ObservationRecord.objects.in_bulk(changed) if changed else {}
+    troubles: dict[int, str] = {}
     for pk, (status, pairs) in changed.items():
         if pk not in records:
             continue
         try:
             schedule = (status.scheduled_start, status.scheduled_end) if status.has_schedule else None
             journal.save_status(records[pk], status.state, schedule)
-            for item, row in pairs:
-                _tell_late_change(item, row, status, facilities, now)
+            for each, row in pairs:
+                _tell_late_change(each.managed, row, status, facilities, now)
         except Exception as error:  # what cannot be kept must not be acted on
-            for item, _ in pairs:
-                trouble(item, error, f'the state of observation {records[pk].observation_id} was saved')
-                item.decision = Stop(reason=item.trouble, kind='attention')
+            for each, _ in pairs:
+                doing = f'the state of observation {records[pk].observation_id} was saved'
+                troubles[each.managed.pk] = trouble_of(each.managed, error, doing)
+    return [stopped(each, troubles[each.managed.pk]) if each.managed.pk in troubles else each for each in items]
+
+
+def stopped(item: Decided, trouble: str) -> Decided:
+    """The same cadence, which needs a person because of something that was caught in this run."""
+    return replace(item, known=replace(item.known, caught=trouble), decision=Stop(reason=trouble, kind='attention'))
 
 
 def differs(status: Status, row: RecordRow) -> bool:
@@ -375,11 +405,11 @@ def differs(status: Status, row: RecordRow) -> bool:
     )
 
 
-def _tell_late_change(item: Looked, row: RecordRow, status: Status, facilities: Facilities, now: datetime) -> None:
-    gateway = facilities.gateway(row.facility, item.managed.owner)
+def _tell_late_change(managed: ManagedCadence, row: RecordRow, status: Status, facilities: Facilities, now: datetime) -> None:
+    gateway = facilities.gateway(row.facility, managed.owner)
     before, after = gateway.outcome(row.status), gateway.outcome(status.state)
     if before in (Outcome.WAITING, after):
         return
     text = f'Observation {row.observation_id} was {row.status} and is now {status.state}. What was asked for after it stays booked.'
-    journal.note(item.managed, CadenceRun.Decision.NOTE, text, now)
-    notices.tell_owner(item.managed, 'changed', text)
+    journal.note(managed, CadenceRun.Decision.NOTE, text, now)
+    notices.tell_owner(managed, 'changed', text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,12 +15,13 @@ from django.db.models import Exists, OuterRef
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
+from tom_cadence.core.decisions import Submit
 from tom_cadence.engine import look, send
 from tom_cadence.engine.containment import each_alone, is_lost, words
 from tom_cadence.engine.mail import send_mails
 from tom_cadence.engine.pipeline import Pipeline
 from tom_cadence.engine.report import Report
-from tom_cadence.engine.snapshot import Looked
+from tom_cadence.engine.stages import Decided
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.journal import Checked
@@ -50,7 +50,8 @@ def run_cadences(
     if not dry_run:
         run.beside('cadences were taken over', lambda: journal.adopt_missing(run.clock()))
         run.beside('switched cadences were looked for', lambda: journal.reconcile(run.clock()))
-        run.beside('requests of ended cadences were looked up', run.settle_leftovers)
+        run.beside('requests of ended cadences were looked up', run.settle_orphaned)
+        run.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(run.facilities, run.clock()))
     with collected_rarely():
         for done in run.batches(_batches(pks, facilities)):
             if progress is not None:
@@ -100,13 +101,12 @@ def _batches(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Ite
         last = batch[-1].pk
 
 
-def _checked(item: Looked, now: datetime) -> Checked:
-    problem = look.unreachable(item)
+def _checked(item: Decided, now: datetime) -> Checked:
     return Checked(
         managed=item.managed,
         reason=item.decision.reason,
-        unreachable_since=(item.managed.unreachable_since or now) if problem else None,
-        late_check=item.late_check,
+        unreachable_since=(item.managed.unreachable_since or now) if item.unreachable else None,
+        late_check=item.known.polled.late_check,
         consecutive_failures=item.consecutive_failures,
     )
 
@@ -122,15 +122,14 @@ class Run:
         self.workers = workers or conf.get('FACILITY_CALLS')
         self.facilities = Facilities()
         self.report = Report(dry_run=dry_run)
-        breaker, crew = self.facilities.breaker, self.facilities.crew
-        self.calls = Calls(at_once=4 * self.workers, per_lane=self.workers, breaker=breaker, crew=crew)
+        breaker, pool = self.facilities.breaker, self.facilities.pool
+        self.calls = Calls(at_once=4 * self.workers, per_facility=self.workers, breaker=breaker, pool=pool)
         self.pipeline = Pipeline(self.facilities, clock, self.report, self.calls, most=2 * self.workers)
 
-    def settle_leftovers(self) -> None:
+    def settle_orphaned(self) -> None:
         """Look up what cadences that are switched off have left open."""
-        for item in send.settle_leftovers(self.facilities, self.clock):
-            self.pipeline.add_line(item, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
-        send.settle_without_cadence(self.facilities, self.clock())
+        for managed in send.settle_orphaned(self.facilities, self.clock):
+            self.pipeline.add_line(managed, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
 
     def beside(self, doing: str, do: Callable[[], object]) -> None:
         """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""
@@ -165,46 +164,50 @@ class Run:
 
     def finish(self, begun: look.BatchBegun) -> int:
         """Note those that wait, act on the others; how many there were."""
-        for looked in look.finish(begun, self.facilities, self.clock, self.pipeline.take, may_write=not self.dry_run):
+        for items in look.finish(begun, self.facilities, self.clock, self.pipeline.take, may_write=not self.dry_run):
             if self.dry_run:
-                self._tell(looked)
+                self._say(items)
             else:
-                self._act(looked, self.clock())
-        return len(begun.looked)
+                self._act(items, self.clock())
+        return len(begun.known)
 
-    def _act(self, looked: Sequence[Looked], now: datetime) -> None:
-        locked_out = self._pause_for_credentials(looked, now)
-        remaining = [item for item in looked if id(item) not in locked_out]
+    def _act(self, items: Sequence[Decided], now: datetime) -> None:
+        locked_out = self._pause_for_credentials(items, now)
+        remaining = [item for item in items if item.managed.pk not in locked_out]
         self._note([item for item in remaining if look.is_idle(item)], now)
-        self.pipeline.run(deque(item for item in remaining if not look.is_idle(item)))
+        self.pipeline.run([item for item in remaining if not look.is_idle(item)])
 
-    def _note(self, idle: Sequence[Looked], now: datetime) -> None:
-        each_alone(idle, lambda items: journal.note_checked([_checked(item, now) for item in items], now), 'its wait was noted')
+    def _note(self, idle: Sequence[Decided], now: datetime) -> None:
+        def note(some: Sequence[Decided]) -> None:
+            journal.note_checked([_checked(item, now) for item in some], now)
+
+        _, troubles = each_alone(idle, note, 'its wait was noted')
         for item in idle:
-            if item.trouble:
-                self.pipeline.give_up(item, item.trouble)
+            if item.managed.pk in troubles:
+                self.pipeline.give_up(item.managed, troubles[item.managed.pk])
             else:
-                unasked = bool(look.unreachable(item))
-                self.pipeline.add_line(item, 'wait', item.decision.reason, failed=unasked, unasked=unasked)
+                unasked = bool(item.unreachable)
+                self.pipeline.add_line(item.managed, 'wait', item.decision.reason, failed=unasked, unasked=unasked)
 
-    def _pause_for_credentials(self, looked: Sequence[Looked], now: datetime) -> set[int]:
+    def _pause_for_credentials(self, items: Sequence[Decided], now: datetime) -> set[int]:
         """Cadences whose facility refused their owner; all of that facility and owner are paused together."""
         locked_out: set[int] = set()
-        for item in looked:
-            problem = look.credentials_problem(item)
+        for item in items:
+            problem = item.credentials_problem
             if problem is not None:
-                locked_out.add(id(item))
-                self.pipeline.contain(item, partial(self.pipeline.pause_for_credentials, item, problem, now))
+                locked_out.add(item.managed.pk)
+                self.pipeline.contain(item.managed, partial(self.pipeline.pause_for_credentials, item.managed, problem, now))
         return locked_out
 
-    def _tell(self, looked: Iterable[Looked]) -> None:
-        for item in looked:
-            problem = look.credentials_problem(item) or look.unreachable(item)
+    def _say(self, items: Iterable[Decided]) -> None:
+        """What a dry run says."""
+        for item in items:
+            problem: object = item.credentials_problem or item.unreachable
             decision, reason = look.in_words(item)
-            if self.validate and decision == 'submit':
-                refusal = look.validate(item, self.facilities)
+            if self.validate and decision == 'submit' and isinstance(item.decision, Submit):
+                refusal = look.validate(item, item.decision, self.facilities)
                 problem, reason = problem or refusal, f'{reason} {refusal or "The facility would accept it."}'
-            self.pipeline.add_line(item, decision, str(reason), failed=bool(problem) or look.needs_attention(item))
+            self.pipeline.add_line(item.managed, decision, str(reason), failed=bool(problem) or item.needs_attention)
 
 
 RARELY = (50_000, 20, 100)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +24,9 @@ from tom_cadence.core.decisions import Decision, Submit, Wait
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import is_lost
-from tom_cadence.engine.context import read_history
-from tom_cadence.engine.decide import attempt_number, cause, decide
-from tom_cadence.engine.snapshot import Looked
+from tom_cadence.engine.context import read_context_of
+from tom_cadence.engine.decide import attempt_number, cause, decided
+from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
 from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
@@ -186,116 +186,130 @@ def look_up_open(requests: Any, facilities: Facilities, now: datetime) -> None:
 # --- a cadence, under its claim ----------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sending:
     """A request on its way: everything needed to record the reply."""
 
-    item: Looked
+    decided: Decided
     claimed: Claim
     submission: Submission
-    reason: str
     function: Callable[[], list[str]]
 
+    @property
+    def reason(self) -> str:
+        """Why it is sent."""
+        return self.decided.decision.reason
 
-@dataclass(eq=False)
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A cadence that is ours, read again; ``at`` is when it was claimed, in seconds of ``elapsed``."""
+
+    known: Known
+    claimed: Claim
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ready:
     """A request that may be sent as soon as its intent is committed."""
 
-    item: Looked
-    claimed: Claim
+    decided: Decided
+    taken: Taken
     intent: Intent
-    reason: str
     gateway: Gateway
     payload: Any
     since: float = field(default_factory=time.monotonic)
 
 
-def take(looked: Sequence[Looked]) -> list[tuple[Claim, Looked]]:
-    """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out."""
+def take(due: Sequence[Known]) -> list[Taken]:
+    """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out.
+
+    What the facility said of them stays, and what was caught. Their context is seconds old, and is read again only
+    where it was not read: what must be read again under the claim is what was asked for.
+    """
     taken_at = elapsed()
-    holder = journal.claim([item.managed.pk for item in looked])
+    holder = journal.claim([known.managed.pk for known in due])
     reach(CadencePoint.CLAIMED)
-    before = {item.managed.pk: item for item in looked}
-    rows = ManagedCadence.objects.select_related('cadence', 'owner').filter(pk__in=before, claim_holder=holder)
-    taken = []
-    for managed in rows:
-        claimed = Claim(managed.pk, holder)
+    before = {known.managed.pk: known for known in due}
+    prepared, claims = [], {}
+    for managed in ManagedCadence.objects.select_related('cadence', 'owner').filter(pk__in=before, claim_holder=holder):
+        claimed = claims[managed.pk] = Claim(managed.pk, holder)
         if managed.cadence is None or not managed.cadence.active:
             journal.release(claimed)
-            continue
-        item = snapshot.prepare(managed, before[managed.pk].handed_in)
-        item.polled, item.late_check, item.taken_at = before[managed.pk].polled, managed.late_check, taken_at
-        if not before[managed.pk].glanced:
-            item.around = before[managed.pk].around  # seconds old; what must be read again under the claim is what was asked for
-        taken.append((claimed, item))
-    if taken:
-        items = [item for _, item in taken]
-        snapshot.read_rows(items, full=True)
-        snapshot.read_requests(items)
-    return taken
+        else:
+            prepared.append(snapshot.prepare(managed, before[managed.pk].snapshot.handed_in))
+    if not prepared:
+        return []
+    read = snapshot.read_requests(snapshot.read_rows(prepared, full=True))
+    return [Taken(known=_again(each, before[each.pk]), claimed=claims[each.pk], at=taken_at) for each in read]
 
 
-def settle_open(item: Looked, facilities: Facilities, now: datetime) -> tuple[Decision | None, list[ObservationRecord]]:
-    """Find out what became of a request whose reply was lost. None where nothing is open any more, so that it goes on.
+def _again(read: Snapshot, before: Known) -> Known:
+    polled = Polled(states=before.polled.states, late_check=read.managed.late_check)
+    return Known(snapshot=read, context=None if before.snapshot.quick else before.context, polled=polled, caught=before.caught)
+
+
+def settle_open(
+    known: Known, request: Submission, facilities: Facilities, now: datetime
+) -> tuple[Decision | None, list[ObservationRecord]]:
+    """Find out what became of a request whose reply was lost. None where it is not open any more, so that the cadence goes on.
 
     Only called under the claim, so whoever sent it has ended, or its claim has: nobody may be sending it still.
     """
-    request = item.open_request
-    if request is None:
-        return None, []
-    request.managed, request.claim_number = item.managed, item.managed.claim_number
+    request.managed, request.claim_number = known.managed, known.managed.claim_number
     try:
-        records = look_up(request, facilities, now, _known(item))
+        records = look_up(request, facilities, now, known.snapshot.observation_ids)
     except Uncertain as error:
         return Wait(reason=str(error)), []
-    if records is not None:
-        return Wait(reason=found_at(request)), records
-    snapshot.read_requests([item])
-    return None, []
+    return (None, []) if records is None else (Wait(reason=found_at(request)), records)
 
 
-def _known(item: Looked) -> frozenset[str]:
-    return frozenset(row.observation_id for row in item.rows)
+def with_journal_again(known: Known) -> Known:
+    """The same cadence, with its requests as they are now."""
+    [read] = snapshot.read_requests([known.snapshot])
+    return replace(known, snapshot=read)
 
 
-def decide_again(item: Looked, facilities: Facilities, now: datetime) -> Decision:
-    """The decision under the claim, from what was just read."""
-    read_history(item, facilities)
-    if item.credentials is not None:
-        raise item.credentials
-    decision = decide(item, now)
+def decide_again(known: Known, facilities: Facilities, now: datetime) -> Decided:
+    """The decision under the claim, from what was just read. Raises Credentials where the owner has none."""
+    if known.context is None:
+        known = replace(known, context=read_context_of(known.snapshot, facilities, now))
+    item = decided(known, facilities, now)
+    if item.past is not None and item.past.credentials is not None:
+        raise item.past.credentials
     reach(CadencePoint.DECIDED)
-    return decision
+    return item
 
 
 def prepare(
-    item: Looked, decision: Submit, claimed: Claim, facilities: Facilities, permissions: Permissions, now: datetime
+    item: Decided, decision: Submit, taken: Taken, facilities: Facilities, permissions: Permissions, now: datetime
 ) -> Ready:
     """Fill in the form, and make the call ready. Raises the error that says what to do instead."""
-    like = next(row for row in item.rows if row.pk == decision.like)
+    like = next(row for row in item.snapshot.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
     permissions.check(item.managed.owner, like.target)
     if facilities.breaker.open(gateway.name):
         raise Temporary(f'Nothing was sent: {facilities.breaker.why(gateway.name)}')
-    prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, item.strategy.update_observation_payload)
+    hook = item.snapshot.strategy.update_observation_payload
+    prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, hook)
     _check_window(prepared, now)
     reach(CadencePoint.PREPARED)
-    intent = _intent(item, decision, gateway, prepared)
-    return Ready(item, claimed, intent, decision.reason, gateway, gateway.mark(prepared.payload, intent.token))
+    intent = _intent(item.snapshot, decision, gateway, prepared)
+    return Ready(decided=item, taken=taken, intent=intent, gateway=gateway, payload=gateway.mark(prepared.payload, intent.token))
 
 
-def prepare_first(
-    first: Submission, item: Looked, claimed: Claim, facilities: Facilities, permissions: Permissions, now: datetime
-) -> Ready:
+def prepare_first(first: Submission, taken: Taken, facilities: Facilities, permissions: Permissions, now: datetime) -> Ready:
     """A cadence's first observation again, which is not at the facility. NeedsAttention where it cannot be asked for any more."""
-    owner = item.managed.owner
+    owner = taken.known.managed.owner
     if owner is None or first.target_id is None or first.window_start is None or first.window_end is None:
         raise NeedsAttention('The owner, the target or the window of the first observation is not known any more.')
     permissions.check(owner, first.target_id)
     gateway = facilities.gateway(first.facility, owner)
     window = Window(start=first.window_start, end=first.window_end).not_before(now)
     try:
-        prepared = gateway.prepare(first.parameters, window, {}, item.strategy.update_observation_payload)
+        hook = taken.known.snapshot.strategy.update_observation_payload
+        prepared = gateway.prepare(first.parameters, window, {}, hook)
         _check_window(prepared, now)
     except Refused as error:  # there is nothing else that could be asked for
         raise NeedsAttention(f'The first observation cannot be sent again: {error}') from error
@@ -312,17 +326,18 @@ def prepare_first(
         token=journal.mark_of('anew', first.token, str(first.pk)) if first.observation_ids else first.token,
         groups=list(first.groups.all()),
     )
+    item = Decided(known=taken.known, decision=Wait(reason='The first observation was sent again.'))
     payload = gateway.mark(prepared.payload, intent.token)
-    return Ready(item, claimed, intent, 'The first observation was sent again.', gateway, payload)
+    return Ready(decided=item, taken=taken, intent=intent, gateway=gateway, payload=payload)
 
 
 def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending | CadenceError]]:
     """Commit these intents in one transaction: for each the call to start, or the error that says what to do instead."""
     late = elapsed() - claim_time().total_seconds()
     held_up = LostClaim('This process was held up, so it leaves the cadence to the next run.')
-    in_time = [each for each in ready if each.item.taken_at >= late]
+    in_time = [each for each in ready if each.taken.at >= late]
     last = patience()
-    found = journal.open_requests([(each.item.managed, each.claimed, each.intent) for each in in_time], now)
+    found = journal.open_requests([(each.decided.managed, each.taken.claimed, each.intent) for each in in_time], now)
     sent = [(each, _sending(each, opened, last)) for each, opened in zip(in_time, found, strict=True)]
     return [*sent, *((each, held_up) for each in ready if each not in in_time)]
 
@@ -331,34 +346,34 @@ def _sending(ready: Ready, found: Submission | CadenceError, last: float) -> Sen
     if isinstance(found, CadenceError):
         return found
     function = call_for(ready.gateway, ready.payload, last, found.token, found.created)
-    return Sending(ready.item, ready.claimed, found, ready.reason, function)
+    return Sending(decided=ready.decided, claimed=ready.taken.claimed, submission=found, function=function)
 
 
-def _intent(item: Looked, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
-    name = cause(item, decision)
+def _intent(read: Snapshot, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
+    name = cause(read, decision)
     return Intent(
         cause=name,
-        token=_mark(item, decision, gateway, name),
+        token=_mark(read, decision, gateway, name),
         facility=gateway.name,
-        target=next(row.target for row in item.rows if row.pk == decision.like),
-        owner=item.managed.owner,
+        target=next(row.target for row in read.rows if row.pk == decision.like),
+        owner=read.managed.owner,
         follows=decision.follows,
         like=decision.like,
         parameters=prepared.parameters if prepared else {},
         window=prepared.window if prepared else decision.window,
-        attempt=attempt_number(item, name),
+        attempt=attempt_number(read, name),
     )
 
 
-def _mark(item: Looked, decision: Submit, gateway: Gateway, name: str) -> str:
+def _mark(read: Snapshot, decision: Submit, gateway: Gateway, name: str) -> str:
     """By the facility's own numbers of what is followed, which mean the same in a backup or a copy; else by the cadence.
 
     Where the observation that a request booked was deleted here, and a person asked for a new one, it is another request.
     """
-    ids = sorted(row.observation_id for row in item.rows if row.pk in decision.follows)
-    host = item.managed
+    ids = sorted(row.observation_id for row in read.rows if row.pk in decision.follows)
+    host = read.managed
     what = ids or [f'{host.host_cadence_id} of {host.created.isoformat()}', name]
-    deleted = (each for each in item.requests if each.observation_ids and each.state != Submission.State.SENDING)
+    deleted = (each for each in read.requests if each.observation_ids and each.state != Submission.State.SENDING)
     anew = sum(
         (each.cause == name and each.state == Submission.State.REFUSED) or each.cause.startswith(f'{name}:deleted:')
         for each in deleted
@@ -366,11 +381,11 @@ def _mark(item: Looked, decision: Submit, gateway: Gateway, name: str) -> str:
     return journal.mark_of('follows' if ids else 'cadence', gateway.name, *what, str(anew))
 
 
-def refused_at_home(item: Looked, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
+def refused_at_home(read: Snapshot, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
     """Write down a request that our own check, or the facility's form, refused before anything was sent: it counts as a failure."""
-    like = next(row for row in item.rows if row.pk == decision.like)
-    gateway = facilities.gateway(like.facility, item.managed.owner)
-    journal.note_refused(item.managed, _intent(item, decision, gateway, None), message, now)
+    like = next(row for row in read.rows if row.pk == decision.like)
+    gateway = facilities.gateway(like.facility, read.managed.owner)
+    journal.note_refused(read.managed, _intent(read, decision, gateway, None), message, now)
 
 
 def _check_window(prepared: Prepared, now: datetime) -> None:
@@ -382,13 +397,12 @@ def settle(
     sending: Sending, result: Any, error: BaseException | None, facilities: Facilities, now: datetime
 ) -> tuple[Decision, list[ObservationRecord]]:
     """Record what came of a call: accepted, refused, or uncertain and looked up at once."""
-    submission, item = sending.submission, sending.item
-    submission.managed = item.managed
-    records = conclude(submission, result, error, _known(item), sending.reason, now)
+    submission, known = sending.submission, sending.decided.known
+    submission.managed = known.managed
+    records = conclude(submission, result, error, known.snapshot.observation_ids, sending.reason, now)
     if records is not None:
         return Wait(reason=sending.reason), records
-    item.requests = [submission]
-    decision, records = settle_open(item, facilities, now)
+    decision, records = settle_open(known, submission, facilities, now)
     return decision or Wait(reason=submission.message), records
 
 
@@ -397,8 +411,8 @@ def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime)
     asked = []
     for sending, ids in replies:
         reach(CadencePoint.REPLIED)
-        sending.submission.managed = sending.item.managed
-        known, holder = _known(sending.item), sending.claimed.holder
+        sending.submission.managed = sending.decided.managed
+        known, holder = sending.decided.snapshot.observation_ids, sending.claimed.holder
         asked.append(Reply(submission=sending.submission, ids=ids, known=known, reason=sending.reason, holder=holder))
     if any(isinstance(ids, There) for _, ids in replies):
         return None
@@ -411,8 +425,11 @@ def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision
     return Wait(reason=sending.reason), records
 
 
-def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> list[Looked]:
-    """Record what such requests have booked; the cadences of which something was found. Nothing is sent."""
+def settle_orphaned(facilities: Facilities, clock: Callable[[], datetime]) -> list[ManagedCadence]:
+    """Record what the open requests of cadences that are not active have booked; those of which something was found.
+
+    Nothing is sent.
+    """
     opened = Submission.objects.filter(state__in=Submission.OPEN).exclude(origin=Submission.Origin.OWN_RUN)
     rows = ManagedCadence.objects.filter(pk__in=opened.values('managed'))
     found = []
@@ -421,28 +438,31 @@ def settle_leftovers(facilities: Facilities, clock: Callable[[], datetime]) -> l
         managed.refresh_from_db(fields=['claim_holder', 'claim_number', 'version'])
         if managed.claim_holder != claimed.holder:
             continue
-        item = Looked(managed=managed)
         try:
-            if _settle(item, facilities, clock()):
-                found.append(item)
+            if _settle_orphaned(managed, facilities, clock()):
+                found.append(managed)
         except CadenceError as error:
-            logger.info('%s: %s', managed, error, extra={'event': 'leftover_request', 'cadence': managed.host_cadence_id})
+            extra = {'event': 'orphaned_request', 'cadence': managed.host_cadence_id}
+            logger.info('%s: %s', managed, error, extra=extra)
         finally:
             journal.release(claimed)
     return found
 
 
+def _settle_orphaned(managed: ManagedCadence, facilities: Facilities, now: datetime) -> bool:
+    read = Snapshot(managed=managed)
+    if managed.cadence is not None:
+        [read] = snapshot.read_rows([read], full=True)
+    [read] = snapshot.read_requests([read])
+    if read.open_request is None:
+        return False
+    _, records = settle_open(Known(snapshot=read), read.open_request, facilities, now)
+    return bool(records)
+
+
 def settle_without_cadence(facilities: Facilities, now: datetime) -> None:
     """Find out what became of requests that no cadence has: of templates, the observation form and the REST API."""
     look_up_open(Submission.objects.all(), facilities, now)
-
-
-def _settle(item: Looked, facilities: Facilities, now: datetime) -> bool:
-    if item.managed.cadence is not None:
-        snapshot.read_rows([item], full=True)
-    snapshot.read_requests([item])
-    _, records = settle_open(item, facilities, now)
-    return bool(records)
 
 
 class Permissions:
@@ -452,13 +472,13 @@ class Permissions:
         """Nothing asked yet."""
         self._seen: dict[Any, set[int]] = defaultdict(set)
 
-    def preload(self, due: Iterable[Looked]) -> None:
+    def preload(self, due: Iterable[Decided]) -> None:
         """Ask for everything these cadences are about to submit: one question an owner."""
         wanted: dict[Any, set[int]] = defaultdict(set)
         for item in due:
             decision = item.decision
             if isinstance(decision, Submit):
-                wanted[item.managed.owner].update(row.target for row in item.rows if row.pk == decision.like)
+                wanted[item.managed.owner].update(row.target for row in item.snapshot.rows if row.pk == decision.like)
         for owner, targets in wanted.items():
             self._ask(owner, targets)
 

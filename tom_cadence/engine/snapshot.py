@@ -3,47 +3,145 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
-from tom_cadence import conf, registry
-from tom_cadence.core.bounds import failure, said
-from tom_cadence.core.history import Attempt, History, Look
+from tom_cadence import registry
+from tom_cadence.core.bounds import failure
+from tom_cadence.core.history import Attempt
 from tom_cadence.core.parameters import Parameters, clean
-from tom_cadence.core.photometry import EMPTY, Photometry
-from tom_cadence.core.visibility import Sky
 from tom_cadence.core.windows import Window, read_window, window_in
-from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention
-from tom_cadence.facilities import Facilities, Gateway, Status
+from tom_cadence.engine.stages import RecordRow, Snapshot
+from tom_cadence.exceptions import BadWindow, NeedsAttention
+from tom_cadence.facilities import Gateway, Status
 from tom_cadence.facilities.ocs import many_in_one_call
 from tom_cadence.models import ManagedCadence, Submission
 
 
-@dataclass(kw_only=True, slots=True)
-class RecordRow:
-    """One observation record as the engine reads it; ``parameters`` only where they were asked for."""
+def prepare(managed: ManagedCadence, strategy: Any = None) -> Snapshot:
+    """The cadence with its strategy and cleaned parameters, or with what is wrong with them; no row is read."""
+    made, parameters, trouble = strategy, Parameters(), ''
+    try:
+        made = made or registry.strategy_class(managed.host.cadence_strategy)(managed.host)
+        parameters = clean(managed.host.cadence_parameters)
+    except NeedsAttention as error:
+        trouble = str(error)
+    except Exception as error:  # a strategy's constructor is the site's code
+        trouble = f'The strategy cannot be made: {failure(error)}'
+    return Snapshot(managed=managed, strategy=made, parameters=parameters, handed_in=strategy, trouble=trouble)
 
-    pk: int
-    observation_id: str
-    facility: str
-    status: str
-    created: datetime
-    scheduled_start: datetime | None
-    scheduled_end: datetime | None
-    start: Any
-    end: Any
-    submission: int | None
-    target: int = 0
-    noted: bool = True
-    parameters: Mapping[str, Any] | None = None
-    attempt: Attempt | None = None
-    polled: Any = None
+
+_FIELDS = ('observation_id', 'facility', 'status', 'created', 'scheduled_start', 'scheduled_end')
+
+
+def read_rows(snapshots: Sequence[Snapshot], *, full: bool, without: Q | None = None) -> list[Snapshot]:
+    """These cadences with their records, oldest first, by one statement (two where parameters are needed).
+
+    ``without``: records that are left out.
+    """
+    groups = {each.managed.host.observation_group_id for each in snapshots}
+    found = ObservationRecord.objects.filter(observationgroup__in=groups).order_by()
+    if without is not None:
+        found = found.exclude(without)
+    fields = ['observationgroup', 'pk', 'target', 'booking', 'booking__submission', *_FIELDS]
+    by_group = _rows_in_full(found, fields) if full else _rows_lightly(found, fields)
+    sorted_rows = {group: tuple(sorted(rows, key=lambda row: (row.created, row.pk))) for group, rows in by_group.items()}
+    read = [replace(each, rows=sorted_rows.get(each.managed.host.observation_group_id, ())) for each in snapshots]
+    return read if full else _with_parameters(read)
+
+
+def _rows_in_full(found: QuerySet[Any], fields: Sequence[str]) -> dict[int, list[RecordRow]]:
+    by_group: dict[int, list[RecordRow]] = defaultdict(list)
+    for *known, parameters in found.values_list(*fields, 'parameters'):
+        mapping = parameters if isinstance(parameters, dict) else {}
+        by_group[known[0]].append(_row(known, mapping.get('start'), mapping.get('end'), mapping))
+    return by_group
+
+
+def _rows_lightly(found: QuerySet[Any], fields: Sequence[str]) -> dict[int, list[RecordRow]]:
+    by_group: dict[int, list[RecordRow]] = defaultdict(list)
+    keys = {'window_start': KT('parameters__start'), 'window_end': KT('parameters__end')}
+    for *known, start, end in found.annotate(**keys).values_list(*fields, *keys):
+        by_group[known[0]].append(_row(known, start, end, None))
+    return by_group
+
+
+def _row(known: Sequence[Any], start: Any, end: Any, parameters: dict[str, Any] | None) -> RecordRow:
+    _, pk, target, booking, submission, observation_id, facility, status, created, scheduled_start, scheduled_end = known
+    return RecordRow(
+        pk=pk,
+        observation_id=observation_id,
+        facility=facility,
+        status=status,
+        created=created,
+        scheduled_start=scheduled_start,
+        scheduled_end=scheduled_end,
+        start=start,
+        end=end,
+        submission=submission,
+        target=target,
+        noted=booking is not None,
+        parameters=parameters,
+    )
+
+
+def _with_parameters(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """The same, those that need them with the parameters of each record: one statement, or none."""
+    wanted = {row.pk for each in snapshots if _needs_parameters(each) for row in each.rows}
+    if not wanted:
+        return list(snapshots)
+    found = dict(ObservationRecord.objects.filter(pk__in=wanted).values_list('pk', 'parameters'))
+    return [
+        replace(each, rows=tuple(_with(row, found) for row in each.rows)) if _needs_parameters(each) else each for each in snapshots
+    ]
+
+
+def _with(row: RecordRow, found: dict[int, Any]) -> RecordRow:
+    if row.pk not in found:  # deleted between the two statements
+        return row
+    parameters = found[row.pk]
+    return replace(row, parameters=parameters if isinstance(parameters, dict) else {})
+
+
+def _needs_parameters(snapshot: Snapshot) -> bool:
+    wanted = not snapshot.quick and _asks_for_parameters(snapshot)
+    return wanted or any(row.start is None for row in snapshot.rows)
+
+
+def _asks_for_parameters(snapshot: Snapshot) -> bool:
+    asked = snapshot.parameters
+    wanted = getattr(snapshot.strategy, 'needs_parameters', True) or asked.max_exposure_time is not None
+    return wanted or bool(asked.relaxations) or asked.constraints is not None
+
+
+def read_requests(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """These cadences with all of the journal's requests, oldest first."""
+    pks = [each.pk for each in snapshots]
+    found = _by_cadence(Submission.objects.filter(managed__in=pks).order_by('pk') if pks else ())
+    return [replace(each, requests=tuple(found[each.pk]), journal_read=True) for each in snapshots]
+
+
+def read_open_requests(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """These cadences with only the requests whose fate is not known, for a first look at many.
+
+    ``has_open_request``: a run reads it with its cadences; whoever read them otherwise is not spared the question.
+    """
+    pks = [each.pk for each in snapshots if getattr(each.managed, 'has_open_request', True)]
+    found = _by_cadence(Submission.objects.filter(state__in=Submission.OPEN, managed__in=pks) if pks else ())
+    return [replace(each, requests=tuple(found[each.pk]), journal_read=False) for each in snapshots]
+
+
+def _by_cadence(found: QuerySet[Submission] | tuple[()]) -> dict[int, list[Submission]]:
+    by_cadence: dict[int, list[Submission]] = defaultdict(list)
+    for request in found.defer('parameters') if isinstance(found, QuerySet) else ():
+        if request.managed_id is not None:
+            by_cadence[request.managed_id].append(request)
+    return by_cadence
 
 
 class ReadAttempt(Attempt):
@@ -69,15 +167,9 @@ class ReadAttempt(Attempt):
         return known[name]
 
 
-def attempt_of(row: RecordRow, gateway: Gateway, polled: Any) -> Attempt:
-    """The record as a strategy sees it; made anew only where the facility has said something since."""
-    if row.attempt is None or row.polled is not polled:
-        row.attempt, row.polled = _make_attempt(row, gateway, polled), polled
-    return row.attempt
-
-
-def _make_attempt(row: RecordRow, gateway: Gateway, polled: Any) -> Attempt:
-    status = polled if isinstance(polled, Status) else None
+def attempt_of(row: RecordRow, gateway: Gateway, answer: Any) -> Attempt:
+    """The record as a strategy sees it, with what the facility says now, where it says anything."""
+    status = answer if isinstance(answer, Status) else None
     state = status.state if status else row.status
     schedule = (status.scheduled_start, status.scheduled_end) if status and status.has_schedule else None
     parameters = row.parameters or {}
@@ -109,217 +201,13 @@ def window_of(row: RecordRow, keywords: tuple[str, str]) -> tuple[Window | None,
         return None, str(error)
 
 
-DEFAULT_KEYWORDS = ('start', 'end')
-_FIELDS = ('observation_id', 'facility', 'status', 'created', 'scheduled_start', 'scheduled_end')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Around:
-    """What a cadence may look at besides its observations: empty where its strategy and parameters ask for nothing of it.
-
-    ``trouble`` says why it is not known when the target is up.
-    """
-
-    photometry: Photometry = field(default_factory=lambda: EMPTY)
-    looks: tuple[Look, ...] = ()
-    sky: Sky | None = None
-    trouble: str = ''
-
-
-@dataclass(kw_only=True)
-class Looked:
-    """One cadence in a run: what was read, what the facility said, and what to do.
-
-    ``glanced``: only what is unfinished was read, because the cadence waits for it whatever else it did.
-    ``trouble`` says what is wrong with it; ``caught`` is what was only seen in this run, and reading it again would not show.
-    ``journal_read``: all requests were read, not only those whose fate is not known.
-    """
-
-    managed: ManagedCadence
-    strategy: Any = None
-    parameters: Parameters = field(default_factory=Parameters)
-    handed_in: Any = None
-    trouble: str = ''
-    caught: str = ''
-    credentials: Credentials | None = None
-    rows: list[RecordRow] = field(default_factory=list)
-    polled: dict[int, Status | Exception] = field(default_factory=dict)
-    requests: list[Submission] = field(default_factory=list)
-    history: History = field(default_factory=History)
-    around: Around | None = None
-    late_check: datetime | None = None
-    glanced: bool = False
-    journal_read: bool = False
-    taken_at: float = 0.0
-    decision: Any = None
-
-    @property
-    def open_request(self) -> Submission | None:
-        """The request whose fate is not known yet."""
-        return next((request for request in self.requests if request.state in Submission.OPEN), None)
-
-    @property
-    def consecutive_failures(self) -> int:
-        """Failures in a row; as they were known where only what is unfinished was read."""
-        return self.managed.consecutive_failures if self.glanced else self.history.consecutive_failures
-
-
-def prepare(managed: ManagedCadence, strategy: Any = None) -> Looked:
-    """The cadence with its strategy and cleaned parameters, or with what is wrong with them."""
-    looked = Looked(managed=managed, handed_in=strategy)
-    try:
-        looked.strategy = strategy or registry.strategy_class(managed.host.cadence_strategy)(managed.host)
-        looked.parameters = clean(managed.host.cadence_parameters)
-    except NeedsAttention as error:
-        looked.trouble = str(error)
-    except Exception as error:  # a strategy's constructor is the site's code
-        looked.trouble = f'The strategy cannot be made: {failure(error)}'
-    return looked
-
-
-def read_rows(looked: Sequence[Looked], *, full: bool, without: Q | None = None) -> None:
-    """Fill in the records of all these cadences, oldest first, with one statement (two where parameters are needed).
-
-    ``without``: records that are left out.
-    """
-    by_group: dict[int, list[Looked]] = defaultdict(list)
-    for item in looked:
-        item.rows = []
-        by_group[item.managed.host.observation_group_id].append(item)
-    found = ObservationRecord.objects.filter(observationgroup__in=by_group).order_by()
-    if without is not None:
-        found = found.exclude(without)
-    fields = ['observationgroup', 'pk', 'target', 'booking', 'booking__submission', *_FIELDS]
-    if full:
-        _spread_full(found.values_list(*fields, 'parameters'), by_group)
-    else:
-        keys = {'window_start': KT('parameters__start'), 'window_end': KT('parameters__end')}
-        _spread_light(found.annotate(**keys).values_list(*fields, *keys), by_group)
-    for item in looked:
-        item.rows.sort(key=lambda row: (row.created, row.pk))
-    if not full:
-        _add_parameters([item for item in looked if _needs_parameters(item)])
-
-
-def _spread_full(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
-    for *known, parameters in found:
-        mapping = parameters if isinstance(parameters, dict) else {}
-        _add_row(known, mapping.get('start'), mapping.get('end'), mapping, by_group)
-
-
-def _spread_light(found: Iterable[Any], by_group: Mapping[int, list[Looked]]) -> None:
-    for *known, start, end in found:
-        _add_row(known, start, end, None, by_group)
-
-
-def _add_row(known: Sequence[Any], start: Any, end: Any, parameters: Any, by_group: Mapping[int, list[Looked]]) -> None:
-    group, pk, target, booking, submission, observation_id, facility, status, created, scheduled_start, scheduled_end = known
-    row = RecordRow(
-        pk=pk,
-        observation_id=observation_id,
-        facility=facility,
-        status=status,
-        created=created,
-        scheduled_start=scheduled_start,
-        scheduled_end=scheduled_end,
-        start=start,
-        end=end,
-        submission=submission,
-        target=target,
-        noted=booking is not None,
-        parameters=parameters,
-    )
-    for item in by_group[group]:
-        item.rows.append(row)
-
-
-def _needs_parameters(item: Looked) -> bool:
-    wanted = not item.glanced and _asks_for_parameters(item)
-    return wanted or any(row.start is None for row in item.rows)
-
-
-def _asks_for_parameters(item: Looked) -> bool:
-    asked = item.parameters
-    wanted = getattr(item.strategy, 'needs_parameters', True) or asked.max_exposure_time is not None
-    return wanted or bool(asked.relaxations) or asked.constraints is not None
-
-
-def _add_parameters(looked: Sequence[Looked]) -> None:
-    rows = {row.pk: row for item in looked for row in item.rows}
-    if not rows:
-        return
-    for pk, parameters in ObservationRecord.objects.filter(pk__in=rows).values_list('pk', 'parameters'):
-        rows[pk].parameters, rows[pk].attempt = parameters if isinstance(parameters, dict) else {}, None
-
-
-def read_requests(looked: Sequence[Looked]) -> None:
-    """Fill in all of the journal's requests of these cadences, oldest first."""
-    _spread_requests(looked, Submission.objects.order_by('pk'), whole=True)
-
-
-def read_open_requests(looked: Sequence[Looked]) -> None:
-    """Fill in only the requests whose fate is not known, for a first look at many cadences."""
-    _spread_requests(looked, Submission.objects.filter(state__in=Submission.OPEN), whole=False)
-
-
-def _spread_requests(looked: Sequence[Looked], found: QuerySet[Submission], *, whole: bool) -> None:
-    """``has_open_request``: a run reads it with its cadences; whoever read them otherwise is not spared the question."""
-    by_managed = {item.managed.pk: item for item in looked}
-    for item in looked:
-        item.requests, item.journal_read = [], whole
-    asked = [pk for pk, item in by_managed.items() if whole or getattr(item.managed, 'has_open_request', True)]
-    for request in found.filter(managed__in=asked).defer('parameters') if asked else ():
-        if request.managed_id is not None:
-            by_managed[request.managed_id].requests.append(request)
-
-
-def build_history(item: Looked, facilities: Facilities) -> None:
-    """The cadence's history as its strategy sees it; sets ``trouble`` where a facility cannot be asked at all."""
-    around, owner = item.around or Around(), item.managed.owner
-    if around.trouble:
-        item.trouble = around.trouble
-        return
-    try:
-        gateways = {name: facilities.gateway(name, owner) for name in {row.facility for row in item.rows}}
-        attempts = [attempt_of(row, gateways[row.facility], item.polled.get(row.pk)) for row in item.rows]
-    except Credentials as error:
-        item.credentials, item.trouble = error, str(error)
-        return
-    except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        item.trouble = said(error) if isinstance(error, CadenceError) else failure(error)
-        return
-    states = Submission.State
-    answers = [request for request in item.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]
-    item.history = History(
-        attempts=tuple(attempts),
-        answered=frozenset(pk for request in answers for pk in request.follows),
-        refusals=len(_recent_refusals(item)),
-        resubmit_cancelled=_resubmits(item.parameters),
-        forgiven=item.managed.forgiven,
-        photometry=around.photometry,
-        looks=around.looks,
-    )
-
-
-def _resubmits(parameters: Parameters) -> bool:
-    if parameters.on_cancel == 'default':
-        return bool(conf.get('RESUBMIT_CANCELLED'))
-    return parameters.on_cancel == 'resubmit'
-
-
-def _recent_refusals(item: Looked) -> list[Submission]:
+def recent_refusals(snapshot: Snapshot) -> list[Submission]:
     """Refused requests since the last accepted one and since a person resumed the cadence."""
     recent: list[Submission] = []
-    for request in item.requests:
+    for request in snapshot.requests:
         if request.state == Submission.State.ACCEPTED:
             recent = []
         elif request.state == Submission.State.REFUSED and request.counts_as_failure:
             recent.append(request)
-    resumed = item.managed.resumed
+    resumed = snapshot.managed.resumed
     return [request for request in recent if resumed is None or request.created > resumed]
-
-
-def last_refusal(item: Looked) -> datetime | None:
-    """When the last refusal that counts came."""
-    recent = _recent_refusals(item)
-    return max((request.closed or request.created for request in recent), default=None)

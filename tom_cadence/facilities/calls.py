@@ -26,7 +26,7 @@ from tom_cadence.facilities.transport import Overdue, deadline, never_connected
 
 GRACE = 2.0
 HANDFUL = 8
-GLANCE = 1.0
+LONG_ENOUGH = 1.0
 """Seconds after which answers that are no handful are taken all the same."""
 
 
@@ -39,7 +39,7 @@ class Call:
     """One call: what it is for, and when it ended what came of it."""
 
     key: Hashable
-    lane: str
+    facility: str
     function: Callable[[], Any]
     timeout: float
     urgent: bool = True
@@ -69,10 +69,10 @@ class Breaker:
         self._strikes: Counter[str] = Counter()
         self._until: dict[str, float] = {}
 
-    def hold(self, lane: str, error: BaseException | None) -> None:
+    def hold(self, facility: str, error: BaseException | None) -> None:
         """Leave a facility alone for as long as it asks to be."""
         if isinstance(error, Busy):
-            self._until[lane] = max(self._until.get(lane, 0.0), time.monotonic() + error.wait)
+            self._until[facility] = max(self._until.get(facility, 0.0), time.monotonic() + error.wait)
 
     def leave_alone(self, seconds: Mapping[str, float]) -> None:
         """Leave these facilities alone for so long, as they asked an earlier run to."""
@@ -85,21 +85,21 @@ class Breaker:
 
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""
-        self.hold(call.lane, call.error)
+        self.hold(call.facility, call.error)
         if _is_silence(call.error):
-            self._strikes[call.lane] += 1
+            self._strikes[call.facility] += 1
         elif not isinstance(call.error, NotAsked):
-            self._strikes[call.lane] = 0
+            self._strikes[call.facility] = 0
 
-    def open(self, lane: str) -> bool:
+    def open(self, facility: str) -> bool:
         """Whether this facility is not asked any more."""
-        return self._strikes[lane] >= self.LIMIT or time.monotonic() < self._until.get(lane, 0.0)
+        return self._strikes[facility] >= self.LIMIT or time.monotonic() < self._until.get(facility, 0.0)
 
-    def why(self, lane: str) -> str:
+    def why(self, facility: str) -> str:
         """Why it is not asked, as a sentence."""
-        if time.monotonic() < self._until.get(lane, 0.0):
-            return f'{lane} asked to be left alone; it is asked again in a later run.'
-        return f'{lane} did not answer before; it is asked again in the next run.'
+        if time.monotonic() < self._until.get(facility, 0.0):
+            return f'{facility} asked to be left alone; it is asked again in a later run.'
+        return f'{facility} did not answer before; it is asked again in the next run.'
 
 
 def _is_silence(error: BaseException | None) -> bool:
@@ -113,24 +113,24 @@ def _is_silence(error: BaseException | None) -> bool:
 
 
 class Calls:
-    """Start calls, and take them back in the order they end; all methods are for the thread that made it, but the crew's two."""
+    """Start calls, and take them back in the order they end; all methods are for the thread that made it, but the pool's two."""
 
     def __init__(
-        self, at_once: int, per_lane: int, breaker: Breaker | None = None, grace: float = GRACE, crew: Crew | None = None
+        self, at_once: int, per_facility: int, breaker: Breaker | None = None, grace: float = GRACE, pool: ThreadPool | None = None
     ) -> None:
-        """At most ``at_once`` calls run at a time, and at most ``per_lane`` of one lane (a facility), in the crew's threads."""
-        self._at_once, self._per_lane, self._grace = max(1, at_once), max(1, per_lane), grace
+        """At most ``at_once`` calls run at a time, and at most ``per_facility`` of one facility, in the pool's threads."""
+        self._at_once, self._per_facility, self._grace = max(1, at_once), max(1, per_facility), grace
         self._breaker = breaker or Breaker()
-        self._crew = crew or Crew()
+        self._pool = pool or ThreadPool()
         self._not_taken = 0
         self._urgent: Counter[str] = Counter()
         self._given_up: set[Call] = set()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._event: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._done: deque[Call] = deque()
         self._lock = threading.Lock()  # of the three below
         self._waiting: dict[str, tuple[deque[Call], deque[Call]]] = {}
         self._running: set[Call] = set()
-        self._in_lane: Counter[str] = Counter()
+        self._at_facility: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._not_taken
@@ -143,20 +143,20 @@ class Calls:
     @property
     def half(self) -> int:
         """Half of what one facility may be asked at a time, at least one."""
-        return max(1, self._per_lane // 2)
+        return max(1, self._per_facility // 2)
 
-    def room(self, lane: str) -> int:
+    def room(self, facility: str) -> int:
         """How many urgent calls to this facility may be started: the others make room for them."""
-        return max(0, min(self._at_once - self.urgent, self._per_lane - self._urgent[lane]))
+        return max(0, min(self._at_once - self.urgent, self._per_facility - self._urgent[facility]))
 
-    def start(self, key: Hashable, lane: str, function: Callable[[], Any], timeout: float, *, urgent: bool = True) -> None:
+    def start(self, key: Hashable, facility: str, function: Callable[[], Any], timeout: float, *, urgent: bool = True) -> None:
         """Run ``function`` in a thread as soon as there is room, for ``timeout`` seconds at most."""
-        call = Call(key=key, lane=lane, function=function, timeout=timeout, urgent=urgent)
+        call = Call(key=key, facility=facility, function=function, timeout=timeout, urgent=urgent)
         self._not_taken += 1
-        self._urgent[lane] += urgent
+        self._urgent[facility] += urgent
         with self._lock:
-            self._waiting.setdefault(lane, (deque(), deque()))[not urgent].append(call)
-        self._fill(lane)
+            self._waiting.setdefault(facility, (deque(), deque()))[not urgent].append(call)
+        self._fill(facility)
 
     def ended(self) -> Iterator[Call]:
         """Calls as they end, until none is left; a call that is overdue comes back with the error Overdue."""
@@ -185,36 +185,36 @@ class Calls:
         if call is not None:
             if not call.late:
                 self._not_taken -= 1
-                self._urgent[call.lane] -= call.urgent
+                self._urgent[call.facility] -= call.urgent
             with self._lock:
-                lanes = list(self._waiting)
-            for lane in lanes:
-                self._fill(lane)
+                facilities = list(self._waiting)
+            for facility in facilities:
+                self._fill(facility)
         return call
 
     def leave(self, call: Call) -> Call | None:
-        """For a thread of the crew: the call is over, its place is free; the call that the same thread runs next."""
+        """For a thread of the pool: the call is over, its place is free; the call that the same thread runs next."""
         with self._lock:
             if call in self._running:
                 self._running.discard(call)
-                self._in_lane[call.lane] -= 1
+                self._at_facility[call.facility] -= 1
                 self._breaker.note(call)
-            return self._next_of(call.lane)
+            return self._next_of(call.facility)
 
     def done(self, call: Call) -> None:
-        """For a thread of the crew: here is what came of it."""
+        """For a thread of the pool: here is what came of it."""
         self._done.append(call)
         if call.urgent or len(self._done) >= HANDFUL or not self._running:
-            self._bell.put(None)
+            self._event.put(None)
 
     def _take(self, seconds: float | None) -> Call | None:
         overdue = self._overdue()
         if overdue is not None:
             return overdue
         if not self._done:
-            patience = min(GLANCE if seconds is None else seconds, self._patience())
+            patience = min(LONG_ENOUGH if seconds is None else seconds, self._patience())
             with suppress(queue.Empty):
-                self._bell.get(timeout=max(0.0, patience))
+                self._event.get(timeout=max(0.0, patience))
         if not self._done:
             return self._overdue()
         call = self._done.popleft()
@@ -237,44 +237,44 @@ class Calls:
             if call is None:
                 return None
             self._running.discard(call)
-            self._in_lane[call.lane] -= 1
+            self._at_facility[call.facility] -= 1
             given_up = replace(call, error=Overdue(f'No reply within {call.timeout:g} s.'))
             self._breaker.note(given_up)
         self._given_up.add(call)
         return given_up
 
-    def _fill(self, lane: str) -> None:
+    def _fill(self, facility: str) -> None:
         while True:
             with self._lock:
-                call = self._next_of(lane)
+                call = self._next_of(facility)
             if call is None:
                 return
-            self._crew.give(call, self)
+            self._pool.give(call, self)
 
-    def _next_of(self, lane: str) -> Call | None:
-        """The call of this lane that may start now, which is counted as running; the lock is held."""
-        while lane in self._waiting and len(self._running) < self._at_once and self._in_lane[lane] < self._per_lane:
-            urgent, others = self._waiting[lane]
+    def _next_of(self, facility: str) -> Call | None:
+        """The call of this facility that may start now, which is counted as running; the lock is held."""
+        while facility in self._waiting and len(self._running) < self._at_once and self._at_facility[facility] < self._per_facility:
+            urgent, others = self._waiting[facility]
             call = (urgent or others).popleft()
             if not urgent and not others:
-                del self._waiting[lane]
-            if not self._breaker.open(lane):
+                del self._waiting[facility]
+            if not self._breaker.open(facility):
                 call.started = time.monotonic()
                 self._running.add(call)
-                self._in_lane[lane] += 1
+                self._at_facility[facility] += 1
                 return call
-            call.error = NotAsked(self._breaker.why(lane))
+            call.error = NotAsked(self._breaker.why(facility))
             self.done(call)
         return None
 
 
-class Crew:
+class ThreadPool:
     """Daemon threads that run calls one after the other; one that hangs is left behind, and another takes its place."""
 
     IDLE = 5.0
 
     def __init__(self) -> None:
-        """Nobody is hired yet."""
+        """There is no thread yet."""
         self._inbox: queue.SimpleQueue[tuple[Call, Calls]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
@@ -282,10 +282,10 @@ class Crew:
     def give(self, call: Call, calls: Calls) -> None:
         """Have the call run at once: by an idle thread, or by a new one."""
         with self._lock:
-            hire = self._idle == 0
-            self._idle -= not hire
+            needed = self._idle == 0
+            self._idle -= not needed
         self._inbox.put((call, calls))
-        if hire:
+        if needed:
             threading.Thread(target=self._work, daemon=True, name='facility call').start()
 
     def _work(self) -> None:

@@ -27,7 +27,7 @@ from tom_cadence.core.windows import UTC, Window, read_instant, window_in
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotYet, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.adapters import adapter_of
-from tom_cadence.facilities.calls import Breaker, Crew, NotAsked
+from tom_cadence.facilities.calls import Breaker, NotAsked, ThreadPool
 from tom_cadence.facilities.doors import marked, watch
 from tom_cadence.facilities.errors import CallStage, classify, readable, refusal
 from tom_cadence.facilities.reply_text import short_line
@@ -387,7 +387,7 @@ class Facilities:
         """Start with none."""
         self._made: dict[tuple[str, Any], Gateway] = {}
         self._classes: dict[str, type] | None = None
-        self.breaker, self.crew = Breaker(), Crew()
+        self.breaker, self.pool = Breaker(), ThreadPool()
 
     def gateway(self, name: str, owner: Any) -> Gateway:
         """The facility ``name`` for ``owner``; NeedsAttention where it is not configured."""

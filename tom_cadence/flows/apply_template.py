@@ -203,8 +203,3 @@ def can_look_up(application: TemplateApplication) -> bool:
         return gateway_of(application).can_look_up
     except CadenceError:
         return False
-
-
-def settle_everything(now: datetime) -> None:
-    """Look up every lost reply that no cadence waits for, for cron."""
-    send.look_up_open(Submission.objects.all(), Facilities(), now)

@@ -100,7 +100,7 @@ def number_of(request: Submission) -> int:
 
 
 def _send(request: Submission, gateway: Gateway, function: Any) -> list[ObservationRecord]:
-    calls = Calls(at_once=1, per_lane=1)
+    calls = Calls(at_once=1, per_facility=1)
     calls.start(request, gateway.name, function, conf.get('FACILITY_TIMEOUT'))
     call = calls.next()
     known = journal.recorded(request.facility, call.result or ())

@@ -18,22 +18,23 @@ from tom_cadence.core.policy import Decide, Exposure, Limits, limited
 from tom_cadence.core.visibility import Sky
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.context import around_new, read_history
-from tom_cadence.engine.decide import runs_itself
-from tom_cadence.engine.snapshot import Looked
+from tom_cadence.engine.context import context_of_new, read_context_of
+from tom_cadence.engine.decide import history_of, runs_itself
+from tom_cadence.engine.stages import Known, Snapshot
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
 from tom_cadence.flows.start import ReadyToStart, make_strategy
 from tom_cadence.models import ManagedCadence
 
-__all__ = ['Decide', 'Imagined', 'Preview', 'next_windows', 'within_limits']
+__all__ = ['Decide', 'Future', 'Preview', 'next_windows', 'within_limits']
 
 
 FIVE = 5
 TURN, HORIZON = timedelta(minutes=15), timedelta(days=90)
 """How exactly the end of a wait is looked for, and for how long."""
 MOST_STEPS = 200
-IMAGINED = 'imagined'
+NOT_YET = 'not asked for yet'
+"""The state of an observation that nobody has asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Preview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imagined:
+class Future:
     """A moment in an imagined future."""
 
     history: History
@@ -55,7 +56,7 @@ class Imagined:
 
 def next_windows(decide: Decide, history: History, now: datetime, *, fails_first: bool = False, number: int = FIVE) -> Preview:
     """The next windows if all observations succeed, or (``fails_first``) if the next one to end fails and the others succeed."""
-    future: Imagined | None = Imagined(history=history, now=now, fails=fails_first)
+    future: Future | None = Future(history=history, now=now, fails=fails_first)
     windows: list[Window] = []
     waits = ''
     steps = 0
@@ -66,7 +67,7 @@ def next_windows(decide: Decide, history: History, now: datetime, *, fails_first
             return Preview(windows=tuple(windows), ending=decision.reason)
         if isinstance(decision, Submit):
             windows.append(decision.window)
-            future = replace(future, history=with_request(future.history, decision, future.now, IMAGINED))
+            future = replace(future, history=with_request(future.history, decision, future.now, NOT_YET))
         else:
             waits, future = decision.reason, _later(decide, future)
     return Preview(windows=tuple(windows), ending='' if len(windows) == number else waits)
@@ -87,7 +88,7 @@ def within_limits(
     return lambda history, now: limited(strategy.decide(history, now), history, now, limits)
 
 
-def _later(decide: Decide, future: Imagined) -> Imagined | None:
+def _later(decide: Decide, future: Future) -> Future | None:
     """When its next observation has ended, or, where none is on its way, when it has waited long enough; None for never."""
     waiting = [unit for unit in future.history.units if unit.outcome is Outcome.WAITING]
     if not waiting:
@@ -98,11 +99,11 @@ def _later(decide: Decide, future: Imagined) -> Imagined | None:
     ended = {attempt.record for attempt in first.attempts if attempt.outcome is Outcome.WAITING}
     history = future.history
     for attempt in (a for a in first.attempts if a.record in ended):
-        history = with_end(history, attempt.record, outcome, IMAGINED, attempt.window.start if attempt.window else None)
+        history = with_end(history, attempt.record, outcome, NOT_YET, attempt.window.start if attempt.window else None)
     return replace(future, history=history, now=known, fails=False)
 
 
-def _waited(decide: Decide, future: Imagined) -> Imagined | None:
+def _waited(decide: Decide, future: Future) -> Future | None:
     waits = lambda now: isinstance(_ask(decide, future.history, now), Wait)  # noqa: E731
     over = end_of_wait(waits, future.now, future.now + HORIZON, TURN)
     return None if over is None else replace(future, now=over)
@@ -112,7 +113,7 @@ def _end(unit: Unit, now: datetime) -> datetime:
     return max((attempt.window.end if attempt.window else now) for attempt in unit.attempts)
 
 
-def _known(attempt: Attempt, future: Imagined) -> datetime:
+def _known(attempt: Attempt, future: Future) -> datetime:
     """When it is known what became of an unfinished observation."""
     if attempt.window is None or attempt.outcome is not Outcome.WAITING:
         return future.now
@@ -120,7 +121,7 @@ def _known(attempt: Attempt, future: Imagined) -> datetime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreseen:
+class PreviewOfStart:
     """The windows after the first: if all succeed, if the next one fails; or why they cannot be foreseen."""
 
     succeeding: Preview = field(default_factory=Preview)
@@ -129,62 +130,66 @@ class Foreseen:
     unknown: str = ''
 
 
-def foresee(ready: ReadyToStart, now: datetime) -> Foreseen:
+def preview_start(ready: ReadyToStart, now: datetime) -> PreviewOfStart:
     """The windows that would follow the first one."""
     strategy = make_strategy(ready.strategy, ready.parameters)
     if runs_itself(strategy):
-        return _unforeseen()
+        return _decides_itself()
     first = Attempt(
         record=1,
         observation_id='1 (the first)',
         facility=ready.gateway.name,
-        status='imagined',
+        status=NOT_YET,
         outcome=Outcome.WAITING,
         created=now,
         window=ready.prepared.window,
         keywords=ready.gateway.keywords,
         parameters=ready.prepared.parameters,
     )
-    around = around_new(strategy, clean(dict(ready.parameters)), ready.user, first, ready.target.pk, now)
-    if around.trouble:
-        return Foreseen(unknown=around.trouble)
-    history = History(attempts=(first,), photometry=around.photometry, looks=around.looks)
-    return _windows(_decider(strategy, ready.parameters, around.sky), history, now)
+    context = context_of_new(strategy, clean(dict(ready.parameters)), ready.user, first, ready.target.pk, now)
+    if context.trouble:
+        return PreviewOfStart(unknown=context.trouble)
+    history = History(attempts=(first,), photometry=context.photometry, looks=context.answers)
+    return _windows(_decider(strategy, ready.parameters, context.sky), history, now)
 
 
-def foresee_group(group: ObservationGroup, user: Any, strategy_name: str, parameters: Mapping[str, Any], now: datetime) -> Foreseen:
+def preview_group(
+    group: ObservationGroup, user: Any, strategy_name: str, parameters: Mapping[str, Any], now: datetime
+) -> PreviewOfStart:
     """What a cadence for this group would do at its first run, and the windows after that."""
     strategy = make_strategy(strategy_name, parameters, group)
     if runs_itself(strategy):
-        return _unforeseen()
+        return _decides_itself()
     managed = ManagedCadence(cadence=strategy.dynamic_cadence, owner=user, host_cadence_id=0)
-    item = Looked(managed=managed, strategy=strategy, parameters=clean(dict(parameters)))
-    snapshot.read_rows([item], full=True)
-    read_history(item, Facilities())
-    if item.trouble:
-        return Foreseen(unknown=item.trouble)
-    decide = _decider(strategy, parameters, item.around.sky if item.around else None)
+    prepared = Snapshot(managed=managed, strategy=strategy, parameters=clean(dict(parameters)))
+    [read] = snapshot.read_rows([prepared], full=True)
+    facilities = Facilities()
+    context = read_context_of(read, facilities, now)
+    past = history_of(Known(snapshot=read, context=context), facilities)
+    if past.trouble:
+        return PreviewOfStart(unknown=past.trouble)
+    decide = _decider(strategy, parameters, context.sky)
     try:
-        decision = decide(item.history, now)
+        decision = decide(past.history, now)
     except CadenceError as error:
-        return Foreseen(now=str(error))
-    return _windows(decide, item.history, now, _in_words(decision))
+        return PreviewOfStart(now=str(error))
+    return _windows(decide, past.history, now, _in_words(decision))
 
 
 def _decider(strategy: Any, parameters: Mapping[str, Any], sky: Sky | None) -> Callable[[History, datetime], Decision]:
     return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'), sky)
 
 
-def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> Foreseen:
+def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> PreviewOfStart:
     try:
         succeeding = next_windows(decide, history, now)
-        return Foreseen(succeeding=succeeding, failing=next_windows(decide, history, now, fails_first=True), now=words)
+        return PreviewOfStart(succeeding=succeeding, failing=next_windows(decide, history, now, fails_first=True), now=words)
     except Exception as error:  # a strategy is the site's own code, and this is only a preview
-        return Foreseen(now=words, unknown=f'The strategy could not say what it would do: {error}')
+        return PreviewOfStart(now=words, unknown=f'The strategy could not say what it would do: {error}')
 
 
-def _unforeseen() -> Foreseen:
-    return Foreseen(unknown='This strategy decides and sends by itself, so its windows cannot be foreseen.')
+def _decides_itself() -> PreviewOfStart:
+    return PreviewOfStart(unknown='This strategy decides and sends by itself, so its windows cannot be foreseen.')
 
 
 def _in_words(decision: Decision) -> str:

@@ -13,12 +13,13 @@ from typing import Any
 
 from tom_cadence import conf, registry
 from tom_cadence.core import visibility
-from tom_cadence.core.history import Outcome
+from tom_cadence.core.history import History, Outcome
 from tom_cadence.core.parameters import Parameters, clean
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.context import read_around, read_history, read_places, sky_for
-from tom_cadence.engine.decide import runs_itself
+from tom_cadence.engine.context import read_context_of, read_places, sky_for
+from tom_cadence.engine.decide import history_of, last_refusal, runs_itself
+from tom_cadence.engine.stages import Context, Known, Snapshot
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.gateway import sites_of
@@ -116,24 +117,25 @@ def of_cadence(
     """
     if managed.cadence is None:
         raise CannotSimulate('This cadence was deleted.')
-    item = snapshot.prepare(managed)
+    prepared = snapshot.prepare(managed)
     if name or parameters is not None:
         name = name or managed.host.cadence_strategy
         given = dict(managed.host.cadence_parameters if parameters is None else parameters)
-        item.strategy, item.parameters, item.trouble = make_strategy(name, given, managed.host.observation_group), clean(given), ''
-    _read(item, now)
+        strategy = make_strategy(name, given, managed.host.observation_group)
+        prepared = Snapshot(managed=managed, strategy=strategy, parameters=clean(given))
+    read, context, history = _read(prepared, now)
     beginning = SimulationStart(
-        history=item.history,
+        history=history,
         now=now,
         start_lead=conf.seconds('START_LEAD'),
-        last_refusal=snapshot.last_refusal(item),
+        last_refusal=last_refusal(read),
         patience=conf.seconds('OVERDUE_TIME'),
-        constraints=item.around.sky if item.around is not None else None,
+        constraints=context.sky,
     )
-    last = item.rows[-1]
+    last = read.rows[-1]
     return SimulationPlan(
-        strategy=_decides(item.strategy),
-        parameters=item.strategy.dynamic_cadence.cadence_parameters,
+        strategy=_decides(read.strategy),
+        parameters=read.strategy.dynamic_cadence.cadence_parameters,
         beginning=beginning,
         facility=last.facility,
         target=last.target,
@@ -152,19 +154,21 @@ def merged(managed: ManagedCadence, name: str, given: Mapping[str, Any]) -> dict
     return checked_parameters(name, {**own, **given})
 
 
-def _read(item: snapshot.Looked, now: datetime) -> None:
-    if not item.trouble:
-        snapshot.read_rows([item], full=True)
-        snapshot.read_requests([item])
-        facilities = Facilities()
-        read_around([item], facilities, now)
-        read_history(item, facilities)
-    if item.trouble:
-        raise CannotSimulate(item.trouble)
-    if not item.rows:
+def _read(prepared: Snapshot, now: datetime) -> tuple[Snapshot, Context, History]:
+    if prepared.trouble:
+        raise CannotSimulate(prepared.trouble)
+    [read] = snapshot.read_requests(snapshot.read_rows([prepared], full=True))
+    facilities = Facilities()
+    context = read_context_of(read, facilities, now)
+    past = history_of(Known(snapshot=read, context=context), facilities)
+    if past.trouble:
+        raise CannotSimulate(past.trouble)
+    if not read.rows:
         raise CannotSimulate('This cadence has no observation yet: there is nothing to go on from.')
-    if item.open_request is not None:
-        raise CannotSimulate(f'A request to {item.open_request.facility} got no reply yet. It is looked up first; try again later.')
+    request = read.open_request
+    if request is not None:
+        raise CannotSimulate(f'A request to {request.facility} got no reply yet. It is looked up first; try again later.')
+    return read, context, past.history
 
 
 def _decides(strategy: Any) -> Any:

@@ -16,7 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tom_cadence import conf, journal, registry
-from tom_cadence.core.decisions import Stop, Submit
+from tom_cadence.core.decisions import Stop, Submit, Wait
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
 from tom_cadence.core.parameters import clean
@@ -24,6 +24,7 @@ from tom_cadence.core.policy import enforce
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import send, snapshot
 from tom_cadence.engine.send import Permissions, Sending
+from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
 from tom_cadence.journal import Intent
@@ -118,8 +119,9 @@ def start(ready: ReadyToStart, token: str, now: datetime) -> StartResult:
     )
     last = send.patience()
     managed, submission, claimed = beginnings.create_with_request(beginning, intent, now)
-    item = snapshot.prepare(managed)
-    sending = Sending(item, claimed, submission, f'{ready.user} started it.', send.call_for(ready.gateway, payload, last))
+    started = Decided(known=Known(snapshot=snapshot.prepare(managed)), decision=Wait(reason=f'{ready.user} started it.'))
+    function = send.call_for(ready.gateway, payload, last)
+    sending = Sending(decided=started, claimed=claimed, submission=submission, function=function)
     return _deliver(sending, ready.gateway, take_back=True)
 
 
@@ -139,13 +141,13 @@ def _intent(ready: ReadyToStart, token: str) -> Intent:
 
 def _deliver(sending: Sending, gateway: Gateway, *, take_back: bool) -> StartResult:
     """Call the facility, and record what came of it."""
-    calls = Calls(at_once=1, per_lane=1)
+    calls = Calls(at_once=1, per_facility=1)
     calls.start(sending, gateway.name, sending.function, conf.get('FACILITY_TIMEOUT'))
     call = calls.next()
     if take_back and isinstance(call.error, PROVEN):
-        beginnings.take_back(sending.item.managed, sending.submission.owner)
+        beginnings.take_back(sending.decided.managed, sending.submission.owner)
         raise call.error
-    managed, facilities = sending.item.managed, Facilities()
+    managed, facilities = sending.decided.managed, Facilities()
     try:
         decision, records = send.settle(sending, call.result, call.error, facilities, conf.utc_now())
     except Temporary as error:
@@ -169,7 +171,7 @@ def _ask_first_status(gateway: Gateway, records: Sequence[ObservationRecord]) ->
     """One question after the new observations' states; its failure is harmless."""
     if gateway.updates_itself or not gateway.can_poll:
         return
-    calls = Calls(at_once=1, per_lane=1)
+    calls = Calls(at_once=1, per_facility=1)
     calls.start(None, gateway.name, lambda: [gateway.status(r.observation_id) for r in records], conf.get('FACILITY_TIMEOUT'))
     call = calls.next()
     for record, status in zip(records, call.result or (), strict=False):
@@ -184,18 +186,18 @@ def send_first_again(managed: ManagedCadence, now: datetime) -> StartResult:
     first = missing_first(managed)
     if first is None:
         raise NeedsAttention('There is no first observation of this cadence to send again.')
-    taken = send.take([snapshot.prepare(managed)])
-    if not taken:
+    found = send.take([Known(snapshot=snapshot.prepare(managed))])
+    if not found:
         raise Temporary('Another process is working on this cadence; try again in a minute.')
-    claimed, item = taken[0]
+    [taken] = found
     try:
-        ready = send.prepare_first(first, item, claimed, Facilities(), Permissions(), now)
+        ready = send.prepare_first(first, taken, Facilities(), Permissions(), now)
         [(_, sending)] = send.commit([ready], now)
         if isinstance(sending, CadenceError):
             raise sending
         return _deliver(sending, ready.gateway, take_back=False)
     finally:
-        journal.release(claimed)
+        journal.release(taken.claimed)
 
 
 def missing_first(managed: ManagedCadence) -> Submission | None:

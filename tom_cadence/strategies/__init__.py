@@ -1,7 +1,7 @@
 """Cadence strategies, one a file: each decides from what was observed, and does nothing else."""
 
-from tom_cadence.core.decisions import Decision, FreshLook, Stop, Submit, Wait
-from tom_cadence.core.history import Attempt, History, Look, Outcome, Unit
+from tom_cadence.core.decisions import Decision, PhotometryRequest, Stop, Submit, Wait
+from tom_cadence.core.history import Attempt, History, Outcome, PhotometryAnswer, Unit
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.strategies.base import CadenceStrategy, OneAtATime
 from tom_cadence.strategies.brightness import BrightnessForm, BrightnessStrategy
@@ -13,6 +13,8 @@ from tom_cadence.strategies.resume import ResumeCadenceAfterFailureForm, ResumeC
 from tom_cadence.strategies.retry import RetryFailedObservationsForm, RetryFailedObservationsStrategy
 from tom_cadence.strategies.staged import StagedForm, StagedStrategy
 from tom_cadence.strategies.until_success import UntilSuccessForm, UntilSuccessStrategy
+
+FreshLook, Look = PhotometryRequest, PhotometryAnswer  # their names in 0.1.0
 
 __all__ = [
     'Attempt',
@@ -33,6 +35,8 @@ __all__ = [
     'PhaseCoverageForm',
     'PhaseCoverageStrategy',
     'Photometry',
+    'PhotometryAnswer',
+    'PhotometryRequest',
     'ResumeCadenceAfterFailureForm',
     'ResumeCadenceAfterFailureStrategy',
     'RetryFailedObservationsForm',

@@ -94,7 +94,7 @@ class CadenceStrategy(ToolkitStrategy):
         return None
 
     def asks_service(self) -> str:
-        """The photometry service that this strategy may wish to be asked (``FreshLook``); empty for none."""
+        """The photometry service that this strategy may wish to be asked (``PhotometryRequest``); empty for none."""
         return ''
 
     def update_observation_payload(self, observation_payload: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from django import forms
 
-from tom_cadence.core.decisions import Decision, FreshLook, Wait
-from tom_cadence.core.history import History, Look, Outcome, Unit
+from tom_cadence.core.decisions import Decision, PhotometryRequest, Wait
+from tom_cadence.core.history import History, Outcome, PhotometryAnswer, Unit
 from tom_cadence.core.parameters import names, number, written
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.windows import show
@@ -146,9 +146,9 @@ class FillGapsStrategy(OneAtATime):
             return None, ''
         looks = [look for look in history.looks if look.service == own.ask and look.asked >= since]
         if not looks:
-            wish = FreshLook(service=own.ask, since=_day(now - timedelta(hours=own.gap) - BACK))
+            wish = PhotometryRequest(service=own.ask, since=_day(now - timedelta(hours=own.gap) - BACK))
             return Wait(reason=f'There is a gap of {own.gap:g} h. {own.ask} is asked for a fresh look first.', wish=wish), ''
-        look: Look = looks[-1]
+        look: PhotometryAnswer = looks[-1]
         if look.ended is None and now < look.asked + timedelta(hours=own.patience):
             until = show(look.asked + timedelta(hours=own.patience))
             return Wait(

@@ -81,8 +81,8 @@ def test_an_empty_group_has_nothing_newest() -> None:
         (['failed', 'cancelled', 'failed'], {}, 2),
         (['failed', 'failed'], {'refusals': 2}, 4),
         (['succeeded'], {'refusals': 2}, 2),
-        (['failed', 'failed', 'failed'], {'forgiven': 2}, 1),
-        (['failed', 'failed', 'failed'], {'forgiven': 3}, 0),
+        (['failed', 'failed', 'failed'], {'ignore_before': 2}, 1),
+        (['failed', 'failed', 'failed'], {'ignore_before': 3}, 0),
     ],
 )
 def test_failures_in_a_row_are_counted_since_the_last_success(outcomes: list[str], given: dict[str, int], failures: int) -> None:
@@ -97,8 +97,8 @@ def test_failures_in_a_row_are_counted_since_the_last_success(outcomes: list[str
         ('waiting', {}, False),
         ('cancelled', {}, False),
         ('cancelled', {'resubmit_cancelled': True}, True),
-        ('cancelled', {'forgiven': 1}, True),
-        ('succeeded', {'forgiven': 1, 'resubmit_cancelled': True}, False),
+        ('cancelled', {'ignore_before': 1}, True),
+        ('succeeded', {'ignore_before': 1, 'resubmit_cancelled': True}, False),
     ],
 )
 def test_what_is_asked_for_again(outcome: str, given: dict[str, object], again: bool) -> None:

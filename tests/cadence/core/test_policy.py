@@ -141,7 +141,7 @@ def test_nights_without_a_success_are_nights_and_not_windows(ends: tuple[float, 
 
 def test_a_success_and_a_person_begin_the_count_anew() -> None:
     assert history('failed', 'succeeded', 'failed').lost_nights == 1
-    assert history('failed', 'failed', forgiven=2).lost_nights == 0
+    assert history('failed', 'failed', ignore_before=2).lost_nights == 0
 
 
 def test_windows_that_merely_ended_are_no_errors_and_refusals_are() -> None:

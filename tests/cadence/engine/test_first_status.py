@@ -15,16 +15,18 @@ class Rooms:
         """Nothing was started."""
         self.rooms, self.started = rooms, []
 
-    def room(self, lane: str) -> int:
-        return self.rooms[lane]
+    def room(self, facility: str) -> int:
+        return self.rooms[facility]
 
-    def start(self, key: Any, lane: str, function: Any, timeout: float) -> None:
-        self.rooms[lane] -= 1
-        self.started.append((lane, key.records))
+    def start(self, key: Any, facility: str, function: Any, timeout: float) -> None:
+        self.rooms[facility] -= 1
+        self.started.append((facility, key.records))
 
 
 def booked(facility: str) -> Any:
-    return SimpleNamespace(submission=SimpleNamespace(facility=facility), item=SimpleNamespace(managed=SimpleNamespace(owner=None)))
+    return SimpleNamespace(
+        submission=SimpleNamespace(facility=facility), decided=SimpleNamespace(managed=SimpleNamespace(owner=None))
+    )
 
 
 def gateways(**more: Any) -> Any:

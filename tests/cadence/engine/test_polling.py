@@ -34,12 +34,13 @@ def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> 
         has_pages=False,
         account=None,
         status=status,
+        outcome=lambda state: Outcome.WAITING,
         facility=object(),
     )
-    item: Any = SimpleNamespace(managed=SimpleNamespace(owner=None), polled={})
     row: Any = SimpleNamespace(
         pk=7, facility='a', observation_id='x', status='PENDING', created=datetime(2026, 11, 21, tzinfo=timezone.utc)
     )
+    cadence: Any = SimpleNamespace(pk=3, managed=SimpleNamespace(pk=3, owner=None, late_check=row.created), rows=[row], quick=False)
     facilities: Any = SimpleNamespace(gateway=lambda name, owner: gateway)
     calls, handed_on = Calls(4, 2, grace=0), []
     calls.start('request', 'a', lambda: gate.wait(LONG) and ['booked'], 0.01)
@@ -50,11 +51,11 @@ def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> 
         asked.set()
 
     polling = Polling(facilities, calls, may_write=False)
-    polling.start([(item, [row])])
+    polling.start([cadence], {})
     gate.set()
-    assert list(polling.ready([item], take)) == [[item]]
+    assert list(polling.ready([3], take)) == [[3]]
     assert handed_on == [('request', True, ['booked'])]
-    assert item.polled == {7: Status(state='PENDING')}
+    assert polling.polled(cadence).states == {7: Status(state='PENDING')}
 
 
 def test_the_first_late_checks_of_many_are_spread_over_a_day() -> None:
@@ -62,7 +63,7 @@ def test_the_first_late_checks_of_many_are_spread_over_a_day() -> None:
     finished: Any = SimpleNamespace(facility='a', status='COMPLETED')
     facilities: Any = SimpleNamespace(gateway=lambda name, owner: SimpleNamespace(outcome=lambda state: Outcome.SUCCEEDED))
     cadences: Any = [
-        SimpleNamespace(glanced=False, trouble='', rows=[finished], managed=SimpleNamespace(pk=pk, late_check=None, owner=None))
+        SimpleNamespace(pk=pk, quick=False, rows=[finished], managed=SimpleNamespace(pk=pk, late_check=None, owner=None))
         for pk in range(1000)
     ]
     for item in cadences:

@@ -11,10 +11,12 @@ from tests.conftest import at
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters, records, settle
 from tom_cadence.core.decisions import Submit, Wait
 from tom_cadence.engine import send
-from tom_cadence.engine.look import glance
+from tom_cadence.engine.decide import decided
+from tom_cadence.engine.look import quick_look
 from tom_cadence.engine.run import run_cadences
-from tom_cadence.engine.snapshot import Looked, prepare
-from tom_cadence.facilities import Facilities
+from tom_cadence.engine.snapshot import prepare
+from tom_cadence.engine.stages import Context, Known, Polled, Snapshot
+from tom_cadence.facilities import Facilities, Status
 from tom_cadence.models import Booking, ManagedCadence, Submission
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy
 
@@ -62,16 +64,17 @@ def cadence(observatory: Any, make_cadence: Any) -> Any:
     return made
 
 
-def look(hours: float) -> tuple[Looked, list[Looked]]:
-    item = prepare(ManagedCadence.objects.select_related('cadence', 'owner').get())
-    return item, glance([item], Facilities(), at(hours))
+def look(hours: float) -> list[Snapshot]:
+    prepared = prepare(ManagedCadence.objects.select_related('cadence', 'owner').get())
+    return quick_look([prepared], Facilities(), at(hours))
 
 
 def test_a_cadence_that_waits_is_read_in_part(cadence: Any) -> None:
-    item, glanced = look(8.2)
-    assert glanced == [item]
-    assert [row.pk for row in item.rows] == [records(cadence)[-1].pk]
-    assert item.consecutive_failures == 2
+    [read] = look(8.2)
+    assert read.quick
+    assert [row.pk for row in read.rows] == [records(cadence)[-1].pk]
+    known = Known(snapshot=read)
+    assert decided(known, Facilities(), at(8.2)).consecutive_failures == 2
 
 
 def test_what_was_known_of_it_stays_known(observatory: Any, cadence: Any) -> None:
@@ -89,9 +92,9 @@ def test_what_was_known_of_it_stays_known(observatory: Any, cadence: Any) -> Non
 
 def test_the_first_run_after_a_booking_reads_everything_once(cadence: Any) -> None:
     ManagedCadence.objects.update(last_run=None)
-    assert look(8.2)[1] == []
+    assert look(8.2) == []
     run_cadences(now=at(8.2))
-    assert len(look(8.3)[1]) == 1
+    assert len(look(8.3)) == 1
 
 
 @pytest.mark.parametrize('state', ['COMPLETED', 'WINDOW_EXPIRED'])
@@ -143,14 +146,14 @@ def test_a_finished_record_that_nobody_noted_is_noted_before_anything_is_sent(
 )
 def test_what_depends_on_more_is_read_whole(cadence: Any, changes: dict[str, Any], hours: float) -> None:
     DynamicCadence.objects.update(cadence_parameters={'cadence_frequency': 24, **changes})
-    assert look(hours)[1] == []
+    assert look(hours) == []
     DynamicCadence.objects.update(cadence_strategy='RetryFailedObservationsStrategy')
-    assert look(8.2)[1] == []
+    assert look(8.2) == []
 
 
 def test_a_facility_that_is_gone_is_left_to_the_whole_reading(settings: Any, cadence: Any) -> None:
     settings.TOM_FACILITY_CLASSES = ['custom_code.observatory.PlainObservatoryFacility']
-    assert look(8.2)[1] == []
+    assert look(8.2) == []
     assert 'not in TOM_FACILITY_CLASSES' in run_cadences(now=at(8.2)).lines[0].reason
 
 
@@ -172,7 +175,7 @@ def test_a_finished_record_of_another_facility_is_not_taken_for_an_unfinished_on
     DynamicCadence.objects.update(cadence_strategy='Onlooker')
     newest = records(cadence)[-1].pk
     ObservationRecord.objects.filter(pk=newest).update(facility=PLAIN, status='NO SUCH STATE')
-    assert look(8.2)[1] == []
+    assert look(8.2) == []
 
 
 def test_a_strategy_that_does_not_wait_after_all_is_shown_everything(settings: Any, observatory: Any, cadence: Any) -> None:
@@ -185,11 +188,12 @@ def test_a_strategy_that_does_not_wait_after_all_is_shown_everything(settings: A
     assert len(bookings(observatory)) == 4
 
 
-def test_what_is_around_a_cadence_is_read_under_the_claim_where_it_was_only_glanced_at(cadence: Any) -> None:
-    item, _ = look(8.2)
-    [(_, taken)] = send.take([item])
-    assert item.around is not None
-    assert (taken.around, taken.glanced, len(taken.rows)) == (None, False, 3)
+def test_the_context_of_a_cadence_is_read_under_the_claim_where_it_had_only_a_quick_look(cadence: Any) -> None:
+    [read] = look(8.2)
+    said = Polled(states={read.rows[0].pk: Status(state='PENDING')})
+    [taken] = send.take([Known(snapshot=read, context=Context(), polled=said, caught='It raised.')])
+    assert (taken.known.context, taken.known.snapshot.quick, len(taken.known.snapshot.rows)) == (None, False, 3)
+    assert (taken.known.polled.states, taken.known.trouble) == (said.states, 'It raised.')
 
 
 def test_a_wait_after_news_has_seen_everything(settings: Any, observatory: Any, cadence: Any) -> None:

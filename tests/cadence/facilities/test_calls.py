@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.house.sources import ROOT
-from tom_cadence.facilities.calls import Breaker, Call, Calls, Crew, NotAsked, Overdue
+from tom_cadence.facilities.calls import Breaker, Call, Calls, NotAsked, Overdue, ThreadPool
 
 LONG = 60.0
 
@@ -105,8 +105,8 @@ def test_no_more_calls_at_once_than_allowed_to_one_facility(gate: threading.Even
 def test_no_more_calls_at_once_than_allowed_in_all(gate: threading.Event) -> None:
     entered = threading.Semaphore(0)
     calls = Calls(2, 2)
-    for lane in 'abc':
-        calls.start(lane, lane, lambda: entered.release() or gate.wait(), LONG)
+    for facility in 'abc':
+        calls.start(facility, facility, lambda: entered.release() or gate.wait(), LONG)
     assert entered.acquire(timeout=10)
     assert entered.acquire(timeout=10)
     assert not entered.acquire(blocking=False)
@@ -134,8 +134,8 @@ def test_a_facility_that_times_out_again_and_again_is_not_asked_any_more() -> No
 
 def test_an_answer_of_any_kind_wipes_the_slate() -> None:
     breaker = Breaker()
-    timed_out = Call(key=1, lane='a', function=lambda: None, timeout=1, error=requests.ReadTimeout())
-    refused = Call(key=2, lane='a', function=lambda: None, timeout=1, error=ValueError())
+    timed_out = Call(key=1, facility='a', function=lambda: None, timeout=1, error=requests.ReadTimeout())
+    refused = Call(key=2, facility='a', function=lambda: None, timeout=1, error=ValueError())
     for call in (timed_out, timed_out, refused, timed_out, timed_out):
         breaker.note(call)
     assert not breaker.open('a')
@@ -151,7 +151,7 @@ def test_a_timeout_behind_one_of_our_errors_counts() -> None:
         wrapped = error
     breaker = Breaker()
     for _ in range(Breaker.LIMIT):
-        breaker.note(Call(key=1, lane='a', function=lambda: None, timeout=1, error=wrapped))
+        breaker.note(Call(key=1, facility='a', function=lambda: None, timeout=1, error=wrapped))
     assert breaker.open('a')
 
 
@@ -226,20 +226,20 @@ def test_nobody_is_woken_for_a_few_answers_that_are_not_urgent(gate: threading.E
     calls.start('hangs', 'a', lambda: reached.set() or gate.wait(LONG), LONG, urgent=False)
     begin.set()
     assert reached.wait(10)
-    assert calls._bell.empty()
+    assert calls._event.empty()
     assert [calls.next().key for _ in range(3)] == [0, 1, 2]  # they are there all the same
     assert calls.next_within(0) is None
     calls.start('urgent', 'b', lambda: None, LONG)
-    calls._bell.get(timeout=10)
+    calls._event.get(timeout=10)
     assert calls.next().key == 'urgent'
     gate.set()
     assert calls.next().key == 'hangs'
 
 
 def test_two_that_start_calls_share_the_threads(gate: threading.Event) -> None:
-    crew, threads = Crew(), set()
+    pool, threads = ThreadPool(), set()
     for _ in range(3):
-        calls = Calls(1, 1, crew=crew)
+        calls = Calls(1, 1, pool=pool)
         calls.start('x', 'a', lambda: threads.add(threading.get_ident()), LONG)
         run(calls)
     assert len(threads) == 1

@@ -13,7 +13,9 @@ from tom_targets.models import Target, TargetList
 
 from tests.conftest import NIGHT
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters
+from tom_cadence.engine.send import settle_without_cadence
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Facilities
 from tom_cadence.flows import apply_template as core
 from tom_cadence.journal import Intent, confirm_booked
 from tom_cadence.journal import templates as journal
@@ -559,10 +561,10 @@ def test_cron_can_settle_what_no_page_looks_at(client: Any, observatory: Any, as
         cause=task.cause, facility=application.facility, target=task.target_id, owner=astronomer, origin=Submission.Origin.TEMPLATE
     )
     assert journal.open_task_request(task, intent, NIGHT)
-    core.settle_everything(NIGHT + timedelta(seconds=2))
+    settle_without_cadence(Facilities(), NIGHT + timedelta(seconds=2))
     assert states(application) == ['sending']
     CLOCK['now'] += timedelta(seconds=200)
-    core.settle_everything(CLOCK['now'])
-    core.settle_everything(CLOCK['now'] + timedelta(seconds=70))
+    settle_without_cadence(Facilities(), CLOCK['now'])
+    settle_without_cadence(Facilities(), CLOCK['now'] + timedelta(seconds=70))
     assert states(application) == ['ready']
     assert bookings(observatory) == []

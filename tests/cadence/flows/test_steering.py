@@ -180,7 +180,7 @@ def test_selected_cadences_are_paused_and_resumed_and_others_left_alone(
     assert post(vera, action='resume', **{'selected-row': chosen}) == '2 cadences resumed.'
     mine.refresh_from_db()
     assert mine.active
-    assert managed(mine).forgiven == records(mine)[0].pk
+    assert managed(mine).ignore_before == records(mine)[0].pk
 
 
 def test_a_cadence_that_is_seen_but_not_ones_own_is_left_alone(

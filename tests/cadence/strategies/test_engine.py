@@ -14,8 +14,8 @@ from tom_targets.models import Target
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import bookings, make, records, settle
-from tom_cadence.core.decisions import FreshLook
-from tom_cadence.core.history import Look
+from tom_cadence.core.decisions import PhotometryRequest
+from tom_cadence.core.history import PhotometryAnswer
 from tom_cadence.core.windows import read_instant
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import CadenceRun, ManagedCadence
@@ -141,13 +141,13 @@ def test_phase_coverage_asks_for_missing_phases_until_none_is(observatory: Any, 
 class Answering:
     """A port whose service can be asked, and what was asked."""
 
-    asked: list[tuple[int, FreshLook]] = []
-    found: tuple[Look, ...] = ()
+    asked: list[tuple[int, PhotometryRequest]] = []
+    found: tuple[PhotometryAnswer, ...] = ()
 
     def looks(self, wanted: Any) -> Any:
         return dict.fromkeys(wanted, self.found)
 
-    def ask(self, target: int, wish: FreshLook, owner: Any, now: Any) -> None:
+    def ask(self, target: int, wish: PhotometryRequest, owner: Any, now: Any) -> None:
         self.asked.append((target, wish))
 
 
@@ -171,7 +171,7 @@ def test_a_wish_is_told_to_the_port_and_not_in_a_dry_run(observatory: Any, make_
 def test_when_the_service_saw_nothing_the_observation_is_asked_for(observatory: Any, make_cadence: Any, port: Any) -> None:
     cadence = make_cadence(book=observatory, gap_ask='ATLAS', **GAPS)
     settle(observatory, records(cadence)[0], 'WINDOW_EXPIRED')
-    port.found = (Look(service='ATLAS', asked=at(4), ended=at(4.5)),)
+    port.found = (PhotometryAnswer(service='ATLAS', asked=at(4), ended=at(4.5)),)
     run_cadences(now=at(5))
     assert 'nor has ATLAS' in reason()
     assert len(bookings(observatory)) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.samples import HOUR, NOON, attempt, cadence, window
 from tom_cadence.core.decisions import Submit, Wait
-from tom_cadence.core.history import Look
+from tom_cadence.core.history import PhotometryAnswer
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.strategies import FillGapsStrategy, History
@@ -25,7 +25,9 @@ def points(*rows: tuple[float, str, float | None, float | None], **more: Any) ->
     )  # fmt: skip
 
 
-def decide(seen: Photometry | None = None, *looks: Look, now: datetime = NOON, attempts: Any = (OLD,), **parameters: Any) -> Any:
+def decide(
+    seen: Photometry | None = None, *looks: PhotometryAnswer, now: datetime = NOON, attempts: Any = (OLD,), **parameters: Any
+) -> Any:
     past = History(attempts=attempts, photometry=seen or Photometry(), looks=looks)
     return FillGapsStrategy(cadence(**{'cadence_frequency': 48, **parameters})).decide(past, now)
 
@@ -79,8 +81,8 @@ def test_a_service_is_asked_first_with_one_question_a_day() -> None:
     assert decide(now=NOON + HOUR, **ASK) == decision
 
 
-def look(asked: float, ended: float | None = None, problem: str = '', service: str = 'ATLAS') -> Look:
-    return Look(
+def look(asked: float, ended: float | None = None, problem: str = '', service: str = 'ATLAS') -> PhotometryAnswer:
+    return PhotometryAnswer(
         service=service, asked=NOON + asked * HOUR, ended=None if ended is None else NOON + ended * HOUR, problem=problem
     )  # fmt: skip
 
@@ -97,7 +99,7 @@ def look(asked: float, ended: float | None = None, problem: str = '', service: s
         ([look(-9, -8), look(-1)], Wait, 'is waited for'),
     ],
 )
-def test_its_answer_is_waited_for_but_not_in_vain(looks: list[Look], expected: type, words: str) -> None:
+def test_its_answer_is_waited_for_but_not_in_vain(looks: list[PhotometryAnswer], expected: type, words: str) -> None:
     decision = decide(None, *looks, **ASK)
     assert type(decision) is expected
     assert words in decision.reason

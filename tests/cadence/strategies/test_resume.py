@@ -69,7 +69,7 @@ def test_the_record_that_succeeded_is_the_one_that_is_repeated() -> None:
     assert (decision.like, decision.follows) == (1, (1, 2))
 
 
-@pytest.mark.parametrize('given', [{'resubmit_cancelled': True}, {'forgiven': 1}])
+@pytest.mark.parametrize('given', [{'resubmit_cancelled': True}, {'ignore_before': 1}])
 def test_a_cancelled_observation_is_asked_for_again_only_on_a_person_s_word(given: dict[str, Any]) -> None:
     decision = decide(history('cancelled', **given))
     assert isinstance(decision, Submit)

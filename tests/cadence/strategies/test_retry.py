@@ -57,7 +57,7 @@ def test_the_end_after_a_success_is_a_good_one() -> None:
     assert 'succeeded' in decision.reason
 
 
-@pytest.mark.parametrize('given', [{'resubmit_cancelled': True}, {'forgiven': 1}])
+@pytest.mark.parametrize('given', [{'resubmit_cancelled': True}, {'ignore_before': 1}])
 def test_a_cancelled_observation_is_asked_for_again_only_on_a_person_s_word(given: dict[str, Any]) -> None:
     assert isinstance(decide(history('cancelled', **given)), Submit)
     assert isinstance(decide(history('cancelled', answered=frozenset([1]), **given)), Stop)

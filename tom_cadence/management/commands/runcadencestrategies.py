@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -14,14 +13,10 @@ from tom_observations.models import DynamicCadence
 from tqdm import tqdm
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import failure
 from tom_cadence.engine.health import audit, health
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.run import count_cadences, run_cadences
-from tom_cadence.flows import apply_template
 from tom_cadence.models import ManagedCadence
-
-logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -88,19 +83,9 @@ class Command(BaseCommand):
                 validate=self.options['validate'],
                 progress=bar.update,
             )
-        if not self.options['dry_run']:
-            self._settle_templates(report)
         self._print(report)
         if report.failed:
             sys.exit(1)
-
-    def _settle_templates(self, report: Report) -> None:
-        """What is open of applied templates; where that fails, the run's report is printed all the same."""
-        try:
-            apply_template.settle_everything(conf.utc_now())
-        except Exception as error:  # forms and facilities of the site
-            logger.exception('Templates were not settled', extra={'event': 'run_error'})
-            report.problems.append(f'Applied templates were not looked after: {failure(error)}')
 
     def _print(self, report: Report) -> None:
         if self.options['json']:

@@ -46,7 +46,7 @@ def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> di
         'targets': cadence.targets,
         'sentence': sentence(cadence),
         'reason': plain(managed.reason),
-        'trouble': plain(cadence.looked.trouble) if managed.state == State.ACTIVE else '',
+        'trouble': plain(cadence.past.trouble) if managed.state == State.ACTIVE else '',
         'deleted': managed.cadence is None,
         'steers': steers,
         'said': plain(done.text),
@@ -151,7 +151,7 @@ def _steering(cadence: Cadence, done: ActionResult) -> dict[str, Any]:
         'can_resume': managed.state in (State.PAUSED, State.FINISHED, State.ATTENTION) and request is None,
         'can_end': managed.state != State.FINISHED,
         'can_run': managed.state == State.ACTIVE,
-        'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.looked.rows else None,
+        'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.snapshot.rows else None,
         'lost': journal.lost_booking(managed) if managed.state == State.ATTENTION and request is None else None,
         'can_change_asked': managed.state != State.FINISHED and request is None and not cadence.decides_itself,
         'change_needed': managed.state == State.ATTENTION and managed.reason_class == CHANGE,
@@ -160,7 +160,7 @@ def _steering(cadence: Cadence, done: ActionResult) -> dict[str, Any]:
         'booked_form': done.form if done.panel == 'booked' and done.form else BookedForm(),
         'owner_form': done.form
         if done.panel == 'owner' and done.form
-        else OwnerForm({row.target for row in cadence.looked.rows}, initial={'owner': cadence.managed.owner_id}),
+        else OwnerForm({row.target for row in cadence.snapshot.rows}, initial={'owner': cadence.managed.owner_id}),
     }
     if managed.reason_class.startswith(CREDENTIALS):
         context['together'] = paused_by_same_credentials(managed, cadence.user).count()
@@ -182,7 +182,7 @@ class LimitText:
 def sentence(cadence: Cadence) -> str:
     """What the cadence does, in one sentence: its strategy's own, or one made of its description."""
     name, where = cadence.target_name, cadence.managed.facility or 'a facility'
-    strategy, parameters = cadence.looked.strategy, cadence.looked.parameters
+    strategy, parameters = cadence.snapshot.strategy, cadence.snapshot.parameters
     if cadence.managed.cadence is None:
         return f'Observed {name} at {where}; the cadence was deleted.'
     own = getattr(strategy, 'sentence', None)
@@ -203,8 +203,8 @@ def _strategy_name(cadence: Cadence) -> str:
 
 def limits(cadence: Cadence) -> list[LimitText]:
     """Parameters and limits with their units, and how far they are used up."""
-    parameters, history = cadence.looked.parameters, cadence.looked.history
-    if cadence.managed.cadence is None or cadence.looked.trouble:
+    parameters, history = cadence.snapshot.parameters, cadence.past.history
+    if cadence.managed.cadence is None or cadence.past.trouble:
         return []
     done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
     most, end = parameters.max_observations, parameters.end_date
@@ -261,10 +261,10 @@ def _cancelled(parameters: Parameters) -> str:
 
 
 def _exposure(cadence: Cadence) -> str:
-    most = cadence.looked.parameters.max_exposure_time
+    most = cadence.snapshot.parameters.max_exposure_time
     if most is None:
         return 'no limit'
-    counted = [a for a in cadence.looked.history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
+    counted = [a for a in cadence.past.history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
     spent = [exposure_seconds(attempt.parameters) for attempt in counted]
     known = sum(seconds for seconds in spent if seconds is not None)
     return f'{known:g} s of {most:g} s used' if None not in spent else f'{most:g} s; what is used cannot be read'
@@ -273,7 +273,7 @@ def _exposure(cadence: Cadence) -> str:
 def _others(cadence: Cadence) -> list[LimitText]:
     """Parameters that only this strategy has, by the labels of its form."""
     stored = cadence.managed.host.cadence_parameters
-    fields: Mapping[str, Any] = getattr(getattr(cadence.looked.strategy, 'form', None), 'base_fields', {})
+    fields: Mapping[str, Any] = getattr(getattr(cadence.snapshot.strategy, 'form', None), 'base_fields', {})
     lines = []
     for name, value in stored.items() if isinstance(stored, Mapping) else ():
         if name in OWN_FIELDS or name not in fields or isinstance(value, (dict, list)):

@@ -18,9 +18,10 @@ from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.context import read_history
-from tom_cadence.engine.decide import decide, runs_itself
-from tom_cadence.engine.snapshot import Looked, RecordRow, window_of
+from tom_cadence.engine.context import read_context_of
+from tom_cadence.engine.decide import decide, history_of, runs_itself
+from tom_cadence.engine.snapshot import window_of
+from tom_cadence.engine.stages import Known, ReadHistory, RecordRow, Snapshot
 from tom_cadence.facilities import Facilities
 from tom_cadence.flows.preview import Preview, next_windows
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
@@ -58,23 +59,30 @@ class Cadence:
     facilities: Facilities = field(default_factory=Facilities)
 
     @cached_property
-    def looked(self) -> Looked:
-        """As the engine reads it, but without asking the facility."""
+    def snapshot(self) -> Snapshot:
+        """As the engine reads it."""
         if self.managed.cadence is None:
-            looked = Looked(managed=self.managed, rows=_rows_of_deleted(self.managed))
+            read = Snapshot(managed=self.managed, rows=_rows_of_deleted(self.managed))
         else:
-            looked = snapshot.prepare(self.managed)
-            snapshot.read_rows([looked], full=False)
-        snapshot.read_requests([looked])
-        trouble = looked.trouble
-        read_history(looked, self.facilities)
-        looked.trouble = trouble or looked.trouble
-        return looked
+            [read] = snapshot.read_rows([snapshot.prepare(self.managed)], full=False)
+        [read] = snapshot.read_requests([read])
+        return read
+
+    @cached_property
+    def known(self) -> Known:
+        """With its context; the facility is not asked."""
+        context = read_context_of(self.snapshot, self.facilities, self.now)
+        return Known(snapshot=self.snapshot, context=context)
+
+    @cached_property
+    def past(self) -> ReadHistory:
+        """Its history, or what is wrong with it."""
+        return history_of(self.known, self.facilities)
 
     @cached_property
     def targets(self) -> list[Any]:
         """The targets that this user may see."""
-        wanted: set[Any] = {row.target for row in self.looked.rows} or {self._asked_for}
+        wanted: set[Any] = {row.target for row in self.snapshot.rows} or {self._asked_for}
         return list(visible_targets(self.user).filter(pk__in=wanted).order_by('name').distinct())
 
     @property
@@ -85,7 +93,7 @@ class Cadence:
     @cached_property
     def target_name(self) -> str:
         """What the cadence observes, in words; a target that the user may not see has no name."""
-        if not self.looked.rows and not self._asked_for:
+        if not self.snapshot.rows and not self._asked_for:
             named = self.managed.target_name and (self.user.is_superuser or self.managed.owner_id == self.user.pk)
             return self.managed.target_name if named else 'a target without observations'
         if not self.targets:
@@ -96,15 +104,15 @@ class Cadence:
     @cached_property
     def observations(self) -> list[ShownObservation]:
         """The observations this user may see, newest first."""
-        rows = ObservationRecord.objects.filter(pk__in=[row.pk for row in self.looked.rows])
+        rows = ObservationRecord.objects.filter(pk__in=[row.pk for row in self.snapshot.rows])
         seen = set(visible_records(self.user, rows).values_list('pk', flat=True))
-        attempts = {attempt.record: attempt for attempt in self.looked.history.attempts}
-        return [self._observation(row, attempts.get(row.pk)) for row in reversed(self.looked.rows) if row.pk in seen]
+        attempts = {attempt.record: attempt for attempt in self.past.history.attempts}
+        return [self._observation(row, attempts.get(row.pk)) for row in reversed(self.snapshot.rows) if row.pk in seen]
 
     @property
     def hidden(self) -> int:
         """How many observations this user may not see."""
-        return len(self.looked.rows) - len(self.observations)
+        return len(self.snapshot.rows) - len(self.observations)
 
     def _observation(self, row: RecordRow, attempt: Any) -> ShownObservation:
         window, trouble = (attempt.window, attempt.trouble) if attempt else window_of(row, self.facilities.keywords(row.facility))
@@ -138,7 +146,7 @@ class Cadence:
     @property
     def decides_itself(self) -> bool:
         """Whether its strategy calls the facility in a run() of its own, so that nobody can foresee it."""
-        return self.managed.cadence is not None and runs_itself(self.looked.strategy)
+        return self.managed.cadence is not None and runs_itself(self.snapshot.strategy)
 
     @cached_property
     def preview(self) -> Preview | None:
@@ -151,21 +159,21 @@ class Cadence:
         return self._preview(fails_first=True)
 
     def _preview(self, *, fails_first: bool) -> Preview | None:
-        if self.managed.cadence is None or self.decides_itself or self.looked.open_request is not None:
+        if self.managed.cadence is None or self.decides_itself or self.snapshot.open_request is not None:
             return None
-        history = self.looked.history
+        history = self.past.history
         if self.managed.state != ManagedCadence.State.ACTIVE:  # as if it were resumed now: see journal.resume
             newest = max((attempt.record for attempt in history.attempts), default=0)
-            history = replace(history, forgiven=newest, refusals=0)
+            history = replace(history, ignore_before=newest, refusals=0)
         return next_windows(self._decide, history, self.now, fails_first=fails_first)
 
     def _decide(self, history: History, now: datetime) -> Decision:
-        return decide(replace(self.looked, history=history), now)
+        return decide(self.known, replace(self.past, history=history), now)
 
     @cached_property
     def open_request(self) -> Submission | None:
         """The request whose fate a person has to tell."""
-        return self.looked.open_request
+        return self.snapshot.open_request
 
     @property
     def window_in_doubt(self) -> Window | None:
@@ -205,13 +213,13 @@ class Cadence:
         return figure(bars, points, self.now, unit) if bars else None
 
 
-def _rows_of_deleted(managed: ManagedCadence) -> list[RecordRow]:
+def _rows_of_deleted(managed: ManagedCadence) -> tuple[RecordRow, ...]:
     """What a cadence that was deleted had asked for, and what its first request answered, as far as it is still there."""
     pks = set(Booking.objects.filter(submission__managed=managed).values_list('record', flat=True))
     for follows in Submission.objects.filter(managed=managed).values_list('follows', flat=True):
         pks.update(follows)
     records = ObservationRecord.objects.filter(pk__in=pks).order_by('created', 'pk')
-    return [_row(record) for record in records]
+    return tuple(_row(record) for record in records)
 
 
 def _row(record: ObservationRecord) -> RecordRow:
@@ -226,7 +234,6 @@ def _row(record: ObservationRecord) -> RecordRow:
         scheduled_end=record.scheduled_end,
         start=parameters.get('start'),
         end=parameters.get('end'),
-        submission=None,
         target=record.target_id,
         parameters=parameters,
     )

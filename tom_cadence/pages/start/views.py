@@ -26,7 +26,7 @@ from tom_cadence.core.windows import UTC
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.flows import start as flows_start
-from tom_cadence.flows.preview import foresee, foresee_group
+from tom_cadence.flows.preview import preview_group, preview_start
 from tom_cadence.journal.first_request import AlreadyStarted
 from tom_cadence.journal.templates import count_use
 from tom_cadence.pages.simulate import ChoiceForm, address_of_new
@@ -123,7 +123,7 @@ class StartPage:
             return self.show(made)
         shown = {
             'window': ready.prepared.window,
-            'foreseen': foresee(ready, self.now),
+            'foreseen': preview_start(ready, self.now),
             'warnings': check.warnings(self.user, ready, self.now),
             'asked': parameter_lines(ready.prepared.parameters, self.gateway.keywords),
             'accepted': check.accepted_words(self.gateway, made),
@@ -138,7 +138,7 @@ class StartPage:
         parameters = check.cadence_parameters(made, self.source.strategy, self.source.group) if made else None
         if made is None or parameters is None:
             return self.show(made)
-        foreseen = foresee_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
+        foreseen = preview_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
         warnings = check.group_warnings(self.user, self.source.group)
         return self.show(made, foreseen=foreseen, warnings=warnings, **self._confirmation())
 
