@@ -52,7 +52,7 @@ def _silent(now: datetime) -> QuerySet[ManagedCadence]:
     """Active cadences that nobody looked at for three expected intervals: then cron or the workers are dead."""
     limit = now - 3 * conf.seconds('EXPECTED_INTERVAL')
     late = Q(last_check__lt=limit) | Q(last_check=None, created__lt=limit)
-    return ManagedCadence.objects.filter(late, cadence__active=True)
+    return ManagedCadence.objects.filter(late, state=ManagedCadence.State.ACTIVE, cadence__active=True)
 
 
 @dataclass(frozen=True, kw_only=True)
