@@ -8,5 +8,5 @@ from django.db import migrations
 class Migration(migrations.Migration):
     """Rename the column."""
 
-    dependencies = [('tom_cadence', '0011_one_number')]
+    dependencies = [('tom_cadence', '0012_template_ownership')]
     operations = [migrations.RenameField('managedcadence', 'forgiven', 'ignore_before')]
