@@ -76,12 +76,12 @@ class Breaker:
 
     def leave_alone(self, seconds: Mapping[str, float]) -> None:
         """Leave these facilities alone for so long, as they asked an earlier run to."""
-        self._until |= {lane: time.monotonic() + wait for lane, wait in seconds.items()}
+        self._until |= {facility: time.monotonic() + wait for facility, wait in seconds.items()}
 
     def left_alone(self) -> dict[str, float]:
         """The facilities that asked to be left alone, and for how many more seconds."""
-        left = {lane: until - time.monotonic() for lane, until in self._until.items()}
-        return {lane: seconds for lane, seconds in left.items() if seconds > 0}
+        left = {facility: until - time.monotonic() for facility, until in self._until.items()}
+        return {facility: seconds for facility, seconds in left.items() if seconds > 0}
 
     def note(self, call: Call) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""

@@ -225,7 +225,7 @@ def limits(cadence: Cadence) -> list[LimitText]:
 
 def _observed(cadence: Cadence) -> Iterator[LimitText]:
     """With what it observes from now on, and how long in all was asked for and observed."""
-    outcomes = {attempt.record: attempt.outcome for attempt in cadence.looked.history.attempts}
+    outcomes = {attempt.record: attempt.outcome for attempt in cadence.past.history.attempts}
     records = ObservationRecord.objects.filter(pk__in=outcomes).order_by('created', 'pk').values_list('pk', 'parameters')
     kept = {pk: parameters if isinstance(parameters, dict) else {} for pk, parameters in records}
     if not kept:

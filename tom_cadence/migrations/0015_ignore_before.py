@@ -8,5 +8,5 @@ from django.db import migrations
 class Migration(migrations.Migration):
     """Rename the column."""
 
-    dependencies = [('tom_cadence', '0012_template_ownership')]
+    dependencies = [('tom_cadence', '0014_seasons')]
     operations = [migrations.RenameField('managedcadence', 'forgiven', 'ignore_before')]
