@@ -129,6 +129,7 @@ class PhotometryQuery(models.Model):
     state = models.CharField(max_length=12, choices=_choices(QueryState), default=QueryState.QUEUED)
     job = models.ForeignKey(RemoteJob, null=True, on_delete=models.SET_NULL, related_name='queries')
     index = models.PositiveIntegerField(default=0)
+    places = models.PositiveSmallIntegerField(default=1, help_text='How many positions are measured for it.')
     remote = models.JSONField(default=dict, blank=True, help_text='What the service said about this position.')
     attempts = models.PositiveSmallIntegerField(default=0, help_text='Failed steps in a row.')
     interrupted = models.PositiveSmallIntegerField(default=0, help_text='Steps in a row that began and never ended.')

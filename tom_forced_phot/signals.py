@@ -8,7 +8,9 @@ from django.conf import settings
 from django.db.models.signals import post_save, pre_delete
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 from tom_dataproducts.models import DataProduct
+from tom_targets.models import BaseTarget, Target
 
+from tom_followup.target_merge import merged_into
 from tom_forced_phot import conf, ingest, queries, subscriptions
 
 
@@ -18,6 +20,8 @@ def connect() -> None:
     post_save.connect(product_goes_elsewhere, sender=DataProduct, dispatch_uid='tom_forced_phot.product_goes_elsewhere')
     pre_delete.connect(user_goes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_forced_phot.user_goes')
     post_save.connect(user_changes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_forced_phot.user_changes')
+    for target in {BaseTarget, Target}:
+        pre_delete.connect(target_goes, sender=target, dispatch_uid=f'tom_forced_phot.target_goes.{target.__name__}')
     for model in (get_user_obj_perms_model(), get_group_obj_perms_model()):
         post_save.connect(permission_given, sender=model, dispatch_uid=f'tom_forced_phot.{model.__name__}')
 
@@ -31,6 +35,13 @@ def product_goes_elsewhere(*, instance: DataProduct, created: bool, raw: bool = 
     """Points go with their product to another target, as where two targets are merged."""
     if not created and not raw:
         ingest.follow_product(instance)
+
+
+def target_goes(*, instance: Any, using: str, **_: Any) -> None:
+    """What it left to another target, into which it was merged, is put in order there; its rows have moved by now."""
+    stays = merged_into(instance.pk, using)
+    if stays is not None:
+        subscriptions.after_merge(stays)
 
 
 def permission_given(*, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Callable, Iterable
@@ -301,6 +302,22 @@ def owner_goes(user: Any) -> None:
         reason=redaction.clean(f'Paused: its owner, {user}, was deleted. Who resumes it becomes its owner.')
     )
     rows.update(active=False, orphaned=True)
+
+
+def after_merge(target: int) -> None:
+    """Two targets became this one: of subscriptions that ask the same about it one goes on, the others are paused and say why.
+
+    It is the one that asks most often, then the one that ends last. Those that ask for something else, such as other images, stay.
+    """
+
+    def last(each: PhotometrySubscription) -> tuple[float, float, int]:
+        return each.interval_hours, -each.until.timestamp() if each.until else -math.inf, each.pk
+
+    stays: dict[tuple[str, str], PhotometrySubscription] = {}
+    for each in sorted(PhotometrySubscription.objects.filter(target_id=target, active=True), key=last):
+        first = stays.setdefault((each.service, json.dumps(each.parameters, sort_keys=True, default=str)), each)
+        if first is not each:
+            _pause(each, f'Paused: its target was merged into another one, about which subscription {first.pk} asks the same.')
 
 
 def remove(pk: int) -> bool:

@@ -60,20 +60,22 @@ def exposure_of(text: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def changes(points: PointRows, rows: Integers, stored: Stored, at: Integers) -> dict[str, NDArray[np.bool_]]:
-    """For each field, which of the points ``rows`` differ from the stored ones ``at``."""
+def changes(
+    points: PointRows, rows: Integers, stored: Stored, at: Integers, occasional: Sequence[str] = ()
+) -> dict[str, NDArray[np.bool_]]:
+    """For each field, which of the points ``rows`` differ from the stored ones ``at``; ``occasional``: see ``same_meaning``."""
     return {
-        name: _different(name, take(points.columns[name], rows), take(stored.columns[name], at))
+        name: _different(name, take(points.columns[name], rows), take(stored.columns[name], at), occasional)
         for name in FIELDS
     }  # fmt: skip
 
 
-def _different(name: str, ours: Column, theirs: Column) -> NDArray[np.bool_]:
+def _different(name: str, ours: Column, theirs: Column, occasional: Sequence[str]) -> NDArray[np.bool_]:
     if isinstance(ours, list):
         unequal = [left != right for left, right in zip(ours, theirs, strict=True)]
         if name == 'value' and any(unequal):
             pairs = zip(unequal, ours, theirs, strict=True)
-            unequal = [texts_differ and not same_meaning(left, right) for texts_differ, left, right in pairs]
+            unequal = [texts_differ and not same_meaning(left, right, occasional) for texts_differ, left, right in pairs]
         return np.array(unequal, dtype=np.bool_)
     theirs = np.asarray(theirs)
     if ours.dtype.kind == 'f':
@@ -104,14 +106,17 @@ def agreement(table: Measurements, rows: Integers, stored: Stored, at: Integers)
     return len(set(rows[agree & says].tolist())), len(set(rows[says].tolist()))
 
 
-def same_meaning(left: str, right: str) -> bool:
+def same_meaning(left: str, right: str, occasional: Sequence[str] = ()) -> bool:
     """Whether our JSON text says what theirs does; databases print numbers in their own ways.
 
-    A file that was saved again without its comments does not say which version of the program made it: that is no difference.
+    A file that was saved again without its comments does not say which version of the program made it: that is no difference. Nor
+    is it that a file has none of the ``occasional`` columns, which tell nothing of the exposure itself.
     """
     ours, theirs = json.loads(left), json.loads(right)
-    if isinstance(theirs, dict) and 'program_version' not in ours:
-        theirs.pop('program_version', None)
+    if isinstance(theirs, dict):
+        for name in ('program_version', *occasional):
+            if name not in ours:
+                theirs.pop(name, None)
     return _same(ours, theirs)
 
 

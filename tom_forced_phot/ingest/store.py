@@ -55,6 +55,14 @@ class Counts:
         return bool(self.new or self.updated or self.merged)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a file leaves as it is: points of a preferred ``program``, and ``columns`` that it does not have itself."""
+
+    program: str
+    columns: tuple[str, ...]
+
+
 @dataclass
 class Tally:
     """Counts in the making, and the points that the file names."""
@@ -143,14 +151,15 @@ def count_again(curve: LightCurve) -> dict[str, Any]:
 def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, reduction: str, found: Legacy) -> Tally:
     """``found``: the toolkit's points."""
     tally = Tally()
-    best = registry.kind_of(curve.service).preferred_program
-    stays = best if table.constants.get('program') not in (None, '', best) else ''
+    service = registry.kind_of(curve.service)
+    worse = table.constants.get('program') not in (None, '', service.preferred_program)
+    kept = Kept(program=service.preferred_program if worse else '', columns=service.occasional)
     times = moments(table, reduction)
     order = np.argsort(table.mjd, kind='stable')
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         some = points(table.only(rows), reduction, times[rows])
-        _write_some(product, some, curve, found.among(rows), tally, stays)
+        _write_some(product, some, curve, found.among(rows), tally, kept)
     return tally
 
 
@@ -160,14 +169,14 @@ def _write_some(
     curve: sql.StoredCurve,
     old: dict[int, list[int]],
     tally: Tally,
-    stays: str,
+    kept: Kept,
 ) -> None:
     times = np.asarray(some.columns['timestamp'])
     stored = curve.around(times, [str(name) for name in some.columns['reduction_version']])
     at = match.match(some, stored)
     there = np.flatnonzero(at != match.NOWHERE)
     tally.seen.append(stored.ids[at[there]])
-    _update(some, there, stored, at[there], tally, stays)
+    _update(some, there, stored, at[there], tally, kept)
     _upgrade(some, old, set(there.tolist()), tally)
     absent = np.array([row for row in np.flatnonzero(at == match.NOWHERE).tolist() if row not in old], dtype=np.int64)
     inserted = sql.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
@@ -175,15 +184,12 @@ def _write_some(
     tally.held += len(absent) - inserted
 
 
-def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally, stays: str) -> None:
-    """Write what differs, and only the columns in which anything does: the others' indexes need no work.
-
-    ``stays``: the program whose points are left as they are.
-    """
-    differs = match.changes(some, rows, stored, at)
+def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally: Tally, kept: Kept) -> None:
+    """Write what differs, and only the columns in which anything does: the others' indexes need no work."""
+    differs = match.changes(some, rows, stored, at, kept.columns)
     changed: NDArray[np.bool_] = np.logical_or.reduce(list(differs.values()))
-    if stays:
-        preferred = changed & match.measured_by(stays, stored, at)
+    if kept.program:
+        preferred = changed & match.measured_by(kept.program, stored, at)
         tally.preferred += int(preferred.sum())
         changed &= ~preferred
     fields = tuple(name for name, where in differs.items() if where.any())

@@ -22,7 +22,7 @@ from tom_forced_phot.exceptions import Credentials, Refused
 from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.ingest.files import points_of
 from tom_forced_phot.models import IngestedFile, PhotometryQuery, PhotometrySubscription
-from tom_forced_phot.queries import accounts
+from tom_forced_phot.queries import accounts, companions
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.designations import designation
 from tom_forced_phot.services.protocol import Position
@@ -102,6 +102,7 @@ def _ask(
         parameters=parameters,
         question=question,
         group_key=group_of(service, position, parameters),
+        places=len(companions.with_companions(service, position, parameters)),
         urgent=urgent,
         state=QueryState.QUEUED,
         next_step=now,
@@ -239,6 +240,8 @@ class Foreseen:
     reason: str = ''
     #: What the service is told that the target's page does not say: another name, an epoch, another position.
     shown: str = ''
+    #: How many positions are measured.
+    places: int = 1
 
 
 def hindrance(service: ForcedPhotometryService, user: Any) -> str:
@@ -266,4 +269,6 @@ def foresee(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str,
         return Foreseen(parameters=parameters, reason=reason)
     question = _digest([service.name, target.pk, position.as_json(), parameters])
     shown = '' if service.does_all_itself() else service.shown(position)
-    return Foreseen(parameters=parameters, question=question, group=group_of(service, position, parameters), shown=shown)
+    places = len(companions.with_companions(service, position, parameters))
+    group = group_of(service, position, parameters)
+    return Foreseen(parameters=parameters, question=question, group=group, shown=shown, places=places)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -24,9 +26,8 @@ from tom_forced_phot.exceptions import (
     UnexpectedReply,
 )
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import client, followers, rows
+from tom_forced_phot.queries import client, companions, followers, rows
 from tom_forced_phot.queries.client import call
-from tom_forced_phot.queries.poll import part_of
 from tom_forced_phot.queries.rows import LAST_TRIES, Claim
 from tom_forced_phot.queries.submit import job_of
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -42,21 +43,36 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
     job = query.job
     if job is None:
         raise UnexpectedReply(f'Query {query.pk} waits for a result, but has no job.')
-    part = part_of(query, job)
+    own, *others = companions.parts_of(query, job)
+    note = ''
     try:
-        content = _content(job, part, service, clock())
+        content = _content(job, own, service, clock())
+        if others:
+            content, note = companions.packed(service, content, _companions(query, job, others, service, clock), len(others))
         reach(PhotometryPoint.FETCHED)
-        table = _table(service, content, part)
+        table = _table(service, content, own)
     except ForcedPhotometryError as error:
         return _failed(query, claim, service, error, clock())
     try:
-        _keep(query, claim, service, content, table, clock())
+        _keep(query, claim, service, content, table, clock(), note)
     except LostClaim:
         unsaved = DataProduct(target_id=query.target_id, data_product_type=service.get_data_product_type())
         ingest.remove_leftover(unsaved, _file_name(query))
         return None
     reach(PhotometryPoint.INGESTED)
     return clock()
+
+
+def _companions(
+    query: PhotometryQuery, row: RemoteJob, parts: Sequence[Part], service: ForcedPhotometryService, clock: Callable[[], datetime]
+) -> list[tuple[Part, bytes]]:
+    """The results of the positions that were measured with its own; one that is gone, or had no image, is left out."""
+    found = []
+    for part, state in zip(parts, companions.states_of(query)[1:], strict=True):
+        if state is QueryState.RESULT:
+            with suppress(Expired):
+                found.append((part, _content(row, part, service, clock())))
+    return found
 
 
 def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: datetime) -> bytes:
@@ -90,6 +106,7 @@ def _keep(
     content: bytes,
     table: Measurements,
     now: datetime,
+    note: str,
 ) -> None:
     """All or nothing. Nothing measured is a result too."""
     mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
@@ -110,7 +127,8 @@ def _keep(
             f'{service.name} {service.data_service_type.lower()}, asked {query.created:%Y-%m-%d %H:%M} UTC (query {query.pk}).',
         )
         reduction = str(query.parameters.get('reduction') or service.reduction)
-        counts = ingest.ingest(product, table, service=service.name, reduction=reduction, now=now, watchers=_watchers(query))
+        more: dict[str, Any] = {'service': service.name, 'reduction': reduction, 'now': now, 'note': note}
+        counts = ingest.ingest(product, table, watchers=_watchers(query), **more)
         more = {key: getattr(counts, key) for key in ('rows', 'new', 'updated', 'unchanged', 'rejected')}
         _must(rows.end(mine, QueryState.DONE, now, counts.message, data_product=product, to_clean=True, **more))
 
@@ -162,7 +180,10 @@ def clean(query: PhotometryQuery, service: ForcedPhotometryService, clock: Calla
     if query.job is None or not query.remote:
         rows_.update(to_clean=False, next_step=None)
         return None
-    part = part_of(query, query.job)
+    part = companions.next_to_clean(query, query.job)
+    if part is None:
+        rows_.update(to_clean=False, next_step=None)
+        return None
     build = service.cancel if query.state in STOPPED else service.clean_up
     request = build(job_of(query.job), part)
     try:
@@ -173,7 +194,7 @@ def clean(query: PhotometryQuery, service: ForcedPhotometryService, clock: Calla
             except Throttled as error:
                 return _all_later(query, tidying, now + timedelta(seconds=error.seconds), now)
             try:
-                reply = call(service, request, query.job, index=query.index)
+                reply = call(service, request, query.job, index=part.index)
             finally:
                 client.arrived(spent, clock())
             if reply.status not in (404, 410):
@@ -186,6 +207,10 @@ def clean(query: PhotometryQuery, service: ForcedPhotometryService, clock: Calla
             tries = query.attempts + (not isinstance(error, Throttled))
             rows_.update(next_step=until, attempts=tries)
             return until
+    query.remote = companions.cleaned(query, part)
+    if request is not None and companions.EACH in query.remote and companions.next_to_clean(query, query.job) is not None:
+        rows_.update(remote=query.remote, attempts=0, next_step=now)
+        return now
     rows_.update(to_clean=False, next_step=None)
     return None
 

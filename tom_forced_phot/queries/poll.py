@@ -12,19 +12,14 @@ from tom_forced_phot import http
 from tom_forced_phot.core.states import JobState, QueryState, pause, poll_pause
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused, Throttled, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import client, rows
+from tom_forced_phot.queries import client, companions, rows
 from tom_forced_phot.queries.client import call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.queries.submit import PAGES, job_of, understood
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Answer, Job, Part, Position, Reply, Request
+from tom_forced_phot.services.protocol import Answer, Job, Part, Reply, Request
 
 AT_SERVICE = [QueryState.SUBMITTED, QueryState.RUNNING]
-
-
-def part_of(query: PhotometryQuery, job: RemoteJob) -> Part:
-    """One query of a job as the service sees it."""
-    return Part(query.index, Position(**job.positions[query.index]), job.parameters, query.remote)
 
 
 def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Callable[[], datetime]) -> datetime:
@@ -35,7 +30,7 @@ def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: 
         rows.release_job(claim)
         rows.close_if_done(row, now)
         return now
-    parts = [part_of(query, row) for query in queries]
+    parts = [part for query in queries for part in companions.open_parts(query, row)]
     try:
         answer = _ask(row, parts, service, now)
     except ForcedPhotometryError as error:
@@ -44,6 +39,7 @@ def poll(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: 
     now = clock()
     with transaction.atomic():
         least, most = service.look_again
+        answer = companions.of_queries(answer, [(query.index, query.places, query.remote) for query in queries])
         again = rows.apply(row, answer, now, poll_pause(now - row.created, least, most), most)
         remote = {**row.remote, **answer.remote}
         rows.move_job(claim, JobState.OPEN, JobState.OPEN, next_step=again, attempts=0, remote=remote, message='', heard=now)

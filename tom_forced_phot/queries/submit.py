@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 from django.db.models.functions import Greatest
 
 from tom_followup.failpoints import PhotometryPoint, reach
@@ -20,7 +21,7 @@ from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, pause, poll_pause
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, client, followers, rows
+from tom_forced_phot.queries import accounts, client, companions, followers, rows
 from tom_forced_phot.queries.accounts import Account, NoAccount
 from tom_forced_phot.queries.ask import group_of, patience_of, position_of
 from tom_forced_phot.queries.client import Spent, call
@@ -102,7 +103,7 @@ def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> 
     text = f'The request could not be made ({type(error).__name__}).'
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
-        if len(row.positions) == 1:
+        if row.queries.count() == 1:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
         else:
             rows.withdraw(row, now, text, alone=True)
@@ -136,6 +137,7 @@ def accept(row: RemoteJob, service: ForcedPhotometryService, answer: Answer, now
         open_rows = RemoteJob.objects.filter(pk=row.pk, state__in=[JobState.SUBMITTING, JobState.UNCERTAIN])
         if not open_rows.update(state=JobState.OPEN, claim_until=None, interrupted=0, **fields):
             return
+        answer = companions.of_queries(answer, row.queries.values_list('index', 'places', 'remote'))
         again = rows.apply(row, answer, now, poll_pause(timedelta(0), least, most), most)
         rows.requeue(row, [index for index in range(len(row.positions)) if index not in answer.parts], now)
         RemoteJob.objects.filter(pk=row.pk).update(next_step=again)
@@ -186,11 +188,14 @@ def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error
     secret, text = service.secrets(), http.redacted_message(error, service.secrets())
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
+        owners = companions.owners(row.queries.values_list('index', 'places', 'remote'))
         for index, reason in error.refused.items():
-            rows.end(row.queries.filter(index=index), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused')
+            rows.end(
+                row.queries.filter(index=owners.get(index, index)), QueryState.FAILED, now, http.redacted(reason, secret), 'Refused'
+            )
         if error.refused:
             rows.withdraw(row, now, text)
-        elif len(row.positions) > 1:
+        elif row.queries.count() > 1:
             rows.halve(row, now, text)
         else:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, 'Refused')
@@ -235,7 +240,7 @@ def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, cloc
 
 def _deadly(row: RemoteJob, now: datetime) -> None:
     """What ends every process that sends it, and is not at the service: of many each goes alone, so that the one is found."""
-    if len(row.positions) > 1:
+    if row.queries.count() > 1:
         rows.withdraw(row, now, 'Processes ended while they sent it together with others: it is sent alone.', alone=True)
     else:
         rows.end(row.queries.all(), QueryState.FAILED, now, rows.DEADLY.format('sending it'), 'Interrupted')
@@ -335,11 +340,12 @@ def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob
         for query in queries:
             _cannot_be_asked(query, now, error)
         return None, None
+    places = [companions.with_companions(service, position_of(query.target), query.parameters) for query in queries]
     job = RemoteJob.objects.create(
         service=service.name,
         mark=MARK + secrets.token_hex(8),
         credential=account.name,
-        positions=[position_of(query.target).as_json() for query in queries],
+        positions=[position.as_json() for of_query in places for position in of_query],
         parameters=parameters,
         state=JobState.SUBMITTING,
         sent=1,
@@ -348,8 +354,10 @@ def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob
         next_step=now + conf.seconds('CLAIM_TIME'),
         created=now,
     )
-    for index, query in enumerate(queries):
+    index = 0
+    for query, of_query in zip(queries, places, strict=True):
         query.job, query.index, query.next_step, query.message = job, index, job.next_step, 'Being sent.'
+        index += len(of_query)
         if not query.attempts:  # the service's time begins now, however long nobody was there to send it
             query.deadline = now + patience_of(service)
     PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message', 'deadline'], batch_size=100)
@@ -410,35 +418,36 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
             rows.wait(mine, until, f'{service.name} takes nothing from this account before {until:%H:%M:%S} UTC.')
             continue
         room = rooms.get(name, Room(service.open_jobs, service.open_jobs_urgent))
-        if room.others <= 0:
+        if room.others < service.open_jobs:
             text = f'As many of our queries as may wait at {service.name} are there; more are sent when some are done.'
-            rows.wait(mine if room.urgent <= 0 else mine.filter(urgent=False), now + FULL_HERE, text)
+            too_many = Q(urgent=True, places__gt=max(0, room.urgent)) | Q(urgent=False, places__gt=max(0, room.others))
+            rows.wait(mine.filter(too_many), now + FULL_HERE, text)
         waiting += _oldest(mine, user, name, room)
     waiting.sort(key=lambda each: each.pk)
     there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
-    busy = dict(there.order_by().values_list('asked_by').annotate(Count('pk')))
+    busy = dict(there.order_by().values_list('asked_by').annotate(Sum('places')))
     chosen = batch(fair_order(waiting, busy), service.batch_size)
     if not chosen:
         return [], None
     account = found[chosen[0].user]
     room = rooms.get(account.name, Room(service.open_jobs, service.open_jobs_urgent))
-    return chosen[: room.urgent if chosen[0].urgent else room.others], account
+    return within(chosen, room.urgent if chosen[0].urgent else room.others), account
 
 
 def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, room: Room) -> list[Waiting]:
     """A user's oldest questions for which there is room, those that somebody waits for first."""
-    kinds = [True] * (room.urgent > 0) + [False] * (room.others > 0)
-    oldest = mine.filter(urgent__in=kinds).order_by('-urgent', 'pk').select_for_update(skip_locked=True)[:CONSIDERED]
-    of_user = oldest.values_list('pk', 'group_key', 'part', 'urgent')
+    fitting = Q(urgent=True, places__lte=max(0, room.urgent)) | Q(urgent=False, places__lte=max(0, room.others))
+    oldest = mine.filter(fitting).order_by('-urgent', 'pk').select_for_update(skip_locked=True)[:CONSIDERED]
+    of_user = oldest.values_list('pk', 'group_key', 'part', 'urgent', 'places')
     # one request, one account: the questions of two accounts are two groups
-    return [Waiting(pk, user, group and f'{account} {group} {part}', urgent) for pk, group, part, urgent in of_user]
+    return [Waiting(pk, user, group and f'{account} {group} {part}', urgent, places) for pk, group, part, urgent, places in of_user]
 
 
 def _rooms(service: ForcedPhotometryService) -> dict[str, Room]:
     """How many more may wait at the service, by account: what one account has there is nobody else's business."""
     there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
     there = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).order_by()
-    counted = dict(there.values_list('job__credential').annotate(Count('pk')))
+    counted = dict(there.values_list('job__credential').annotate(Sum('places')))
     return {name: Room(service.open_jobs - number, service.open_jobs_urgent - number) for name, number in counted.items()}
 
 
@@ -456,6 +465,8 @@ class Waiting:
     group: str
     #: Whether a person waits for it.
     urgent: bool = False
+    #: How many positions it has.
+    places: int = 1
 
 
 def fair_order(waiting: Sequence[Waiting], busy: Mapping[int | None, int] | None = None) -> list[Waiting]:
@@ -470,15 +481,21 @@ def fair_order(waiting: Sequence[Waiting], busy: Mapping[int | None, int] | None
         for number, each in enumerate(waiting):
             if each.urgent is urgent:
                 placed.append((not urgent, turns[each.user], number, each))
-                turns[each.user] += 1
+                turns[each.user] += each.places
     return [each for *_, each in sorted(placed, key=lambda item: item[:3])]
 
 
 def batch(ordered: Sequence[Waiting], size: int) -> list[Waiting]:
-    """Whose turn it is, and up to ``size`` in all that can go out in the same request."""
+    """Whose turn it is, and others that can go out in the same request, with up to ``size`` positions in all."""
     if not ordered:
         return []
     first = ordered[0]
     if not first.group or size < 2:
         return [first]
-    return [each for each in ordered if each.group == first.group][:size]
+    return [first, *within([each for each in ordered[1:] if each.group == first.group], size - first.places)]
+
+
+def within(ordered: Sequence[Waiting], size: int) -> list[Waiting]:
+    """The first of them that have no more than ``size`` positions together."""
+    totals = accumulate(each.places for each in ordered)
+    return [each for each, total in zip(ordered, totals, strict=True) if total <= size]

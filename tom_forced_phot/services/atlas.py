@@ -17,12 +17,12 @@ from django import forms
 
 from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.cleaning.controls import COLUMNS as CONTROL_COLUMNS
-from tom_forced_phot.cleaning.controls import with_controls
+from tom_forced_phot.cleaning.controls import GOOD_MIN, NUMBER, RADIUS, positions, with_controls
 from tom_forced_phot.core.photometry import Measurements, separation
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.readers import read_atlas
-from tom_forced_phot.readers.atlas_controls import read_controls
+from tom_forced_phot.readers.atlas_controls import pack, read_controls
 from tom_forced_phot.services.base import J2000, DatesForm, ForcedPhotometryService
 from tom_forced_phot.services.protocol import (
     Answer,
@@ -49,6 +49,8 @@ LINE = re.compile(r'\b(?:line|row)\s{1,3}(\d{1,4})\b', re.IGNORECASE)
 MOST_READ = 100_000
 #: Between the position asked for and that in the file.
 ARCSEC = 5.0
+#: Degrees from the equator, beyond which 17 arcsec in right ascension are no circle any more.
+NEAREST_POLE = 89.9
 CLOCKS = timedelta(days=2)
 #: A user may have 500 tasks that have not begun; others than ours may count, for people share accounts.
 FULL, FULL_WAIT = 'too many queued tasks', 300.0
@@ -63,9 +65,19 @@ class AtlasForm(DatesForm):
         help_text='Measure on the reduced images instead of the difference images (no template is subtracted).',
     )
 
+    controls = forms.BooleanField(
+        required=False,
+        label='Control light curves',
+        help_text=(
+            f'Also measure {NUMBER} positions {RADIUS:g} arcsec around the target, in the same request: they tell which exposures '
+            'are bad there, and how large the errors really are (ATClean). It takes ATLAS nine times as long. '
+            'They never become points.'
+        ),
+    )
+
     def layout(self) -> Any:
         """Dates side by side."""
-        return Layout(Row(Column('min_date'), Column('max_date')), 'use_reduced')
+        return Layout(Row(Column('min_date'), Column('max_date')), 'use_reduced', 'controls')
 
 
 class AtlasForcedPhotometryService(ForcedPhotometryService):
@@ -79,6 +91,8 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
     placeholders = ('your atlas account api token',)
     reduction = 'difference'
     batch_size = 100  # lines of radeclist
+    companion_words = 'control light curves'
+    occasional = CONTROL_COLUMNS
     moving_targets = True
     earliest = 57200.0  # mid 2015: ATLAS' first light
     reductions = ('difference', 'reduced')
@@ -112,7 +126,20 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         found = super().parameters(cleaned, now)
         if cleaned.get('use_reduced'):
             found['reduction'] = 'reduced'
+        if cleaned.get('controls'):
+            found['controls'] = True
         return found
+
+    def companions(self, position: Position, parameters: Mapping[str, Any]) -> Sequence[Position]:
+        """The positions of its control light curves, where they were asked for."""
+        if not parameters.get('controls') or position.moving or position.ra is None or position.dec is None:
+            return ()
+        places = enumerate(positions(position.ra, position.dec), 1)
+        return [Position(name=f'{position.name}, control {number}', ra=ra, dec=dec) for number, (ra, dec) in places]
+
+    def with_companions(self, content: bytes, companions: Sequence[bytes]) -> bytes:
+        """Control light curves as comments at the end of the file; too few of them would make every exposure look bad."""
+        return pack(content, companions) if len(companions) >= GOOD_MIN else content
 
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
         """Positions and designations with the same dates and images: radeclist has no room for a motion of its own."""
@@ -124,6 +151,10 @@ class AtlasForcedPhotometryService(ForcedPhotometryService):
         """As everywhere; and the server's own reader of positions refuses the poles."""
         if not position.moving and position.dec is not None and abs(position.dec) == 90:
             return f'ATLAS cannot be asked about a pole of the sky: {position.name} is at declination {position.dec:g}.'
+        if parameters.get('controls') and (position.moving or position.proper_motion):
+            return f'{position.name} moves: control light curves lie around a position that stays. Ask without them.'
+        if parameters.get('controls') and position.dec is not None and abs(position.dec) > NEAREST_POLE:
+            return f'{position.name} is too near to a pole of the sky for control light curves around it. Ask without them.'
         return super().objection(position, parameters, now)
 
     def submit(self, job: Job) -> Request:

@@ -74,6 +74,10 @@ class ForcedPhotometryService:
     moving_targets = False
     #: Degrees; nothing is measured south of it.
     southern_limit = -90.0
+    #: What the positions are called that are measured with one (``companions``).
+    companion_words = 'positions beside it'
+    #: Columns that not every file has, and that tell nothing of the exposure itself: a file without them leaves what is stored.
+    occasional: ClassVar[tuple[str, ...]] = ()
     #: MJD; nothing was measured before it.
     earliest = 0.0
     #: Whether sending twice does no harm at the service, so that a lost reply needs no look-up.
@@ -263,6 +267,14 @@ class ForcedPhotometryService:
     def together(self, position: Position, parameters: Mapping[str, Any]) -> Any:
         """Questions with equal values go out in one request; None for one that goes alone."""
         return None
+
+    def companions(self, position: Position, parameters: Mapping[str, Any]) -> Sequence[Position]:
+        """Positions that are measured with this one, in the same request and for its sake; none is a point of the target."""
+        return ()
+
+    def with_companions(self, content: bytes, companions: Sequence[bytes]) -> bytes:
+        """A position's file, and in it those of its companions that came and can be read, in their order."""
+        return content
 
     def submit(self, job: Job) -> Request:
         """The request that asks."""

@@ -112,6 +112,28 @@ def test_queries_and_subscriptions_go_on_with_the_one_that_stays(both: tuple[Ans
     assert (standing.target_id, standing.active, standing.next_round) == (stays.target.pk, True, NOW + timedelta(hours=3))
 
 
+def test_of_two_subscriptions_that_ask_the_same_one_goes_on_and_the_other_says_why_not(both: tuple[Answers, Answers]) -> None:
+    stays, goes = both
+    make = PhotometrySubscription.objects.create
+    daily = make(service='ATLAS', target_id=stays.target.pk, interval_hours=24)
+    hourly = make(service='ATLAS', target_id=goes.target.pk, interval_hours=6)
+    reduced = make(service='ATLAS', target_id=goes.target.pk, parameters={'use_reduced': True})
+    elsewhere = make(service='ZTF', target_id=goes.target.pk)
+    merge(stays.target, goes.target)
+    rows = PhotometrySubscription.objects
+    assert set(rows.filter(active=True)) == {hourly, reduced, elsewhere}
+    assert set(rows.values_list('target_id', flat=True)) == {stays.target.pk}
+    assert f'about which subscription {hourly.pk} asks the same' in rows.get(pk=daily.pk).reason
+
+
+def test_a_target_that_is_deleted_alone_pauses_no_subscription(both: tuple[Answers, Answers]) -> None:
+    stays, goes = both
+    make = PhotometrySubscription.objects.create
+    kept = [make(service='ATLAS', target_id=stays.target.pk) for _ in range(2)]
+    Target.objects.get(pk=goes.target.pk).delete()
+    assert [PhotometrySubscription.objects.get(pk=each.pk).active for each in kept] == [True, True]
+
+
 def test_a_script_that_merges_is_a_merge_too(both: tuple[Answers, Answers]) -> None:
     stays, goes = both
     stays.bring(exposures(0, 6))

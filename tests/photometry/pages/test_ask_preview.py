@@ -100,7 +100,12 @@ def test_different_dates_of_targets_are_counted() -> None:
     ],
 )
 def test_requests_are_counted_as_the_engine_sends_them(groups: list[str], size: int, number: int) -> None:
-    assert count_requests(groups, size) == number
+    assert count_requests([(group, 1) for group in groups], size) == number
+
+
+def test_requests_with_control_light_curves_hold_fewer_targets() -> None:
+    assert count_requests([('a', 9)] * 11, 100) == 1
+    assert count_requests([('a', 9)] * 12, 100) == 2
 
 
 def test_questions_are_compared_but_for_what_moves() -> None:

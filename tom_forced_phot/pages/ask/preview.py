@@ -85,7 +85,12 @@ class ServicePreview:
     @cached_property
     def requests(self) -> int:
         """In how many requests it goes out."""
-        return count_requests((each.foreseen.group for each in self.new), self.service.batch_size)
+        return count_requests(((each.foreseen.group, each.foreseen.places) for each in self.new), self.service.batch_size)
+
+    @cached_property
+    def positions(self) -> int:
+        """How many positions are measured: of each question its target's, and those of control light curves."""
+        return sum(each.foreseen.places for each in self.new)
 
     @cached_property
     def spans(self) -> list[str]:
@@ -262,15 +267,15 @@ def first_steps(pks: Sequence[int], seconds: float, clock: Callable[[], datetime
 FLAGS = (False, True)
 
 
-def count_requests(groups: Iterable[str], size: int) -> int:
-    """In how many requests questions of these groups go out, as the engine makes its batches."""
-    return sum(_requests(group, number, size) for group, number in Counter(groups).items())
+def count_requests(questions: Iterable[tuple[str, int]], size: int) -> int:
+    """In how many requests questions go out, as the engine makes its batches; each is its group, and its number of positions."""
+    return sum(_requests(group, number, places, size) for (group, places), number in Counter(questions).items())
 
 
-def _requests(group: str, number: int, size: int) -> int:
+def _requests(group: str, number: int, places: int, size: int) -> int:
     if not group:
         return number
-    left, sent = [Waiting(pk, None, group) for pk in range(number)], 0
+    left, sent = [Waiting(pk, None, group, places=places) for pk in range(number)], 0
     while left:
         left, sent = left[len(batch(fair_order(left), size)) :], sent + 1
     return sent
