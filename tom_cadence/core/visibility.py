@@ -38,11 +38,13 @@ STEP = timedelta(minutes=10)
 """Intervals begin and end at multiples of it, inside the time in which the constraints hold."""
 DAY = timedelta(days=1)
 BLOCK = 8 * DAY
-"""What is computed at once, and kept: a block costs some ten milliseconds a site, whatever part of it is asked for."""
+"""What is computed at once, and kept: a block costs some ten milliseconds a target, however many sites look at it."""
 KEPT = 4096
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 SUN_NODES, MOON_NODES = timedelta(hours=6), timedelta(hours=2)
 """Between these the Sun and the Moon are put on straight lines: less than 10 arcsec off, beside constraints of whole degrees."""
+_STEPS = np.arange(int(BLOCK / STEP) + 1) * (STEP / timedelta(hours=1))
+"""The steps of a block, in hours."""
 Hours = NDArray[np.float64]
 Directions = NDArray[np.float64]
 _ASTROPY = threading.RLock()
@@ -119,19 +121,17 @@ def _runs(good: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def _mask(site: Site, ra: float, dec: float, constraints: Constraints, number: int) -> NDArray[np.bool_]:
-    """For each step of a block whether all constraints hold; the cheapest comes first, and what is out is not looked at again."""
+    """For each step of a block whether all constraints hold; the cheapest comes first."""
     least = 0.0 if constraints.min_altitude is None else constraints.min_altitude
     if constraints.max_airmass is not None:
         least = max(least, float(np.degrees(np.arcsin(1 / constraints.max_airmass))))
-    hours = np.arange(int(BLOCK / STEP) + 1) * (STEP / timedelta(hours=1))
-    target = _direction(np.radians(ra), np.radians(dec))
-    good: NDArray[np.bool_] = _altitudes(site, np.broadcast_to(target, (len(hours), 3)), number, hours) >= least
+    good: NDArray[np.bool_] = _altitudes(site, _target(ra, dec, number)) >= least
     sun = DARKNESS[constraints.darkness]
     if sun is not None and good.any():
-        good[good] = _altitudes(site, _between(*_sun(number), hours[good]), number, hours[good]) <= sun
+        good &= _altitudes(site, _sun_seen(number)) <= sun
     if constraints.min_moon_distance is not None and good.any():
-        apart = np.degrees(np.arccos(np.clip(_between(*_moon(number), hours[good]) @ target, -1, 1)))
-        good[good] = apart >= constraints.min_moon_distance
+        apart = np.degrees(np.arccos(np.clip(_between(*_moon(number)) @ _direction(np.radians(ra), np.radians(dec)), -1, 1)))
+        good &= apart >= constraints.min_moon_distance
     return good
 
 
@@ -140,9 +140,9 @@ def _direction(ra: Any, dec: Any) -> Directions:
     return np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=-1)
 
 
-def _between(nodes: Hours, directions: Directions, hours: Hours) -> Directions:
-    """Directions at these hours, on straight lines between the nodes."""
-    found = np.stack([np.interp(hours, nodes, axis) for axis in directions.T], axis=-1)
+def _between(nodes: Hours, directions: Directions) -> Directions:
+    """Directions at the steps of a block, on straight lines between the nodes."""
+    found = np.stack([np.interp(_STEPS, nodes, axis) for axis in directions.T], axis=-1)
     return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
 
@@ -153,15 +153,30 @@ def _times(number: int, hours: Hours) -> Any:
     return Time((EPOCH + number * BLOCK).replace(tzinfo=None), scale='utc') + hours * units.hour
 
 
-def _altitudes(site: Site, directions: Directions, number: int, hours: Hours) -> Hours:
-    """Degrees above the horizon, without refraction, of directions (ICRS) at these hours of a block."""
-    with without_iers_download():
-        from astropy import units
-        from astropy.coordinates import AltAz, CartesianRepresentation, EarthLocation, SkyCoord
+def _altitudes(site: Site, seen: Directions) -> Hours:
+    """Degrees above the horizon, without refraction, of directions that turn with the Earth: one product a site."""
+    vertical = _direction(np.radians(site.longitude), np.radians(site.latitude))
+    return np.asarray(np.degrees(np.arcsin(np.clip(seen @ vertical, -1, 1))))
 
-        place = EarthLocation.from_geodetic(site.longitude * units.deg, site.latitude * units.deg, site.elevation * units.m)
-        seen = SkyCoord(CartesianRepresentation(*directions.T), representation_type='unitspherical')
-        return np.asarray(seen.transform_to(AltAz(obstime=_times(number, hours), location=place)).alt.deg)
+
+def _from_earth(directions: Directions, number: int) -> Directions:
+    """Directions (ICRS) at the steps of a block as seen from the turning Earth (ITRS), the same for all sites."""
+    with without_iers_download():
+        from astropy.coordinates import ITRS, CartesianRepresentation, SkyCoord
+
+        sky = SkyCoord(CartesianRepresentation(*directions.T), representation_type='unitspherical')
+        seen = sky.transform_to(ITRS(obstime=_times(number, _STEPS))).cartesian.xyz.value.T
+        return np.asarray(seen / np.linalg.norm(seen, axis=-1, keepdims=True))
+
+
+@lru_cache(maxsize=256)
+def _target(ra: float, dec: float, number: int) -> Directions:
+    return _from_earth(np.broadcast_to(_direction(np.radians(ra), np.radians(dec)), (len(_STEPS), 3)), number)
+
+
+@lru_cache(maxsize=64)
+def _sun_seen(number: int) -> Directions:
+    return _from_earth(_between(*_sun(number)), number)
 
 
 @lru_cache(maxsize=256)

@@ -21,12 +21,15 @@ from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
 from tom_cadence.core.parameters import clean
 from tom_cadence.core.policy import enforce
+from tom_cadence.core.visibility import move_to_visible
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import send, snapshot
+from tom_cadence.engine.context import read_places, sky_for
 from tom_cadence.engine.send import Permissions, Sending
 from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
+from tom_cadence.facilities.gateway import sites_of
 from tom_cadence.journal import Intent
 from tom_cadence.journal import first_request as beginnings
 from tom_cadence.journal.first_request import CAUSE, NewCadence, cadence_of_cause
@@ -90,6 +93,24 @@ def check_first(strategy: str, parameters: Mapping[str, Any], window: Window, as
     if not isinstance(decision, Stop):
         return ''
     return decision.reason.replace('The next window', 'The first window').replace('The next observation', 'The first observation')
+
+
+def check_sky(
+    gateway: Gateway, target: Any, parameters: Mapping[str, Any], window: Window, asked: Mapping[str, Any], now: datetime
+) -> str:
+    """Why the first observation could not be taken in its window for what is asked of the sky, or an empty text."""
+    constraints = clean(dict(parameters)).constraints
+    if constraints is None:
+        return ''
+    try:
+        sky = sky_for(constraints, gateway.name, read_places([target.pk]).get(target.pk), sites_of(gateway.facility))
+    except NeedsAttention as error:
+        return str(error)
+    found = move_to_visible(Submit(reason='', window=window, like=0), sky, now, exposure_seconds(asked))
+    if not isinstance(found, Submit):
+        return getattr(found, 'reason', '')
+    words, moved, _ = found.reason.strip().rpartition(': moved to ')
+    return f'{words}. The first window can begin at {show(found.window.start)}.' if moved else ''
 
 
 def _cause(user: Any, token: str) -> str:

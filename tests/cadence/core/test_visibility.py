@@ -8,6 +8,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tom_cadence.core.decisions import Stop, Submit, Wait
@@ -259,3 +260,60 @@ def test_threads_that_look_at_the_sky_together_leave_the_settings_of_the_process
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(look, range(12)))
     assert (iers.conf.auto_max_age, iers.conf.auto_download) == (30.0, True)
+
+
+SEVEN = (
+    LA_PALMA,
+    SIDING,
+    Site(name='Sutherland', latitude=-32.38, longitude=20.81, elevation=1804),
+    Site(name='McDonald', latitude=30.68, longitude=-104.02, elevation=2027),
+    Site(name='Haleakala', latitude=20.71, longitude=-156.26, elevation=3065),
+    Site(name='Cerro Tololo', latitude=-30.17, longitude=-70.81, elevation=2198),
+    Site(name='Wise', latitude=30.6, longitude=34.76, elevation=875),
+)
+
+
+@pytest.mark.parametrize('declination', [-85.0, -26.4, 12.0, 89.0])
+@pytest.mark.parametrize('place', SEVEN, ids=lambda site: site.name)
+def test_heights_are_those_of_astropy(place: Site, declination: float) -> None:
+    from astropy import units
+    from astropy.coordinates import AltAz, EarthLocation, SkyCoord
+
+    from tom_cadence.core import visibility
+
+    number = (NIGHT - visibility.EPOCH) // visibility.BLOCK
+    ours = visibility._altitudes(place, visibility._target(123.4, declination, number))[::97]
+    with visibility.without_iers_download():
+        where = EarthLocation.from_geodetic(place.longitude * units.deg, place.latitude * units.deg, place.elevation * units.m)
+        frame = AltAz(obstime=visibility._times(number, visibility._STEPS[::97]), location=where)
+        theirs = SkyCoord(123.4 * units.deg, declination * units.deg).transform_to(frame).alt.deg
+    assert np.abs(ours - theirs).max() < 0.005
+
+
+def test_the_sky_is_computed_once_a_block_however_many_sites_look_at_it_and_however_often() -> None:
+    from tom_cadence.core import visibility
+
+    computed = {}
+    for sites in (SEVEN[:1], SEVEN):
+        for cache in (visibility._block, visibility._target, visibility._sun_seen, visibility._moon):
+            cache.cache_clear()
+        asked = {'min_altitude': 60.0, 'max_airmass': 1.1, 'darkness': 'astronomical', 'min_moon_distance': 30.0}
+        above = sky(*sites, place=(33.3, 12.3), **asked)
+        for day in range(90):  # as the preview of three months asks, four times a day
+            for hour in (0, 6, 12, 18):
+                above.first(NIGHT + (24 * day + hour) * HOUR, NIGHT + (24 * day + hour + 4) * HOUR, HOUR)
+        above.visible_intervals(NIGHT, NIGHT + 24 * 90 * HOUR)
+        computed[len(sites)] = (visibility._target.cache_info().misses, visibility._sun_seen.cache_info().misses)
+    blocks = 90 // (visibility.BLOCK // timedelta(days=1)) + 2
+    assert computed[7] == computed[1]
+    assert max(computed[7]) <= blocks
+
+
+def test_no_day_after_the_answer_is_looked_at() -> None:
+    from tom_cadence.core import visibility
+
+    visibility._target.cache_clear()
+    visibility._block.cache_clear()
+    above = sky(*SEVEN, place=(210.4, 12.4), min_altitude=30, darkness='nautical')
+    assert above.first(NIGHT, NIGHT + 24 * 90 * HOUR, HOUR) is not None
+    assert visibility._target.cache_info().misses <= 2

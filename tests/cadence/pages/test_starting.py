@@ -18,6 +18,7 @@ from tom_targets.models import Target
 from tests.conftest import NIGHT, at
 from tests.support.cadences import PLAIN, SIMULATED, bookings, make, parameters, records
 from tests.support.webform import serialise
+from tom_cadence.core.windows import read_instant
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import ManagedCadence, Submission
 
@@ -526,3 +527,34 @@ def test_the_number_of_statements_does_not_grow_with_the_targets(
 def test_a_window_that_has_begun_is_said(browser: Client, observatory: Any, target: Any) -> None:
     late = (NIGHT - timedelta(hours=2)).strftime('%Y-%m-%dT%H:%M')
     assert 'has begun already' in go(browser, asked(target)).preview(start=late).text
+
+
+@pytest.mark.parametrize(
+    ('typed', 'words'),
+    [
+        ({'start': '2026-11-21T12:00', 'end': '2026-11-21T16:00'}, 'The first window can begin at 2026-11-2'),
+        ({'cadence-sky_min_altitude': '70'}, 'in the next 30 days'),
+    ],
+    ids=['by day', 'never that high'],
+)
+def test_the_first_window_is_judged_by_what_is_asked_of_the_sky(
+    browser: Client, observatory: Any, target: Any, typed: dict[str, str], words: str
+) -> None:
+    asked_of_it = {'cadence-sky_min_altitude': '20', 'cadence-sky_darkness': 'nautical', **typed}
+    page = go(browser, asked(target)).preview(**asked_of_it)
+    assert words in page.errors().get('start', ''), (page.errors(), page.text)
+    assert [button.get_text(strip=True) for button in page.html('button') if 'Start' in button.get_text()] == []
+    assert bookings(observatory) == []
+    if 'can begin at' in words:
+        begin = page.errors()['start'].rpartition('can begin at ')[2].removesuffix(' UTC.')
+        end = (read_instant(begin) + timedelta(hours=4)).strftime('%Y-%m-%dT%H:%M')
+        page = page.preview(**{**asked_of_it, 'start': begin.replace(' ', 'T'), 'end': end})
+        page.press('Start')
+        assert len(bookings(observatory)) == 1
+
+
+def test_a_target_that_moves_cannot_be_asked_for_by_the_sky(browser: Client, observatory: Any, target: Any) -> None:
+    Target.objects.filter(pk=target.pk).update(type='NON_SIDEREAL')
+    page = go(browser, asked(target)).preview(**{'cadence-sky_min_altitude': '20'})
+    assert 'no fixed coordinates' in page.text
+    assert bookings(observatory) == []

@@ -21,7 +21,7 @@ from tom_cadence.exceptions import BadWindow, CadenceError, Refused
 from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities import forms as facility_forms
 from tom_cadence.facilities.movement import Verdict, movement
-from tom_cadence.flows.start import ReadyToStart, check_first, kept, make_strategy
+from tom_cadence.flows.start import ReadyToStart, check_first, check_sky, kept, make_strategy
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
 from tom_cadence.pages.start.source import StartSource
@@ -68,6 +68,9 @@ def check_forms(source: StartSource, gateway: Gateway, made: StartForms, now: da
         problem = check_first(source.strategy, parameters, window, asked, now)
         if problem:
             _at_its_field(gateway, made, window, problem, now)
+            return None
+        if down := check_sky(gateway, source.target, parameters, window, asked, now):
+            _add(made, gateway.keywords[0], down)
             return None
         prepared = gateway.prepare(asked, window, {}, lambda data: data)
         moves = movement(gateway, prepared.parameters, prepared.window)
