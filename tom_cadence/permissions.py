@@ -53,6 +53,27 @@ def targets_with_change_permission(user: Any) -> QuerySet[Any]:
     return get_objects_for_user(user, f'{Target._meta.app_label}.change_target', Target.objects.all())
 
 
+def may_see_all(user: Any, targets: QuerySet[Any]) -> bool:
+    """Whether this user may see every one of these targets."""
+    return not targets.exclude(pk__in=visible_targets(user).values('pk')).exists()
+
+
+def visible_groups(user: Any) -> QuerySet[ObservationGroup]:
+    """Observation groups this user may see, by themselves where the site says so; their observations are another question."""
+    return _groups(user, 'view')
+
+
+def changeable_groups(user: Any) -> QuerySet[ObservationGroup]:
+    """Observation groups this user may start a cadence on, by themselves where the site says so."""
+    return _groups(user, 'change')
+
+
+def _groups(user: Any, action: str) -> QuerySet[ObservationGroup]:
+    if settings.TARGET_PERMISSIONS_ONLY or user.is_superuser:
+        return ObservationGroup.objects.all()
+    return get_objects_for_user(user, f'tom_observations.{action}_observationgroup', ObservationGroup)
+
+
 def names_visible_to(user: Any) -> Q:
     """Of cadences: those of whose targets this user may see all, so that their names may be told and searched."""
     if user.is_superuser:
@@ -90,8 +111,7 @@ def _allowed(user: Any, rows: Rows | None, action: str) -> Rows:
     targets = visible_targets(user) if action == 'view' else targets_with_change_permission(user)
     allowed = Q(Exists(_records())) & ~Q(Exists(_records().exclude(target__in=targets.values('pk'))))
     if not settings.TARGET_PERMISSIONS_ONLY:
-        groups = get_objects_for_user(user, f'tom_observations.{action}_observationgroup', ObservationGroup)
-        allowed &= Q(cadence__observation_group__in=groups.values('pk'))
+        allowed &= Q(cadence__observation_group__in=_groups(user, action).values('pk'))
     if user.is_authenticated:
         allowed |= Q(owner=user)
     return rows.filter(allowed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -17,6 +19,9 @@ from tom_cadence import conf
 from tom_cadence import strategies as strategies_package
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.strategies import CadenceStrategy
+from tom_cadence.strategies.base import sentence_of
+
+logger = logging.getLogger(__name__)
 
 SETTING = 'TOM_CADENCE_STRATEGIES'
 REPLACING = ('RetryFailedObservationsStrategy', 'ResumeCadenceAfterFailureStrategy')
@@ -96,6 +101,31 @@ def strategy_class(name: str) -> Any:
     except KeyError:
         known = ', '.join(sorted(strategies())) or 'none'
         raise NeedsAttention(f'The strategy {name!r} is not in {SETTING} (there: {known}).') from None
+
+
+def strategy_name(name: str) -> str:
+    """What people call the strategy of this class name: its own ``name``, or the words of the class name."""
+    found = strategies().get(name)
+    if found is None:
+        return f'{name} (not configured)'
+    parts = re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+', name.removesuffix('Strategy')) or [name]
+    return str(getattr(found, 'name', '') or '').strip() or ' '.join(parts).capitalize()
+
+
+def strategy_sentence(name: str, strategy: Any, target: str, facility: str, frequency: float | None = None) -> str:
+    """What a cadence does, in one sentence: its strategy's own, or one made of the name and description of its class.
+
+    ``strategy`` is None where the class ``name`` is not configured any more, or cannot be made; ``frequency`` is in hours.
+    """
+    own = getattr(strategy, 'sentence', None)
+    if callable(own):
+        try:
+            return str(own(target, facility))
+        except Exception:  # a strategy of the site, or parameters that it cannot use: the page says those elsewhere
+            logger.warning('A strategy has no sentence', extra={'event': 'strategy_sentence', 'strategy': name})
+    found = strategies().get(name)
+    called = strategy_name(name) if found is not None else 'A strategy that is not configured any more'
+    return sentence_of(called, str(getattr(found, 'description', '') or ''), target, facility, frequency)
 
 
 def _reset(*, setting: str, **_: Any) -> None:

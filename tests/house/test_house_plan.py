@@ -502,6 +502,32 @@ def test_the_core_imports_in_a_bare_process_without_settings(package: str) -> No
     assert done.returncode == 0, done.stderr
 
 
+WORKER = """
+import importlib, sys
+import django
+django.setup()
+module = importlib.import_module(sys.argv[1])
+actors = [name for name, each in vars(module).items() if hasattr(each, 'send_with_options')]
+assert actors, 'no actor'
+"""
+
+
+@pytest.mark.parametrize('app', APPS)
+def test_a_worker_that_has_just_started_can_import_its_tasks(app: str) -> None:
+    """One that cannot is a silence: messages are sent, and nobody takes them."""
+    pytest.importorskip('django_dramatiq')
+    environment = {**os.environ, 'DJANGO_SETTINGS_MODULE': 'mytom.settings'}
+    done = subprocess.run(
+        [sys.executable, '-c', WORKER, f'{app}.tasks'],
+        env=environment,
+        cwd=ROOT / 'example_tom',
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 A, B = 'tom_cadence', 'tom_forced_phot'
 PLANTED: list[tuple[Rule, dict[str, str]]] = [
     (circles, {f'{A}/core/a.py': f'from {A}.core import b', f'{A}/core/b.py': f'def f():\n    from {A}.core.a import x'}),

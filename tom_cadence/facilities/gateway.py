@@ -111,6 +111,13 @@ class Gateway:
         """The window that stored parameters of this facility ask for; BadWindow where there is none."""
         return window_in(parameters, self.keywords)
 
+    def window_or_none(self, parameters: Any) -> Window | None:
+        """The same; None where there is none."""
+        try:
+            return self.window(parameters)
+        except BadWindow:
+            return None
+
     def asks_for(self, keyword: str, form: Any) -> bool:
         """Whether the facility's form asks for this end of the window, under its own name or in the adapter's fields."""
         return keyword in form.fields or any(name.startswith(keyword) for name in self.adapter.window_fields() & set(form.fields))

@@ -15,7 +15,7 @@ from django.utils.datastructures import MultiValueDict
 from tom_observations.facility import get_service_classes
 
 from tom_cadence.core.windows import UTC, Window
-from tom_cadence.exceptions import BadWindow, NeedsAttention, Refused
+from tom_cadence.exceptions import NeedsAttention, Refused
 from tom_cadence.facilities import forms
 from tom_cadence.facilities.errors import CallStage
 from tom_cadence.facilities.gateway import Gateway
@@ -104,7 +104,7 @@ def check(gateway: Gateway, kind: str, data: Mapping[str, list[str]]) -> Checked
         if not hasattr(form, 'validate_at_facility'):  # forms of the OCS family asked already
             _validate(gateway, form, payload)
         parameters = forms.serialized(form, {})
-    return CheckedForm(payload=payload, parameters=parameters, window=_window(gateway, parameters))
+    return CheckedForm(payload=payload, parameters=parameters, window=gateway.window_or_none(parameters))
 
 
 def is_valid(form: Any, gateway: Gateway) -> bool:
@@ -152,13 +152,6 @@ def _lines(form: Any, errors: Mapping[str, Any]) -> Iterator[str]:
     for name, error in errors.items():
         label = str(form[name].label) + ': ' if name in form.fields else ''
         yield label + ' '.join(forms._flat(error if isinstance(error, (list, tuple)) else [str(error)]))
-
-
-def _window(gateway: Gateway, parameters: Mapping[str, Any]) -> Window | None:
-    try:
-        return gateway.window(parameters)
-    except BadWindow:
-        return None
 
 
 def forms_of(gateway: Gateway) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tom_cadence import conf
 from tom_cadence.core.template_fields import for_target, in_words
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import send
-from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.movement import Verdict, movement
@@ -97,11 +97,10 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
     found = []
     rows = visible_records(application.owner).filter(target=task.target_id, facility=application.facility)
     for record in rows.order_by('-pk')[:50]:
-        if (
-            window is not None
-            and (record.status not in gateway.facility.get_terminal_observing_states())
-            and _overlaps(record.parameters, gateway, window)
-        ):
+        if window is None or record.status in gateway.terminal:
+            continue
+        other = gateway.window_or_none(record.parameters)
+        if other is not None and other.start < window.end and window.start < other.end:
             found.append(f'It already has an observation in this window ({record.observation_id}).')
             break
     running = visible_cadences(application.owner).filter(
@@ -110,14 +109,6 @@ def _warnings(task: TemplateTask, application: TemplateApplication, gateway: Gat
     if application.strategy and running.exists():
         found.append('It already has a cadence.')
     return found
-
-
-def _overlaps(parameters: Any, gateway: Gateway, window: Window) -> bool:
-    try:
-        other = gateway.window(parameters)
-    except BadWindow:
-        return False
-    return other.start < window.end and window.start < other.end
 
 
 def send_some(application: TemplateApplication, now: datetime, most: int = FEW) -> None:

@@ -19,9 +19,8 @@ from django.db.models import QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.windows import Window
 from tom_cadence.engine import send
-from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, NeedsAttention, Temporary, Uncertain
+from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Temporary, Uncertain
 from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.journal import Intent
 from tom_cadence.models import Submission
@@ -76,7 +75,7 @@ def place(order: Order, now: datetime, again: int = 0) -> list[ObservationRecord
         target=order.target,
         owner=order.user,
         parameters=order.parameters,
-        window=_window(order.parameters, order.gateway),
+        window=order.gateway.window_or_none(order.parameters),
         origin=order.origin,
         attempt=1 + before.filter(cause=f'{order.name}:{number}').count(),
         token=journal.mark_of(order.name, str(number)),
@@ -139,10 +138,3 @@ def _refuse_the_same(before: QuerySet[Submission], order: Order, again: int) -> 
 
 def _when(request: Submission) -> str:
     return f'{request.created:%Y-%m-%d %H:%M} UTC'
-
-
-def _window(parameters: Mapping[str, Any], gateway: Gateway) -> Window | None:
-    try:
-        return gateway.window(parameters)
-    except BadWindow:
-        return None

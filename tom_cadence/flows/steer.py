@@ -14,7 +14,6 @@ from typing import Any
 
 from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import journal, registry
 from tom_cadence.core.parameters import clean
@@ -25,7 +24,7 @@ from tom_cadence.facilities.gateway import cancel, is_booked, state_of
 from tom_cadence.flows import start
 from tom_cadence.journal import notices, states
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
-from tom_cadence.permissions import Rows
+from tom_cadence.permissions import Rows, may_see_all
 
 State = ManagedCadence.State
 
@@ -75,7 +74,7 @@ def change_owner(managed: ManagedCadence, user: Any, owner: Any, now: datetime) 
     if not owner.is_active:
         raise CadenceError(f'{owner} is not active any more.')
     targets = Target.objects.filter(observationrecord__observationgroup__dynamiccadence=managed.cadence_id).distinct()
-    if targets.exclude(pk__in=targets_for_user(owner, Target.objects.all(), 'view_target').values('pk')).exists():
+    if not may_see_all(owner, targets):
         raise CadenceError(f'{owner} may not see the target of this cadence: give them permission first.')
     if owner != managed.owner:
         states.set_owner(managed, owner, f'{user} handed it from {managed.owner or "nobody"} to {owner}.', now)

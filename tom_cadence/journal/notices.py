@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Any
@@ -92,7 +93,7 @@ WORDS = {
 def tell_owner(managed: ManagedCadence, event: str, reason: str) -> None:
     """Tell the owner of one cadence that it finished, needs attention, was paused or was deleted."""
     subject = f'{managed} {WORDS[event]}'
-    details = f'Strategy: {strategy_words(managed.strategy)}\nFacility: {managed.facility}\n'
+    details = f'{_what_it_does(managed)}\nFacility: {managed.facility}\n'
     _tell(managed.owner, managed, subject, reason, f'{reason}\n\n{details}')
 
 
@@ -114,9 +115,13 @@ def tell_about_budget(user: Any, text: str) -> None:
     _tell(user, None, 'Hours of a proposal', text, text)
 
 
-def strategy_words(name: str) -> str:
-    """A strategy's own name in place of its class name."""
-    return str(getattr(registry.strategies().get(name), 'name', '') or name)
+def _what_it_does(managed: ManagedCadence) -> str:
+    strategy = None
+    if managed.cadence is not None:
+        with suppress(Exception):  # a class of the site, which may not even be made: its name is told in any case
+            strategy = registry.strategy_class(managed.strategy)(managed.cadence)
+    where = managed.facility or 'a facility'
+    return registry.strategy_sentence(managed.strategy, strategy, managed.target_name or 'its target', where)
 
 
 def wants(user: Any) -> tuple[bool, bool]:

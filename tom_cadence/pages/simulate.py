@@ -150,8 +150,9 @@ class SimulationPage:
     def _own_side(self) -> ComparedStrategy:
         if self.managed is not None:
             name = self.managed.strategy
-            words = getattr(registry.strategies().get(name), 'name', name)
-            return ComparedStrategy(name, f'{words}, as it is now', plan=simulate.of_cadence(self.managed, self.now))
+            return ComparedStrategy(
+                name, f'{registry.strategy_name(name)}, as it is now', plan=simulate.of_cadence(self.managed, self.now)
+            )
         name = self.request.GET.get('strategy', '')
         return self._side(name, '') if name else ComparedStrategy('', '')
 
@@ -168,9 +169,7 @@ class SimulationPage:
         sent = any(f'{begins}{field}' in self.request.GET for field in fields)
         own = dict(self.managed.host.cadence_parameters or {}) if self.managed is not None else {}
         form = parameters_form(name, self.request.GET if sent else None, prefix, {'cadence_frequency': 24, **own})
-        side = ComparedStrategy(
-            name, f'{getattr(registry.strategy_class(name), "name", name)}{", changed" if self._is_own(name) else ""}', form
-        )
+        side = ComparedStrategy(name, f'{registry.strategy_name(name)}{", changed" if self._is_own(name) else ""}', form)
         if sent and form.is_valid():
             given = {field: form.cleaned_data.get(field) for field in form.cadence_fields}
             side.plan = self._plan(name, given)
@@ -378,7 +377,7 @@ class ChoiceForm(forms.Form):
     def known() -> list[tuple[str, str]]:
         """(class name, name for people) of the strategies that decide with ``decide`` and have a form of their own."""
         return [
-            (name, str(getattr(each, 'name', name)))
+            (name, registry.strategy_name(name))
             for name, each in registry.strategies().items()
             if issubclass(each, CadenceStrategy) and each.run is CadenceStrategy.run and hasattr(each.form, 'cadence_fields')
         ]

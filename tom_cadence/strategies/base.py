@@ -84,10 +84,8 @@ class CadenceStrategy(ToolkitStrategy):
         raise NotImplementedError(f'{type(self).__name__} must override decide(history, now), or run().')
 
     def sentence(self, target: str, facility: str) -> str:
-        """What a cadence of this strategy does, in one sentence for its page."""
-        every = f', every {hours_in_words(self.parameters.cadence_frequency)}' if self.parameters.cadence_frequency else ''
-        described = self.description.strip().rstrip('.')
-        return f'{self.name} for {target} at {facility}{every}{f": {described}" if described else ""}.'
+        """What a cadence of this strategy does, in one sentence for pages and mails."""
+        return sentence_of(self.name, self.description, target, facility, self.parameters.cadence_frequency)
 
     def photometry_span(self) -> timedelta | None:
         """How far back from now ``decide`` reads the photometry; None for all of it."""
@@ -109,6 +107,13 @@ class CadenceStrategy(ToolkitStrategy):
         if carry_out is None:
             raise CadenceError('The app tom_cadence is not ready: put it into INSTALLED_APPS.')
         return carry_out(self)
+
+
+def sentence_of(name: str, description: str, target: str, facility: str, frequency: float | None) -> str:
+    """A sentence made of what a class says of itself; ``frequency`` in hours."""
+    every = f', every {hours_in_words(frequency)}' if frequency else ''
+    described = description.strip().rstrip('.')
+    return f'{name} for {target} at {facility}{every}{f": {described}" if described else ""}.'
 
 
 class AdvancesWindow(CadenceStrategy):

@@ -52,8 +52,7 @@ def when(instant: datetime | None, nothing: str = 'never') -> SafeString | str:
 @register.filter
 def strategy_words(name: str) -> str:
     """A strategy's own name in place of its class name."""
-    found: Any = registry.strategies().get(name)
-    return str(getattr(found, 'name', '') or name) if found is not None else f'{name} (not configured)'
+    return registry.strategy_name(name)
 
 
 @register.simple_tag

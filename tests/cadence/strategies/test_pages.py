@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,16 +83,3 @@ def test_the_examples_of_what_to_type_can_be_typed(page: str, read: Any) -> None
     typed = re.findall(r'```text\n(.+?)\n```', text(f'strategies/{page}'), re.DOTALL)
     assert typed
     assert all(read(each) for each in typed)
-
-
-def test_the_code_of_the_how_to_is_a_strategy_and_its_test_passes() -> None:
-    blocks = re.findall(r'```python\n(.+?)\n```', text('howto/add_a_strategy'), re.DOTALL)
-    strategy = [line for line in blocks[0].splitlines() if line.strip() and not line.startswith(('#', 'from', 'import'))]
-    assert len(strategy) <= 30
-    room: dict[str, Any] = {'__name__': 'example'}
-    for block in blocks:
-        exec(compile(block, str(Path('add_a_strategy.md')), 'exec'), room)  # noqa: S102
-    tests = [made for name, made in room.items() if name.startswith('test_')]
-    assert len(tests) == 2
-    for each in tests:
-        each()

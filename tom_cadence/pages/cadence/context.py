@@ -180,25 +180,12 @@ class LimitText:
 
 
 def sentence(cadence: Cadence) -> str:
-    """What the cadence does, in one sentence: its strategy's own, or one made of its description."""
+    """What the cadence does, in one sentence."""
     name, where = cadence.target_name, cadence.managed.facility or 'a facility'
-    strategy, parameters = cadence.snapshot.strategy, cadence.snapshot.parameters
     if cadence.managed.cadence is None:
         return f'Observed {name} at {where}; the cadence was deleted.'
-    own = getattr(strategy, 'sentence', None)
-    if callable(own):
-        try:
-            return str(own(name, where))
-        except Exception:  # a strategy of the site, or parameters that it cannot use: the page says those elsewhere
-            logger.warning('A strategy has no sentence', extra={'event': 'strategy_sentence', 'strategy': cadence.managed.strategy})
-    every = f', every {hours_in_words(parameters.cadence_frequency)}' if parameters.cadence_frequency else ''
-    described = str(getattr(strategy, 'description', '') or '').strip().rstrip('.')
-    return f'{_strategy_name(cadence)} for {name} at {where}{every}{f": {described}" if described else ""}.'
-
-
-def _strategy_name(cadence: Cadence) -> str:
-    found: Any = registry.strategies().get(cadence.managed.strategy)
-    return str(getattr(found, 'name', '') or 'A strategy of this TOM') if found else 'A strategy that is not configured any more'
+    strategy, every = cadence.snapshot.strategy, cadence.snapshot.parameters.cadence_frequency
+    return registry.strategy_sentence(cadence.managed.strategy, strategy, name, where, every)
 
 
 def limits(cadence: Cadence) -> list[LimitText]:
@@ -287,8 +274,8 @@ def _others(cadence: Cadence) -> list[LimitText]:
 def plain(text: str) -> str:
     """A reason without the names of classes, and without what a facility's answer has for machines."""
     text = in_words(text)
-    for name, strategy in registry.strategies().items():
-        text = text.replace(name, str(getattr(strategy, 'name', '') or 'of this TOM'))
+    for name in registry.strategies():
+        text = text.replace(name, registry.strategy_name(name))
     return text.replace('cadence_frequency', 'repeat interval').replace('update_observation_payload', 'its own changes')
 
 

@@ -11,12 +11,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from guardian.shortcuts import get_users_with_perms
 from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import registry
 from tom_cadence.core.parameters import clean
 from tom_cadence.core.windows import read_instant
 from tom_cadence.exceptions import BadWindow, NeedsAttention
+from tom_cadence.permissions import may_see_all
 
 
 class OwnerForm(forms.Form):
@@ -38,8 +38,7 @@ class OwnerForm(forms.Form):
     def clean_owner(self) -> Any:
         """Asked again for the one who was chosen, as the engine will ask."""
         owner = self.cleaned_data['owner']
-        seen = targets_for_user(owner, Target.objects.filter(pk__in=self.targets), 'view_target')
-        if seen.count() < len(self.targets):
+        if not may_see_all(owner, Target.objects.filter(pk__in=self.targets)):
             raise forms.ValidationError('This user may not see the target.')
         return owner
 

@@ -22,7 +22,7 @@ from tom_cadence.core.exposure import in_words as hours_of
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, names_visible_to
-from tom_cadence.templatetags.cadences import badge, strategy_words, when
+from tom_cadence.templatetags.cadences import badge, when
 from tom_followup.pages import labelled_cell, read_pk
 
 
@@ -121,7 +121,7 @@ class CadenceTable(ListTable):
 
     def render_strategy(self, value: str) -> str:
         """In words."""
-        return strategy_words(value)
+        return registry.strategy_name(value)
 
     def render_state(self, value: str, record: ManagedCadence) -> Any:
         """A badge."""
@@ -158,7 +158,7 @@ class CadenceTable(ListTable):
 
     def order_strategy(self, rows: Rows, is_descending: bool) -> tuple[Rows, bool]:
         """By the words, not by the names of classes."""
-        names = sorted(registry.strategies(), key=lambda name: str(strategy_words(name)).lower())
+        names = sorted(registry.strategies(), key=lambda name: str(registry.strategy_name(name)).lower())
         return _ordered(rows, 'strategy', names, is_descending)
 
     def order_state(self, rows: Rows, is_descending: bool) -> tuple[Rows, bool]:
@@ -211,7 +211,7 @@ class CadenceFilterSet(HTMXTableFilterSet):
         super().__init__(*args, **kwargs)
         facilities, strategies = summary.facilities_and_strategies()
         self.filters['facility'].extra['choices'] = [(name, name) for name in facilities]
-        self.filters['strategy'].extra['choices'] = [(name, strategy_words(name)) for name in strategies]
+        self.filters['strategy'].extra['choices'] = [(name, registry.strategy_name(name)) for name in strategies]
 
     @property
     def form(self) -> Any:
@@ -242,7 +242,7 @@ class CadenceFilterSet(HTMXTableFilterSet):
         """In target, facility, strategy, owner, reason and number."""
         text = value.strip()
         found = [self._named(text), *(Q(**{f'{name}__icontains': text}) for name in ('facility', 'owner_name', 'reason'))]
-        named = [name for name in registry.strategies() if text.lower() in strategy_words(name).lower()]
+        named = [name for name in registry.strategies() if text.lower() in registry.strategy_name(name).lower()]
         where = Q(strategy__in=named)
         for each in found:
             where |= each

@@ -14,6 +14,7 @@ from django.forms.utils import ErrorDict
 from django.urls import reverse
 from tom_observations.models import ObservationRecord
 
+from tom_cadence import registry
 from tom_cadence.core.bounds import redact
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.windows import Window, show
@@ -26,7 +27,6 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
 from tom_cadence.pages.start.source import StartSource
 from tom_cadence.permissions import visible_cadences, visible_records
-from tom_cadence.templatetags.cadences import strategy_words
 
 MOST_RECORDS = 300
 MOST_SHOWN = 5
@@ -82,7 +82,7 @@ def check_forms(source: StartSource, gateway: Gateway, made: StartForms, now: da
     except CadenceError as error:
         put_errors_at_fields(made.facility, error)
         return None
-    name = str(asked.get('name') or '').strip() or f'{source.target.name}: {strategy_words(source.strategy)}'
+    name = str(asked.get('name') or '').strip() or f'{source.target.name}: {registry.strategy_name(source.strategy)}'
     groups = tuple(made.facility.cleaned_data.get('groups') or ())
     return ReadyToStart(
         user=source.user,
@@ -190,7 +190,8 @@ def group_warnings(user: Any, group: Any) -> list[StartWarning]:
     rows = visible_cadences(user, ManagedCadence.objects.filter(cadence__active=True, cadence__observation_group=group))
     text = 'This observation group has an active cadence already ({}): no second one will be made.'
     return [
-        StartWarning(text=text.format(strategy_words(managed.strategy)), url=_page(managed), link='Look at it') for managed in rows
+        StartWarning(text=text.format(registry.strategy_name(managed.strategy)), url=_page(managed), link='Look at it')
+        for managed in rows
     ]
 
 
@@ -203,7 +204,7 @@ def _cadences(user: Any, target: Any) -> Iterator[StartWarning]:
         cadence__active=True, cadence__observation_group__observation_records__target=target.pk
     ).distinct()
     for managed in visible_cadences(user, rows).order_by('-pk')[:MOST_SHOWN]:
-        text = f'{target.name} has an active cadence already: {strategy_words(managed.strategy)}, at {managed.facility}.'
+        text = f'{target.name} has an active cadence already: {registry.strategy_name(managed.strategy)}, at {managed.facility}.'
         yield StartWarning(text=text, url=_page(managed), link='Look at it')
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -48,20 +47,16 @@ def strategies_to_choose() -> list[StrategyChoice]:
     for key, made in registry.strategies().items():
         if not hasattr(getattr(made, 'form', None), 'cadence_fields'):
             continue
-        words = str(getattr(made, 'name', '') or _words(key))
         about = str(getattr(made, 'description', '') or '').strip()
-        found.append(StrategyChoice(key=key, name=words, description=about, sends_by_itself=_sends_by_itself(made)))
+        found.append(
+            StrategyChoice(key=key, name=registry.strategy_name(key), description=about, sends_by_itself=_sends_by_itself(made))
+        )
     return found
 
 
 def _sends_by_itself(made: Any) -> bool:
     ours = isinstance(made, type) and issubclass(made, CadenceStrategy)
     return not ours or made.run is not CadenceStrategy.run
-
-
-def _words(key: str) -> str:
-    parts = re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+', key.removesuffix('Strategy')) or [key]
-    return ' '.join(parts).capitalize()
 
 
 def facility_choices(gateways: Mapping[str, Gateway]) -> list[tuple[str, list[tuple[str, str]]]]:

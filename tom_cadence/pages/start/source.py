@@ -16,7 +16,15 @@ from tom_observations.models import ObservationGroup, ObservationRecord
 from tom_targets.models import Target
 
 from tom_cadence import registry
-from tom_cadence.permissions import startable_targets, visible_records, visible_targets, visible_templates
+from tom_cadence.permissions import (
+    changeable_groups,
+    may_see_all,
+    startable_targets,
+    visible_groups,
+    visible_records,
+    visible_targets,
+    visible_templates,
+)
 from tom_followup.pages import read_pk
 from tom_followup.refusals import NotYours
 
@@ -98,18 +106,13 @@ def _one(rows: Any, pk: Any) -> Any:
 
 
 def _group(user: Any, pk: str) -> ObservationGroup:
-    rows = ObservationGroup.objects.all()
-    seen, changed = rows, rows
-    if not settings.TARGET_PERMISSIONS_ONLY and not user.is_superuser:
-        held = 'tom_observations.{}_observationgroup'
-        seen, changed = (get_objects_for_user(user, held.format(verb), rows) for verb in ('view', 'change'))
-    group = _one(seen, pk)
+    group = _one(visible_groups(user), pk)
     records = ObservationRecord.objects.filter(observationgroup=group)
     targets = Target.objects.filter(pk__in=records.values('target'))
-    if records.exclude(target__in=visible_targets(user).values('pk')).exists() or not records.exists():
+    if not records.exists() or not may_see_all(user, targets):
         raise Http404('There is no such group here, or it holds no observation.')
     check_targets(user, targets, reverse('cadences:start'))
-    if not changed.filter(pk=group.pk).exists():
+    if not changeable_groups(user).filter(pk=group.pk).exists():
         raise NotYours('You may look at this observation group, but not change it.', reverse('cadences:start'))
     return group
 

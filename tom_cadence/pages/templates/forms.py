@@ -138,7 +138,7 @@ class ApplyForm(forms.Form):
 
 def strategy_choices() -> list[tuple[str, str]]:
     """The strategies by their own names."""
-    return [(key, str(getattr(found, 'name', '') or key)) for key, found in registry.strategies().items()]
+    return [(key, registry.strategy_name(key)) for key in registry.strategies()]
 
 
 def strategy_form(strategy: str, data: Any = None) -> Any:
