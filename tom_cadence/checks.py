@@ -13,7 +13,7 @@ from django.db import connections, router
 from django.db.utils import DatabaseError
 
 from tom_cadence import conf, registry
-from tom_cadence.facilities import Facilities, ocs
+from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.transport import deadline
 
@@ -173,8 +173,6 @@ def _moves(row: Any) -> CheckMessage | None:
     try:
         with deadline(0):  # nothing is asked for
             gateway = Facilities().gateway(row.facility, row.user)
-            if ocs.is_ocs(gateway.facility):  # its forms ask the portal for instruments, and take the window
-                return None
             found = movement(gateway, row.parameters or {}, gateway.window(row.parameters))
     except Exception:  # the site's code; what is wrong is said of the cadence in its next run
         return None

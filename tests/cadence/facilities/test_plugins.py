@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from tom_observations.models import DynamicCadence, ObservationRecord
+from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tests.cadence.pages.test_starting import RESUME, go
 from tests.conftest import NIGHT
@@ -184,6 +184,29 @@ def test_three_nights_at_the_liverpool_telescope(client: Client, telescope: Any,
     assert [sent_windows(payload) for payload in telescope.got] == [{in_rtml(night)} for night in NIGHTS]
     assert len(records(cadence)) == len({record.observation_id for record in records(cadence)}) == 3
     assert Submission.objects.filter(state='accepted').count() == 3
+
+
+def test_a_cadence_of_the_host_s_own_page_goes_on_at_the_liverpool_telescope(telescope: Any, astronomer: Any, target: Any) -> None:
+    group = ObservationGroup.objects.create(name='x')
+    group.observation_records.add(
+        ObservationRecord.objects.create(
+            target=target,
+            user=astronomer,
+            facility='LT',
+            parameters=lt_parameters(target, 'FRODO', NIGHTS[0]),
+            observation_id='1',
+            status='COMPLETED',
+        )
+    )
+    cadence = DynamicCadence.objects.create(
+        observation_group=group, cadence_strategy=RESUME, cadence_parameters={'cadence_frequency': 24}, active=True
+    )
+    for night in NIGHTS[:2]:
+        _now[0] = night.end + timedelta(hours=1)
+        [line] = run_cadences(now=_now[0]).lines
+        assert line.decision == 'submit', line.reason
+        ObservationRecord.objects.filter(pk=records(cadence)[-1].pk).update(status='COMPLETED')
+    assert [sent_windows(payload) for payload in telescope.got] == [{in_rtml(night)} for night in NIGHTS[1:]]
 
 
 @pytest.fixture
