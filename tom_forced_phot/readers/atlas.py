@@ -7,7 +7,7 @@ has changed over the years: PA_DEG between mag5sig and Sky, ``Sky ZP Stack`` at 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from tom_followup.units import DETECTION, Floats, is_detection, limit_of, magnit
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.readers.columns import (
+    REPEATED,
     SECONDS_PER_DAY,
     TextColumns,
-    drop_absurd,
-    drop_repeated,
+    absurd,
+    joined_texts,
     read_columns,
+    repeated,
     text_array,
 )
 from tom_forced_phot.readers.text import (
@@ -52,6 +54,10 @@ MEANS = 'This file of ATLAS forced photometry holds nightly means'
 EXPOSURES = 'Only single exposures are stored; their means are made from them where they are shown.'
 #: So many rows without a second one in a night are no chance.
 NIGHTS = 12
+#: Rows whose exposures are named at a time.
+SOME = 5000
+#: In a large file, rows of fewer characters than this are no exposures: a date alone has 12 (59000.123456).
+SHORTEST, LARGE = 18, 10_000
 UNIT = re.compile(r'\d\d[a-z]')
 
 
@@ -68,20 +74,27 @@ def read_atlas(content: bytes, *, threshold: float = DETECTION) -> Measurements:
     if averaged and 'Obs' not in names:
         raise BadFile(f'{MEANS}: its column {averaged[0]} counts or describes the exposures in a row. {EXPOSURES}')
     found = read_columns(names, lambda: rows_below(text, start), needed=NEEDED[:3], texts=TEXTS, split=split)
-    kept, numbers = drop_absurd(points(found, threshold), found.lines)
-    kept, numbers = kept.rejecting(kept.band == '', 'no filter is given', numbers)
-    kept, numbers = drop_repeated(kept, numbers)
-    if 'Obs' not in names and is_nightly(kept):
+    if found.rows > LARGE and len(text) < SHORTEST * found.rows:
+        characters = f'{found.rows:,} rows of {len(text) // found.rows} characters each'
+        raise BadFile(f'This is not a result file of {SERVICE}: {characters} are too short for exposures.')
+    # rows go before there are points of them: what a file costs is one copy of its points
+    found = found.dropping_first(absurd(middle(found), found.floats('uJy'), found.floats('duJy')))
+    found = found.dropping(found.values['F'] == '', 'no filter is given')
+    exposure = exposures(found.values, found.floats('MJD'))
+    later = repeated(exposure)
+    if later.any():
+        found, exposure = found.dropping(later, REPEATED), exposure[~later]
+    if 'Obs' not in names and is_nightly(found):
         raise BadFile(f'{MEANS}: it has no column Obs, and one row a night in each filter. {EXPOSURES}')
-    return replace(kept, lines=numbers)
+    return points(found, exposure, threshold)
 
 
-def is_nightly(found: Measurements) -> bool:
+def is_nightly(found: TextColumns) -> bool:
     """Whether there are a good many rows, and never two of one filter in one night: the telescopes take four exposures."""
     if len(found) < NIGHTS:
         return False
-    nights = np.floor(found.mjd).astype(np.int64)
-    return all(len(np.unique(nights[found.band == band])) == (found.band == band).sum() for band in np.unique(found.band))
+    band, nights = found.values['F'], np.floor(middle(found)).astype(np.int64)
+    return all(len(np.unique(nights[band == each])) == (band == each).sum() for each in set(band.tolist()))
 
 
 def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:
@@ -104,13 +117,17 @@ def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:
     raise refuse(text, SERVICE, NEEDED)
 
 
-def points(found: TextColumns, threshold: float) -> Measurements:
-    """One point per row, before anything is sorted out."""
-    start, flux, error = (found.floats(name) for name in ('MJD', 'uJy', 'duJy'))
-    exposure = exposures(found.values, start)
+def middle(found: TextColumns) -> Floats:
+    """The middle of each exposure."""
+    return found.floats('MJD') + EXPOSURE_TIME / 2 / SECONDS_PER_DAY
+
+
+def points(found: TextColumns, exposure: NDArray[Any], threshold: float) -> Measurements:
+    """One point per row."""
+    flux, error = (found.floats(name) for name in ('uJy', 'duJy'))
     magnitude, magnitude_error, limit = brightness(found, flux, error, threshold)
     return Measurements(
-        mjd=start + EXPOSURE_TIME / 2 / SECONDS_PER_DAY,
+        mjd=middle(found),
         band=found.values['F'],
         flux=flux,
         flux_error=error,
@@ -125,6 +142,7 @@ def points(found: TextColumns, threshold: float) -> Measurements:
         constants=CONSTANTS,
         rejected=found.rejected,
         rows=found.rows,
+        lines=found.lines,
     )
 
 
@@ -133,29 +151,43 @@ def exposures(columns: dict[str, NDArray[Any]], start: Floats) -> NDArray[Any]:
     names = columns.get('Obs')
     if names is not None and (names != '').all():
         return names
-    bands = columns['F'].tolist()
-    made = text_array([f'{mjd:.6f}{band}' for mjd, band in zip(start.tolist(), bands, strict=True)])
+    made = joined_texts([exposures_made(start[some], columns['F'][some]) for some in slices(len(start))])
     return made if names is None else np.where(names != '', names, made)
+
+
+def slices(number: int) -> Iterator[slice]:
+    """Some thousand rows at a time: Python's own texts cost several times those of an array."""
+    return (slice(first, first + SOME) for first in range(0, number, SOME))
+
+
+def exposures_made(start: Floats, band: NDArray[Any]) -> NDArray[Any]:
+    """The start and the filter of each exposure as its name."""
+    return text_array([f'{mjd:.6f}{name}' for mjd, name in zip(start.tolist(), band.tolist(), strict=True)])
 
 
 def units(exposure: NDArray[Any]) -> NDArray[Any]:
     """The telescope unit of each exposure, the first three characters of its Obs (``01a``); empty where there is none."""
     starts = exposure.astype('<U3')
-    known, which = np.unique(starts, return_inverse=True)
-    return text_array([start if UNIT.fullmatch(start) else '' for start in known.tolist()])[which]
+    found = np.zeros(len(starts), dtype='<U3')
+    known: set[str] = set()
+    for some in slices(len(starts)):
+        known.update(starts[some].tolist())
+    for start in filter(UNIT.fullmatch, known):
+        found[starts == start] = start
+    return found
 
 
 def brightness(found: TextColumns, flux: Floats, error: Floats, threshold: float) -> tuple[Floats, Floats, Floats]:
     """Magnitude, its error and limit of each row: nan where it has none."""
-    given, given_error = found.floats('m'), found.floats('dm')
     with np.errstate(all='ignore'):
         detected = is_detection(flux, error, threshold)
-        magnitude = np.where(np.isfinite(given), given, magnitude_of(flux))
-        magnitude_error = np.where(np.isfinite(given_error), given_error, magnitude_error_of(flux, error))
-        limit = limit_of(error, threshold)
         solved = ~(found.floats('mag5sig') < SHALLOWEST)
-    return (
-        np.where(detected & solved, magnitude, np.nan),
-        np.where(detected & solved, magnitude_error, np.nan),
-        np.where(~detected & solved, limit, np.nan),
-    )
+        magnitude, magnitude_error = found.floats('m'), found.floats('dm')
+        for given, formula in ((magnitude, lambda: magnitude_of(flux)), (magnitude_error, lambda: magnitude_error_of(flux, error))):
+            missing = ~np.isfinite(given)
+            if missing.any():
+                given[missing] = formula()[missing]
+            given[~(detected & solved)] = np.nan
+        limit = limit_of(error, threshold)
+        limit[detected | ~solved] = np.nan
+    return magnitude, magnitude_error, limit
