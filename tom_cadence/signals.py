@@ -38,7 +38,8 @@ def record_saved(*, instance: ObservationRecord, raw: bool = False, **_: Any) ->
 
 def cadence_deleted(*, instance: DynamicCadence, **_: Any) -> None:
     """Write the closing line before the host's row goes."""
-    journal.close_deleted(instance, _unfinished(instance), conf.utc_now())
+    booked = [each.observation_id for each in instance.observation_group.observation_records.all() if not _terminal(each)]
+    journal.close_deleted(instance, booked, conf.utc_now())
 
 
 def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int] | None = None, **_: Any) -> None:
@@ -53,12 +54,8 @@ def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int]
         journal.raise_version(cadence__observation_group__in=pk_set)
 
 
-def _unfinished(cadence: DynamicCadence) -> list[str]:
-    """Observations of the group that are still booked, as far as the facility's class can tell."""
-    return [record.observation_id for record in cadence.observation_group.observation_records.all() if not _terminal(record)]
-
-
 def _terminal(record: ObservationRecord) -> bool:
+    """Whether it is over, as far as the facility's class can tell."""
     try:
         return bool(record.terminal)
     except Exception:  # a facility that is configured no more: better to name one too many

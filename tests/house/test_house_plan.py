@@ -175,7 +175,7 @@ NAMED_AFTER_OTHERS = ('*/pages/*', '*/templatetags/*', '*/management/*', *PLUGIN
 
 SHORTEST, LONGEST, LONGEST_FUNCTION, PARAMETERS = 45, 600, 60, 5
 #: A private helper shorter than this that is called once, and the part of the functions that may be one; the same for parameters.
-HELPER, FEW, MANY = 6, 0.08, 0.02
+HELPER, FEW, MANY = 6, 0.05, 0.02
 
 Rule = Callable[['Code'], Iterator[str]]
 

@@ -165,7 +165,9 @@ def json_value(value: Any, deep: int = 0) -> Any:
         utc(value)
         return value
     if isinstance(value, (np.generic, np.ndarray)):
-        return json_value(_unmasked(value).tolist(), deep + 1)
+        if _is_masked(value):
+            raise OutOfBounds('a value that is not masked is expected')
+        return json_value(value.tolist(), deep + 1)
     if isinstance(value, int):
         if abs(value) > MOST_ID:
             raise OutOfBounds('a smaller number is expected')
@@ -181,12 +183,6 @@ def json_value(value: Any, deep: int = 0) -> Any:
 
 def _is_masked(value: Any) -> bool:
     return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.any(value.mask)))
-
-
-def _unmasked(value: Any) -> Any:
-    if _is_masked(value):
-        raise OutOfBounds('a value that is not masked is expected')
-    return value
 
 
 def _few(values: Any) -> Any:

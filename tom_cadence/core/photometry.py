@@ -91,7 +91,8 @@ class Photometry:
             return NotImplemented
         if self is other:
             return True
-        return len(self) == len(other) and all(_same(getattr(self, name), getattr(other, name)) for name in COLUMNS)
+        pairs = [(getattr(self, name), getattr(other, name)) for name in COLUMNS]
+        return all(np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == 'f') for ours, theirs in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -129,10 +130,6 @@ def _numbers(column: Any, length: int) -> Floats:
 
 def _texts(column: Any, length: int) -> Texts:
     return np.full(length, column) if isinstance(column, str) else np.asarray(column, dtype=np.str_).reshape(-1)
-
-
-def _same(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
-    return bool(np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == 'f'))
 
 
 def measurable(magnitude: Floats) -> Mask:

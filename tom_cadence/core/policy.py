@@ -86,19 +86,15 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
         answer = strategy.decide(history, now)
         records = set(map(attrgetter('record'), history.attempts)) if isinstance(answer, Submit) else set()
         decision = validate(answer, records)
-        return _naming(decision, history) if getattr(strategy, 'needs_photometry', False) else decision
+        # what was not looked at is named, whichever strategy looked
+        words = history.photometry.left_out if getattr(strategy, 'needs_photometry', False) else ''
+        return replace(decision, reason=f'{decision.reason} {words}') if words else decision
     except CadenceError as error:
         return Stop(reason=said(error) or type(error).__name__, kind='attention')
     except InvalidDecision as error:
         return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
     except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
         return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
-
-
-def _naming(decision: Decision, history: History) -> Decision:
-    """The decision with what was not looked at named in its reason, whichever strategy looked."""
-    words = history.photometry.left_out
-    return replace(decision, reason=f'{decision.reason} {words}') if words else decision
 
 
 def answered_before(decision: Decision, history: History) -> Stop | None:

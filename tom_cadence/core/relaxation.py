@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from tom_cadence.core.decisions import Decision, Submit
-from tom_cadence.core.history import Attempt, History
+from tom_cadence.core.history import History
+from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
 
 AIRMASS, MOON, WINDOW, EXPOSURE = 'airmass', 'moon distance', 'window', 'exposure'
@@ -113,15 +114,13 @@ def relax(
         if what in due:
             said.append(due[what].in_words() if fields else f'{what}: not asked for by this observation, so left alone')
     window = decision.window
-    if any(step.what == WINDOW for step in relaxations) and not _own_length(decision, like):
-        window = window.starting_for(_length(first, like, due.get(WINDOW)))
+    kept_length = like.window is not None and like.window.length == window.length  # another one was chosen by the strategy itself
+    if any(step.what == WINDOW for step in relaxations) and like.window is not None and kept_length:
+        window = window.starting_for(_length(first.window or like.window, due.get(WINDOW)))
         said += [due[WINDOW].in_words()] if WINDOW in due else []
-    words = f' Relaxed after {_times(history.consecutive_failures)}: {"; ".join(said)}.' if said else ''
+    failures = history.consecutive_failures
+    words = f' Relaxed after {failures} failure{"s" * (failures > 1)} in a row: {"; ".join(said)}.' if said else ''
     return replace(decision, window=window, changes=changes, reason=f'{decision.reason}{words}')
-
-
-def _times(failures: int) -> str:
-    return f'{failures} failure{"s" * (failures > 1)} in a row'
 
 
 def _fields(what: str, base: Mapping[str, Any], step: Relaxation | None) -> dict[str, Any]:
@@ -161,16 +160,10 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _own_length(decision: Submit, like: Attempt) -> bool:
-    """Whether the strategy chose the length itself, and did not take over what the last window had."""
-    return like.window is None or like.window.length != decision.window.length
-
-
-def _length(first: Attempt, like: Attempt, step: Relaxation | None) -> timedelta:
-    at_first = (first.window or like.window).length  # type: ignore[union-attr]  # _own_length has seen that like has one
+def _length(at_first: Window, step: Relaxation | None) -> timedelta:
     if step is None:
-        return at_first
-    return at_first * (step.value / 100) if step.percent else timedelta(hours=step.value)
+        return at_first.length
+    return at_first.length * (step.value / 100) if step.percent else timedelta(hours=step.value)
 
 
 def known(relaxations: Iterable[Relaxation]) -> str:

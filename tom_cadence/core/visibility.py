@@ -275,7 +275,7 @@ def move_to_visible(decision: Decision, sky: Sky | None, now: datetime, seconds:
     found = sky.first(wanted[0].start, wanted[0].start + FAR, _needed(wanted[0], seconds))
     if found is None:
         return Wait(reason=f'{_down(sky)} in the next {FAR.days} days.')
-    words = f' {_down(sky)} {_span(wanted[0])}: moved to {found.site}.'
+    words = f' {_down(sky)} from {show(wanted[0].start)} to {show(wanted[0].end)}: moved to {found.site}.'
     return _taken(decision, wanted[0].starting(max(found.start, wanted[0].start)), words)
 
 
@@ -287,10 +287,6 @@ def _needed(window: Window, seconds: float | None) -> timedelta:
 def _taken(decision: Submit, window: Window, words: str = '') -> Submit:
     kept = window == decision.window and not words and not decision.alternatives
     return decision if kept else replace(decision, window=window, alternatives=(), reason=f'{decision.reason}{words}')
-
-
-def _span(window: Window) -> str:
-    return f'from {show(window.start)} to {show(window.end)}'
 
 
 def _down(sky: Sky) -> str:

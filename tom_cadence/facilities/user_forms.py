@@ -127,11 +127,7 @@ def _is_valid(form: Any) -> bool:
 
 def errors_of(form: Any) -> str:
     """The form's errors in one line, each with the label of its field."""
-    lines = []
-    for name, errors in (form._errors or {}).items():
-        label = str(form[name].label) + ': ' if name in form.fields else ''
-        lines.append(label + ' '.join(forms._flat(errors.data if hasattr(errors, 'data') else errors)))
-    return ' '.join(lines) or "The facility's form gives no reason."
+    return ' '.join(_lines(form, form._errors or {})) or "The facility's form gives no reason."
 
 
 def _validate(gateway: Gateway, form: Any, payload: Any) -> None:
@@ -151,7 +147,8 @@ def _validate(gateway: Gateway, form: Any, payload: Any) -> None:
 def _lines(form: Any, errors: Mapping[str, Any]) -> Iterator[str]:
     for name, error in errors.items():
         label = str(form[name].label) + ': ' if name in form.fields else ''
-        yield label + ' '.join(forms._flat(error if isinstance(error, (list, tuple)) else [str(error)]))
+        found = getattr(error, 'data', error)
+        yield label + ' '.join(forms._flat(found if isinstance(found, (list, tuple)) else [str(found)]))
 
 
 def forms_of(gateway: Gateway) -> dict[str, Any]:

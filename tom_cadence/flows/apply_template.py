@@ -142,7 +142,8 @@ def _start(
     name = str(asked.parameters.get('name') or '') if application.strategy else ''
     intent = Intent(
         cause=task.cause,
-        token=_mark(task, application),
+        # by the key of the form, which no other application has, whatever number it gets
+        token=mark_of('template', application.key, str(task.target_id)),
         facility=gateway.name,
         target=task.target_id,
         owner=application.owner,
@@ -163,11 +164,6 @@ def _start(
     if request is not None:
         again = request.token if request.attempt > 1 else ''
         calls.start(request, gateway.name, send.call_for(gateway, payload, last, again, now), conf.get('FACILITY_TIMEOUT'))
-
-
-def _mark(task: TemplateTask, application: TemplateApplication) -> str:
-    """By the key of the form, which no other application has, whatever number it gets."""
-    return mark_of('template', application.key, str(task.target_id))
 
 
 def _settle(request: Submission, application: TemplateApplication, call: Call, facilities: Facilities) -> None:

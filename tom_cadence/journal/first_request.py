@@ -124,15 +124,10 @@ def take_back(begun: ManagedCadence, owner: Any) -> None:
             group = managed.host.observation_group
             if group.observation_records.exists():
                 return
-            _forget_permissions(group, owner)
+            for permission in GROUP_PERMISSIONS:
+                for holder in (owner, *get_groups_with_perms(group)):
+                    remove_perm(f'tom_observations.{permission}', holder, group)
             managed.delete()  # before the host's row, whose deletion would be told to the owner
             group.delete()
 
     until_written(write)
-
-
-def _forget_permissions(group: ObservationGroup, owner: Any) -> None:
-    for permission in GROUP_PERMISSIONS:
-        remove_perm(f'tom_observations.{permission}', owner, group)
-        for each in get_groups_with_perms(group):
-            remove_perm(f'tom_observations.{permission}', each, group)

@@ -49,6 +49,13 @@ def save_template(
     return template
 
 
+def observation_type_of(template: ObservationTemplate) -> str:
+    """The observation type that a template was made for; empty where it says none."""
+    ownership = TemplateOwnership.objects.filter(template=template).first()
+    given = template.parameters if isinstance(template.parameters, dict) else {}
+    return (ownership.observation_type if ownership else '') or str(given.get('observation_type') or '')
+
+
 def duplicate_template(template: ObservationTemplate, owner: Any) -> ObservationTemplate:
     """A copy that belongs to ``owner`` and is shared with nobody."""
     ownership = TemplateOwnership.objects.filter(template=template).first()
@@ -57,7 +64,7 @@ def duplicate_template(template: ObservationTemplate, owner: Any) -> Observation
         None,
         name=f'{template.name[:192]} (copy)',
         facility=template.facility,
-        observation_type=ownership.observation_type if ownership else str(given.get('observation_type') or ''),
+        observation_type=observation_type_of(template),
         parameters={key: value for key, value in given.items() if key not in ('facility', 'template_name', 'observation_type')},
         owner=owner,
         groups=[],

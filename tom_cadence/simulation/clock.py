@@ -143,7 +143,8 @@ class _Run:
         """Let time pass until it ends."""
         ended: datetime | None = None
         while self.now < self.until and ended is None:
-            self._absorb()
+            while self.events and self.events[0][0] <= self.now:
+                heapq.heappop(self.events)[2]()
             decision = self._decide(self.now)
             self._note(decision)
             if isinstance(decision, Stop):
@@ -218,10 +219,6 @@ class _Run:
             self.history = with_photometry(self.history, joined(self.history.photometry, points))
 
         return happens
-
-    def _absorb(self) -> None:
-        while self.events and self.events[0][0] <= self.now:
-            heapq.heappop(self.events)[2]()
 
     def _wait(self, decision: Decision) -> None:
         """On to the next event, or to when a strategy that waits for a time has waited long enough."""

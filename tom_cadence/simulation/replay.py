@@ -93,7 +93,10 @@ class ReplayedHistory:
         earliest = max(window.start, now)
         taken = [each for each in self.attempts if each.outcome is Outcome.SUCCEEDED and earliest <= _taken(each)[0] < window.end]
         if taken:
-            return _success(min(taken, key=lambda each: _taken(each)[0]), THEN)
+            first = min(taken, key=lambda each: _taken(each)[0])
+            start, end = _taken(first)
+            status = THEN.format(first.observation_id)
+            return RequestOutcome(outcome=Outcome.SUCCEEDED, status=status, known=end, start=start, end=end)
         there = [each for each in self.attempts if each.window and earliest < each.window.end and each.window.start < window.end]
         failed = [each for each in there if each.outcome is Outcome.FAILED]
         if failed:
@@ -115,11 +118,6 @@ class ReplayedHistory:
     def measured(self, number: int, middle: datetime) -> Photometry:
         """Nothing: the points that real observations brought are among the others."""
         return Photometry()
-
-
-def _success(attempt: Attempt, status: str) -> RequestOutcome:
-    start, end = _taken(attempt)
-    return RequestOutcome(outcome=Outcome.SUCCEEDED, status=status.format(attempt.observation_id), known=end, start=start, end=end)
 
 
 def _taken(attempt: Attempt) -> tuple[datetime, datetime]:

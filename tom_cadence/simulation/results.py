@@ -196,12 +196,9 @@ def figures(found: SimulationSummary) -> list[tuple[str, str]]:
     if found.without:
         rows.append(('Runs without any', f'{found.without} of {found.runs}'))
     if found.ended:
-        rows.append(('Runs in which it ended', f'{found.ended} of {found.runs}' + _asking(found)))
+        asking = f', {found.attention} by asking for a person' if found.attention else ''
+        rows.append(('Runs in which it ended', f'{found.ended} of {found.runs}{asking}'))
     return rows
-
-
-def _asking(found: SimulationSummary) -> str:
-    return f', {found.attention} by asking for a person' if found.attention else ''
 
 
 def _spread(values: Spread, one: bool, form: str, unit: str) -> str:

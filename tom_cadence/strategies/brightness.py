@@ -100,7 +100,8 @@ class Brightness:
         if found is not None:
             return found
         if self.every is None:
-            raise NeedsAttention(f'bright_table has no row for {_magnitude(magnitude)}, and cadence_frequency is empty.')
+            what = 'a target without a point' if magnitude is None else f'magnitude {magnitude:.2f}'
+            raise NeedsAttention(f'bright_table has no row for {what}, and cadence_frequency is empty.')
         return BrightnessRow(to=np.inf, every=self.every)
 
 
@@ -277,7 +278,3 @@ def _followed(point: Point, own: Brightness) -> bool:
 
 def _beyond(point: Point, stop: float, follow: str) -> bool:
     return point.magnitude > stop if follow == 'brighter' else point.magnitude < stop and not point.limit
-
-
-def _magnitude(magnitude: float | None) -> str:
-    return 'a target without a point' if magnitude is None else f'magnitude {magnitude:.2f}'

@@ -146,7 +146,9 @@ class FillGapsStrategy(OneAtATime):
             return None, ''
         looks = [look for look in history.looks if look.service == own.ask and look.asked >= since]
         if not looks:
-            wish = PhotometryRequest(service=own.ask, since=_day(now - timedelta(hours=own.gap) - BACK))
+            # from a midnight on, so that the same question stays the same all day
+            midnight = (now - timedelta(hours=own.gap) - BACK).replace(hour=0, minute=0, second=0, microsecond=0)
+            wish = PhotometryRequest(service=own.ask, since=midnight)
             return Wait(reason=f'There is a gap of {own.gap:g} h. {own.ask} is asked for a fresh look first.', wish=wish), ''
         look: PhotometryAnswer = looks[-1]
         if look.ended is None and now < look.asked + timedelta(hours=own.patience):
@@ -168,8 +170,3 @@ def counted(own: Gaps, photometry: Photometry, now: datetime) -> Photometry:
 def _point(points: Photometry) -> str:
     source = f' ({points.source[-1]})' if points.source[-1] else ''
     return f'A point in {points.band[-1]} at {show(instant_of(points.time[-1]))}{source}'
-
-
-def _day(moment: datetime) -> datetime:
-    """The midnight before, so that the same question stays the same all day."""
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -142,11 +142,9 @@ def _days(own: Ephemeris, history: History, now: datetime) -> NDArray[np.float64
     if own.counted == 'own':
         return days
     points = history.photometry.until(now).in_bands(own.bands).detections()
-    return points.time if not len(points) and not len(days) else np.concatenate((points.time, days[days > _last(points.time)]))
-
-
-def _last(days: NDArray[np.float64]) -> float:
-    return float(days[-1]) if len(days) else -math.inf
+    if not len(points):
+        return days
+    return np.concatenate((points.time, days[days > points.time[-1]]))
 
 
 def _middle(attempt: Attempt) -> datetime | None:

@@ -85,7 +85,7 @@ class Command(BaseCommand):
             timelines = simulate.fan(
                 plan, sky, self.options['seed'], self.options['nights'], self.options['runs'], progress=bar.update
             )
-        self._write(plan, timelines)
+        self._write(timelines, [Fan(name=plan.name, timelines=timelines)])
         self._tell(plan, sky, timelines)
 
     def _plan(self, now: datetime) -> SimulationPlan:
@@ -141,11 +141,11 @@ class Command(BaseCommand):
             missing = str(error).partition('argument')[2].strip(' s:')
             raise CommandError(f'--light {kind} needs {missing} (dates are MJD).') from error
 
-    def _write(self, plan: SimulationPlan, timelines: Sequence[Timeline]) -> None:
+    def _write(self, timelines: Sequence[Timeline], fans: Sequence[Fan]) -> None:
         if self.options['csv']:
             Path(self.options['csv']).write_text(words.as_csv(timelines), encoding='utf-8')
         if self.options['plot']:
-            self._draw([Fan(name=plan.name, timelines=timelines)])
+            self._draw(fans)
 
     def _draw(self, fans: Sequence[Fan]) -> None:
         path = Path(self.options['plot'])
@@ -179,7 +179,7 @@ class Command(BaseCommand):
             self.stdout.write(f'{what:{width}}  {figure}')
 
     def _tell_replay(self, found: Replay) -> None:
-        self._write_replay(found)
+        self._write([found.other], [Fan(name='Really', timelines=[found.real]), Fan(name='Replayed', timelines=[found.other])])
         both = {'really': summary([found.real]), 'replayed': summary([found.other])}
         if self.options['json']:
             told = {name: words.as_dict(each) for name, each in both.items()}
@@ -194,12 +194,6 @@ class Command(BaseCommand):
         self.stdout.write(
             f'{found.assumed} of {len(found.other.observations)} imagined observations are assumed: none was really tried then.'
         )
-
-    def _write_replay(self, found: Replay) -> None:
-        if self.options['csv']:
-            Path(self.options['csv']).write_text(words.as_csv([found.other]), encoding='utf-8')
-        if self.options['plot']:
-            self._draw([Fan(name='Really', timelines=[found.real]), Fan(name='Replayed', timelines=[found.other])])
 
 
 def _pairs(given: Any, option: str) -> dict[str, str]:

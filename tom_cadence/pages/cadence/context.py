@@ -14,9 +14,9 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal, registry
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.exposure import in_words as hours_of
-from tom_cadence.core.history import History, Outcome
+from tom_cadence.core.history import Outcome
 from tom_cadence.core.observed import what_is_observed
-from tom_cadence.core.parameters import OWN_FIELDS, Parameters, hours_in_words
+from tom_cadence.core.parameters import OWN_FIELDS, hours_in_words
 from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
@@ -195,6 +195,10 @@ def limits(cadence: Cadence) -> list[LimitText]:
         return []
     done = history.count(Outcome.SUCCEEDED) + history.count(Outcome.WAITING)
     most, end = parameters.max_observations, parameters.end_date
+    failures = _used(history.consecutive_failures, parameters.max_consecutive_failures)
+    if parameters.max_errors is not None:
+        failures = f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
+    again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
     lines = [
         *_observed(cadence),
         LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
@@ -202,10 +206,10 @@ def limits(cadence: Cadence) -> list[LimitText]:
         LimitText('Observations in all', f'{done} of {most} done or booked' if most else f'no limit ({done} done or booked)'),
         LimitText('Exposure time in all', _exposure(cadence)),
         LimitText('Nights without success', _used(history.lost_nights, parameters.max_nights_without_success)),
-        LimitText('Failures in a row', _failures(parameters, history)),
+        LimitText('Failures in a row', failures),
         LimitText('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
         LimitText('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
-        LimitText('A cancelled observation', _cancelled(parameters)),
+        LimitText('A cancelled observation', f'is {"" if again else "not "}asked for again'),
     ]
     return lines + _others(cadence)
 
@@ -229,22 +233,11 @@ def _observed(cadence: Cadence) -> Iterator[LimitText]:
         yield LimitText('Exposure so far', f'{hours_of(total)} asked for, {hours_of(taken)} of it taken')
 
 
-def _failures(parameters: Parameters, history: History) -> str:
-    if parameters.max_errors is None:
-        return _used(history.consecutive_failures, parameters.max_consecutive_failures)
-    return f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
-
-
 def _used(number: int, most: int | None) -> str:
     return f'{number}, no limit' if most is None else f'{number} of {most}, then a person is asked'
 
 
 _COUNT_FROM = {'requested': 'requested start', 'observed': 'real observation'}
-
-
-def _cancelled(parameters: Parameters) -> str:
-    again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
-    return 'is asked for again' if again else 'is not asked for again'
 
 
 def _exposure(cadence: Cadence) -> str:

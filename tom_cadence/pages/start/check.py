@@ -151,12 +151,9 @@ def _at_its_field(gateway: Gateway, made: StartForms, window: Window, problem: s
     if window.end <= now:
         _add(made, gateway.keywords[1], problem)
         return
-    about = (name for name in ('end_date', 'max_exposure_time') if _is_about(made, name, problem))
-    made.strategy.add_error(next(about, None), problem)
-
-
-def _is_about(made: StartForms, name: str, problem: str) -> bool:
-    return name in made.strategy.fields and name.split('_')[-1] in problem and bool(made.strategy.cleaned_data.get(name))
+    given = [name for name in ('end_date', 'max_exposure_time') if made.strategy.cleaned_data.get(name)]
+    about = [name for name in given if name in made.strategy.fields and name.split('_')[-1] in problem]
+    made.strategy.add_error(about[0] if about else None, problem)
 
 
 def _add(made: StartForms, name: str, problem: str) -> None:

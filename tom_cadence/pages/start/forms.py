@@ -48,15 +48,10 @@ def strategies_to_choose() -> list[StrategyChoice]:
         if not hasattr(getattr(made, 'form', None), 'cadence_fields'):
             continue
         about = str(getattr(made, 'description', '') or '').strip()
-        found.append(
-            StrategyChoice(key=key, name=registry.strategy_name(key), description=about, sends_by_itself=_sends_by_itself(made))
-        )
+        ours = isinstance(made, type) and issubclass(made, CadenceStrategy)
+        alone = not ours or made.run is not CadenceStrategy.run
+        found.append(StrategyChoice(key=key, name=registry.strategy_name(key), description=about, sends_by_itself=alone))
     return found
-
-
-def _sends_by_itself(made: Any) -> bool:
-    ours = isinstance(made, type) and issubclass(made, CadenceStrategy)
-    return not ours or made.run is not CadenceStrategy.run
 
 
 def facility_choices(gateways: Mapping[str, Gateway]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -193,18 +188,15 @@ def filled_forms(source: StartSource, gateway: Gateway | None, post: Any, now: d
     for name, value in known.items():
         data[name] = value
     with user_forms.facility_call(gateway):
-        form_class = _starting_now(gateway, source.kind, now)
+        # a sequence form takes the local time of now for its start: it is told UTC
+        start = now.astimezone(timezone.utc).replace(microsecond=0)
+        window = Window(start=start, end=start + WINDOW)
+        form_class = form_class_of(gateway.facility, source.kind)
+        form_class, _ = ocs.adapt_sequence_form(form_class, {}, gateway.keywords, window)
         made.facility = form_class(data=data, initial=dict(known), facility=gateway.facility)
     made.window = window_form(gateway, made.facility, data=data)
     _prepare(source, made)
     return made
-
-
-def _starting_now(gateway: Gateway, kind: str, now: datetime) -> Any:
-    """The facility's form; a sequence form, which takes the local time of now for its start, is told UTC."""
-    start = now.astimezone(timezone.utc).replace(microsecond=0)
-    window = Window(start=start, end=start + WINDOW)
-    return ocs.adapt_sequence_form(form_class_of(gateway.facility, kind), {}, gateway.keywords, window)[0]
 
 
 def window_form(gateway: Gateway, facility_form: Any, **given: Any) -> WindowForm | None:
@@ -221,7 +213,11 @@ def _prepare(source: StartSource, made: StartForms) -> None:
         if name in form.fields and name in made.strategy.fields:
             form.fields[name].widget = forms.HiddenInput()
     if ocs.is_sequence(type(form)) and not _asks_frequency(made.strategy):
-        form.fields['cadence_frequency'] = _length_field()
+        # the form takes its interval for the length of its window, where the strategy has none of its own
+        text = "Hours. This facility's form ends its window so long after its start; when it repeats is said by the strategy."
+        form.fields['cadence_frequency'] = forms.IntegerField(
+            min_value=1, max_value=24 * 366, initial=24, label='Length of the window', help_text=text
+        )
     strategies = form.fields.get('cadence_strategy')
     if isinstance(strategies, forms.ChoiceField):
         strategies.choices = [(source.strategy, source.strategy)]
@@ -247,12 +243,6 @@ def _asks_frequency(form: Any) -> bool:
     """Whether the strategy repeats at one interval, and asks for it."""
     field = form.fields.get('cadence_frequency')
     return field is not None and not field.widget.is_hidden
-
-
-def _length_field() -> forms.Field:
-    """What a sequence form takes its interval for, where the strategy has none of its own: the length of its window."""
-    text = "Hours. This facility's form ends its window so long after its start; when it repeats is said by the strategy."
-    return forms.IntegerField(min_value=1, max_value=24 * 366, initial=24, label='Length of the window', help_text=text)
 
 
 def _strip(node: Any) -> None:

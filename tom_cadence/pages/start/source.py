@@ -16,6 +16,7 @@ from tom_observations.models import ObservationGroup, ObservationRecord
 from tom_targets.models import Target
 
 from tom_cadence import registry
+from tom_cadence.journal.templates import observation_type_of
 from tom_cadence.permissions import (
     changeable_groups,
     may_see_all,
@@ -86,7 +87,7 @@ def read(user: Any, query: Mapping[str, str]) -> StartSource:
     elif query.get('template'):
         source.template = _one(visible_templates(user), query['template'])
         source.facility = source.template.facility
-        source.kind = _kind_of(source.template)
+        source.kind = observation_type_of(source.template)
     if query.get('target') and not source.group:
         source.target = _one(visible_targets(user), query['target'])
     if source.target is not None:
@@ -122,11 +123,6 @@ def check_targets(user: Any, targets: Any, address: str) -> None:
     found = targets.exclude(pk__in=startable_targets(user).values('pk')).first()
     if found is not None:
         raise NotYours(f'You may look at {found.name}, but not start a cadence of it.', address)
-
-
-def _kind_of(template: Any) -> str:
-    ownership = getattr(template, 'ownership', None)
-    return str(getattr(ownership, 'observation_type', '') or (template.parameters or {}).get('observation_type') or '')
 
 
 def find_targets(user: Any, words: str, most: int = 12) -> list[Any]:

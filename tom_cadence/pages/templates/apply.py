@@ -42,12 +42,15 @@ HIDDEN = ('facility', 'observation_type', 'target_id', 'groups', 'cadence_strate
 def apply(request: HttpRequest, pk: int) -> HttpResponse:
     """Choose targets, look the observation over, and have it checked; nothing is sent from here."""
     template = get_object_or_404(visible_templates(request.user), pk=pk)
-    ours = ApplyForm(request.user, request.POST if request.method == 'POST' else None, initial=_wanted(request))
+    initial = {'target_list': read_pk(request.GET.get('list', ''))}
+    ours = ApplyForm(request.user, request.POST if request.method == 'POST' else None, initial=initial)
     context: dict[str, Any] = {'template': template, 'ours': ours, 'problem': '', 'shown': '', 'cadence_form': None}
     try:
         gateway = Facilities().gateway(template.facility, request.user)
         context['kinds'] = list(user_forms.types(gateway).items())
-        context['kind'] = kind = editing.first_known(context['kinds'], request.GET.get('type'), editing.kind_of(template))
+        context['kind'] = kind = editing.first_known(
+            context['kinds'], request.GET.get('type'), journal.observation_type_of(template) or None
+        )
         if request.method == 'POST':
             made = _posted(request, template, gateway, kind, ours, context)
             if made is not None:
@@ -56,18 +59,9 @@ def apply(request: HttpRequest, pk: int) -> HttpResponse:
             context['shown'] = _filled_in(template, gateway, kind)
     except CadenceError as error:
         context['problem'] = str(error)
-    context['chosen'] = _chosen(request, ours)
+    picked = ours.picked() if ours.is_bound else read_pks(request.GET.getlist('target'))
+    context['chosen'] = visible_targets(request.user).filter(pk__in=picked).order_by('name')
     return render(request, 'tom_cadence/template_apply.html', context)
-
-
-def _wanted(request: HttpRequest) -> dict[str, Any]:
-    wanted = read_pk(request.GET.get('list', ''))
-    return {} if wanted is None else {'target_list': wanted}
-
-
-def _chosen(request: HttpRequest, ours: ApplyForm) -> Any:
-    given = ours.picked() if ours.is_bound else read_pks(request.GET.getlist('target'))
-    return visible_targets(request.user).filter(pk__in=given).order_by('name')
 
 
 def _filled_in(template: ObservationTemplate, gateway: Gateway, kind: str) -> Any:

@@ -49,13 +49,6 @@ def first_known(kinds: list[tuple[str, str]], *wanted: str | None) -> str:
     return next((kind for kind in wanted if kind is not None and kind in known), known[0])
 
 
-def kind_of(template: ObservationTemplate) -> str | None:
-    """The observation type that a template was made for; None where it says none."""
-    ownership = TemplateOwnership.objects.filter(template=template).first()
-    given = template.parameters if isinstance(template.parameters, dict) else {}
-    return (ownership.observation_type if ownership else '') or str(given.get('observation_type') or '') or None
-
-
 def facility_form(gateway: Gateway, kind: str, initial: dict[str, Any], data: Any = None) -> Any:
     """The facility's form as a template's, filled in with ``initial``, or with what was posted."""
     made = user_forms.template_form(gateway, initial) if kind == OWN else user_forms.empty_form(gateway, kind, initial)

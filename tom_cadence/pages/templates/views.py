@@ -19,6 +19,7 @@ from tom_cadence.core.template_fields import from_record, is_kept, parameter_lin
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import user_forms
 from tom_cadence.journal import templates as journal
+from tom_cadence.journal.templates import observation_type_of
 from tom_cadence.models import TemplateApplication, TemplateOwnership
 from tom_cadence.pages.templates import apply as applying
 from tom_cadence.pages.templates import edit as editing
@@ -78,7 +79,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         'template': template,
         'ownership': TemplateOwnership.objects.select_related('owner').filter(template=template).first(),
         'said': parameter_lines(template.parameters),
-        'kind': (editing.kind_of(template) or '').replace('_', ' ').capitalize(),
+        'kind': observation_type_of(template).replace('_', ' ').capitalize(),
         'changeable': changeable_templates(request.user).filter(pk=pk).exists(),
         'uses': uses.order_by('-pk')[:10],
         'usable': template.facility in facility_names(),
@@ -133,7 +134,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         'groups': ownership.groups.all() if ownership else [],
     }
     page = editing.open_page(
-        request, template.facility, {**before, **header}, known, template=template, kind=editing.kind_of(template)
+        request, template.facility, {**before, **header}, known, template=template, kind=observation_type_of(template) or None
     )
     return _form(request, page, before, f'Edit {template.name}', unowned=ownership is None or ownership.owner_id is None)
 
