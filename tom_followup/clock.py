@@ -31,7 +31,7 @@ def elapsed() -> float:
 
 
 def database_now() -> datetime:
-    """The present by the database's clock, as aware UTC; by this host's where the database cannot be asked."""
+    """The present by the database's clock, as aware UTC; by this host's where the database has never been asked."""
     global _asked
     here = elapsed()
     if _asked is None or not 0 <= here - _asked[0] < KEEP:
@@ -40,8 +40,11 @@ def database_now() -> datetime:
                 cursor.execute(_STATEMENTS[connection.vendor])
                 _asked = here, float(cursor.fetchone()[0])
         except (DatabaseError, KeyError):
-            logger.warning("The database could not be asked for the time; this host's clock is read", extra={'event': 'host_clock'})
-            return datetime.now(timezone.utc)
+            if _asked is None:
+                logger.warning(
+                    "The database could not be asked for the time; this host's clock is read", extra={'event': 'host_clock'}
+                )
+                return datetime.now(timezone.utc)
     return datetime.fromtimestamp(_asked[1], timezone.utc) + timedelta(seconds=here - _asked[0])
 
 

@@ -441,9 +441,11 @@ def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision
 def settle_orphaned(facilities: Facilities, clock: Callable[[], datetime]) -> list[ManagedCadence]:
     """Record what the open requests of cadences that are not active have booked; those of which something was found.
 
-    Nothing is sent.
+    Nothing is sent. What a strategy may still be doing in its own run() is left alone.
     """
-    opened = Submission.objects.filter(state__in=Submission.OPEN).exclude(origin=Submission.Origin.OWN_RUN)
+    since = clock() - 2 * conf.seconds('FACILITY_TIMEOUT')
+    running = Submission.objects.filter(origin=Submission.Origin.OWN_RUN, created__gt=since)
+    opened = Submission.objects.filter(state__in=Submission.OPEN).exclude(pk__in=running.values('pk'))
     rows = ManagedCadence.objects.filter(pk__in=opened.values('managed'))
     found = []
     for managed in rows.exclude(cadence__active=True).select_related('cadence', 'owner'):

@@ -420,6 +420,7 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
                     now,
                     submission,
                 )
+                _let_cadence_go(submission.managed, submission.claim_number, now)
 
     until_written(write)
 

@@ -68,6 +68,7 @@ def test_it_runs_unchanged_and_its_records_become_the_owners(observatory: Any, d
     assert new.booking.submission == request
     assert managed().state == 'active'
     assert managed().claim_holder == ''
+    assert managed().last_check == at(5), 'a run in which it asked for something is a look, too'
 
 
 def test_it_is_asked_at_each_run_and_leaves_nothing_where_it_does_nothing(
@@ -103,6 +104,32 @@ def test_where_it_dies_in_between_a_person_is_asked_and_nothing_is_sent_again(
     assert len(bookings(observatory)) == booked
     assert managed().state == 'attention'
     assert 'interrupted' in managed().reason
+
+
+def test_where_it_died_and_the_cadence_was_paused_there_is_a_way_out(
+    client: Any, observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, settings: Any, astronomer: Any
+) -> None:
+    monkeypatch.setattr(tutorial, 'before', staticmethod(dies))
+    with pytest.raises(Killed):
+        run_cadences(now=at(5))
+    due.refresh_from_db()
+    due.active = False
+    due.save()
+    run_cadences(now=at(5))
+    assert Submission.objects.get().state == 'sending', 'it may be running still'
+    run_cadences(now=at(6))
+    assert Submission.objects.get().state == 'uncertain'
+    client.force_login(astronomer)
+    page = f'/cadences/{managed().pk}/'
+    assert f'{page}resume/' in client.get(page).content.decode()
+    client.post(f'{page}resume/')
+    run_cadences(now=at(7))
+    assert managed().state == 'attention'
+    assert f'{page}send-again/' in client.get(page).content.decode()
+    monkeypatch.setattr(tutorial, 'before', staticmethod(lambda: None))
+    client.post(f'{page}send-again/', {'request': Submission.objects.get().shown})
+    assert [line.decision for line in run_cadences(now=at(8)).lines] == ['submit']
+    assert len(bookings(observatory)) == 2
 
 
 @pytest.mark.parametrize(('where', 'booked'), [('before', 1), ('after', 2)])

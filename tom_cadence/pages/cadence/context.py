@@ -148,7 +148,8 @@ def _steering(cadence: Cadence, done: ActionResult) -> dict[str, Any]:
     window = cadence.window_in_doubt
     context = {
         'can_pause': managed.state == State.ACTIVE,
-        'can_resume': managed.state in (State.PAUSED, State.FINISHED, State.ATTENTION) and request is None,
+        # Where a request is open, the next run after it is resumed finds out what became of it, or asks a person.
+        'can_resume': managed.state in (State.PAUSED, State.FINISHED) or (managed.state == State.ATTENTION and request is None),
         'can_end': managed.state != State.FINISHED,
         'can_run': managed.state == State.ACTIVE,
         'first_missing': start.missing_first(managed) if managed.state == State.ATTENTION and not cadence.snapshot.rows else None,
