@@ -29,7 +29,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage lint format types check docs screenshots bench compare clean
+.PHONY: help demo test prove world coverage lint format types check docs screenshots bench compare clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,10 @@ test: $(VENV)/.test  ## everything once, in some minutes (ARGS='tests/cadence/co
 # The property tests run in both: here with ten times as many examples.
 prove: $(VENV)/.test  ## what takes long: the proofs that `make test` leaves out, and 500 examples of each property
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-prove} $(PY) -m pytest -n $(JOBS) --dist worksteal -m 'prove or hypothesis' $(ARGS)
+
+# Without a seed: as many months as SEEDS says, in as many processes as there are.
+world: $(VENV)/.test  ## a month of a TOM in which anything may happen, replayed to the letter (SEED=7), or many (SEEDS=500)
+	@WORLD_SEED='$(SEED)' WORLD_SEEDS='$(if $(SEED),,$(or $(SEEDS),20))' $(PY) -m pytest -n $(if $(SEED),0 -s,$(JOBS) --dist worksteal) tests/world/test_replay.py
 
 coverage: $(VENV)/.test  ## test and prove, and which lines and branches they reach
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-report=html $(ARGS)

@@ -1,0 +1,1 @@
+"""A deterministic world: one seed, one month of a TOM, one history, replayed to the letter."""
