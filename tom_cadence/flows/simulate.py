@@ -1,11 +1,10 @@
-"""Simulations for people: a cadence that exists or one to be begun, read and checked, and many runs of it within a time.
+"""Simulations for people: a cadence that exists or one to be begun, read and checked, and many runs of it within a measure of work.
 
-Reads rows and the clock of the processor; what is imagined is in ``simulation``. Nothing is written, and no facility is asked.
+Reads rows; what is imagined is in ``simulation``. Nothing is written, and no facility is asked.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from tom_cadence.facilities.gateway import sites_of
 from tom_cadence.flows.start import kept, make_strategy
 from tom_cadence.models import ManagedCadence
 from tom_cadence.simulation import SimulatedSky, SimulationStart, Timeline, simulate
+from tom_cadence.simulation.effort import TooMuchWork, Work
 from tom_cadence.simulation.light import Light, Measured
 from tom_cadence.simulation.replay import Replay, replay
 
@@ -205,19 +205,28 @@ def fan(
     nights: int,
     runs: int,
     *,
-    seconds: float | None = None,
+    work: Work | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[Timeline]:
-    """So many futures, with the seeds ``seed``, ``seed`` + 1, ...; fewer where ``seconds`` have passed, but at least one."""
+    """So many futures, with the seeds ``seed``, ``seed`` + 1, ...; fewer where more would take more than is left of ``work``.
+
+    CannotSimulate where not even one can be had for it.
+    """
     if not 1 <= runs <= MOST_RUNS:
         raise CannotSimulate(f'{runs} runs are not possible; 1 to {MOST_RUNS} are.')
-    began, found = time.monotonic(), []
+    work, found = work or Work(), []
     for number in range(runs):
-        found.append(simulate(plan.strategy, plan.parameters, sky, seed + number, nights, plan.beginning))
+        try:
+            found.append(simulate(plan.strategy, plan.parameters, sky, seed + number, nights, plan.beginning, work=work))
+        except TooMuchWork as error:
+            if not found:
+                raise CannotSimulate(
+                    f'One future of {nights} nights takes longer to work out than there is time for: ask for fewer nights, for '
+                    'longer intervals or for fewer bins.'
+                ) from error
+            break
         if progress is not None:
             progress(1)
-        if seconds is not None and time.monotonic() - began > seconds:
-            break
     return found
 
 

@@ -33,17 +33,19 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.cadence.context import plain
 from tom_cadence.permissions import startable_targets, visible_cadences
 from tom_cadence.simulation import USUAL, SimulatedSky, Survey, summary
+from tom_cadence.simulation.effort import PAGE, Work
 from tom_cadence.simulation.figure import Fan, figure
 from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
-from tom_cadence.simulation.results import figures
+from tom_cadence.simulation.results import figures, share_going_on
 from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.pages import read_pk
 from tom_followup.units import mjd_of
 
-RUNS, SECONDS, KEPT = 50, 1.8, 300
-"""How many futures, in how much of the server's time for all strategies together, and for how many seconds they are kept."""
+RUNS, KEPT = 50, 300
+"""How many futures, and for how many seconds they are kept; fewer where more would be too much work for a page."""
 FIRST = ('first', 'hours', 'exposure', 'target', 'facility')
 """The first observation: its start (UTC), the length of its window, its exposure in seconds, and for what and where."""
+PARTS = {'fan': 'partials/simulation_fan', 'share': 'partials/simulation_share'}
 MOST_HOURS, MOST_EXPOSURE = 24.0 * 14, 86400.0
 
 
@@ -117,8 +119,8 @@ class SimulationPage:
         self.choice = ChoiceForm(request.GET.dict())
 
     def answer(self) -> HttpResponse:
-        """The page, or (``part=fan``) the figure alone."""
-        part = self.request.GET.get('part') == 'fan'
+        """The page, or (``part``) the figure alone, or the sentence that says how many go on."""
+        part = PARTS.get(self.request.GET.get('part', ''))
         context = self._fan() if part else {'later': self._later()}
         context |= {
             'managed': self.managed,
@@ -134,7 +136,7 @@ class SimulationPage:
         if not part and not self.is_ready:
             context['problem'] = self.problem
         with timezone.override(UTC):
-            return render(self.request, f'tom_cadence/{"partials/simulation_fan" if part else "simulation"}.html', context)
+            return render(self.request, f'tom_cadence/{part or "simulation"}.html', context)
 
     @property
     def is_ready(self) -> bool:
@@ -245,12 +247,13 @@ class SimulationPage:
             if plan is None:
                 continue
             sky = self._sky_of(plan)
-            timelines = simulate.fan(plan, sky, seed, nights, RUNS, seconds=SECONDS / len(sides))
+            timelines = simulate.fan(plan, sky, seed, nights, RUNS, work=Work(most=PAGE // len(sides)))
             name = f'{side.words}, compared' if side is self.b and side.words == self.a.words else side.words
             fans.append(Fan(name=name, timelines=timelines))
             found = summary(timelines)
             endings = [(plain(text), number) for text, number in list(found.endings.items())[:3]]
-            tables.append({'name': name, 'figures': dict(figures(found)), 'runs': found.runs, 'endings': endings})
+            table = {'name': name, 'figures': dict(figures(found)), 'runs': found.runs, 'endings': endings}
+            tables.append({**table, 'share': share_going_on(found, sky, nights)})
             words = sky.in_words
         rows = [(what, [table['figures'].get(what, '') for table in tables]) for what in _kinds(tables)]
         return {'figure': figure(fans), 'tables': tables, 'rows': rows, 'assumed': words, 'nights': nights, 'asked': show(self.now)}

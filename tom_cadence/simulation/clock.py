@@ -17,6 +17,7 @@ from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.policy import Exposure, Limits, judge
 from tom_cadence.core.visibility import Sky as Place
 from tom_cadence.core.windows import Window
+from tom_cadence.simulation.effort import Work, effort_of
 from tom_cadence.simulation.observatory import Observatory, RequestOutcome, joined
 from tom_cadence.simulation.results import SimulatedObservation, Step, Timeline
 from tom_cadence.simulation.sky import BadSky, SimulatedSky
@@ -91,11 +92,12 @@ def simulate(
     nights: int,
     beginning: SimulationStart,
     world: SimulatedWorld | None = None,
+    work: Work | None = None,
 ) -> Timeline:
     """One imagined future of so many nights; the same arguments give the same future.
 
     ``strategy`` is a class or one made of it. BadSky for a seed or a number of nights that cannot be; NeedsAttention for
-    parameters that cannot be used.
+    parameters that cannot be used; TooMuchWork where it takes more than is left of ``work``.
     """
     if seed < 0:
         raise BadSky(f'The seed is {seed!r}; a whole number of at least 0 is expected.')
@@ -108,7 +110,7 @@ def simulate(
         exposure=beginning.exposure,
         sky=beginning.constraints,
     )
-    return _Run(make(strategy, parameters), limits, sky, seed, nights, beginning, world).timeline()
+    return _Run(make(strategy, parameters), limits, sky, seed, nights, beginning, world, work or Work()).timeline()
 
 
 class _Run:
@@ -123,7 +125,9 @@ class _Run:
         nights: int,
         beginning: SimulationStart,
         world: SimulatedWorld | None,
+        work: Work,
     ) -> None:
+        self.work = work
         self.strategy, self.limits, self.looks, self.beginning = strategy, limits, sky.looks, beginning
         self.now, self.history = beginning.now, beginning.history
         self.until = beginning.now + timedelta(days=nights)
@@ -165,6 +169,7 @@ class _Run:
         )
 
     def _decide(self, now: datetime) -> Decision:
+        self.work.count(effort_of(self.strategy, self.history))
         return judge(self.strategy, self.history, now, self.limits, self.beginning.patience)
 
     def _note(self, decision: Decision) -> None:

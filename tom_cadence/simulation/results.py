@@ -17,6 +17,7 @@ import numpy as np
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.photometry import EMPTY, Photometry
 from tom_cadence.core.windows import Window, show
+from tom_cadence.simulation.sky import SimulatedSky
 
 HOUR = timedelta(hours=1)
 
@@ -199,6 +200,17 @@ def figures(found: SimulationSummary) -> list[tuple[str, str]]:
         asking = f', {found.attention} by asking for a person' if found.attention else ''
         rows.append(('Runs in which it ended', f'{found.ended} of {found.runs}{asking}'))
     return rows
+
+
+def share_going_on(found: SimulationSummary, sky: SimulatedSky, nights: int) -> str:
+    """How many of these runs did not come to a standstill, in a sentence or two; what ended as it was meant to did not."""
+    planned = found.ended - found.attention
+    good = found.runs - found.attention
+    said = (
+        f'With {sky.cloudy:.0%} of nights lost, {good} of {found.runs} simulated cadences were still running after {nights} nights'
+        f'{" or had ended as planned" if planned else ""}'
+    ).replace('%', ' %')
+    return f'{said}; {found.attention} had stopped and asked for a person.' if found.attention else f'{said}.'
 
 
 def _spread(values: Spread, one: bool, form: str, unit: str) -> str:

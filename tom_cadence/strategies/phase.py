@@ -119,6 +119,12 @@ class PhaseCoverageStrategy(OneAtATime):
         """Nothing where only own observations count."""
         return None if read(self.given).counted == 'photometry' else timedelta(0)
 
+    def effort(self, history: History) -> int:
+        """Each bin is compared with every point, and with every passage of the target until the horizon."""
+        own = read(self.given)
+        passages = 1 + int(max(HORIZON, 1.1 * own.period) / own.period)
+        return own.bins * (passages + len(history.photometry) // 100) // 8
+
     def first(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The next window, whatever became of the last one: its phase has passed."""
         own = read(self.given)

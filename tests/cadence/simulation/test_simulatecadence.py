@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from datetime import datetime, timezone
 from io import StringIO
 from pathlib import Path
@@ -228,11 +229,26 @@ def test_the_second_look_is_kept_and_another_question_is_not(client: Any, cadenc
     assert len(asked) == 2
 
 
-def test_a_fan_ends_when_its_time_is_over(client: Any, cadence_page: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(pages, 'SECONDS', 0.0)
-    response = client.get(cadence_page, {'part': 'fan', 'nights': 5})
-    assert response.context['tables'][0]['runs'] == 1
-    assert 'there was time for no more' in response.content.decode()
+def test_a_fan_ends_where_more_would_be_too_much_work_for_a_page_and_says_so(
+    client: Any, cadence_page: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(pages, 'PAGE', 1500)
+    response, again = (client.get(cadence_page, {'part': 'fan', 'nights': 5, 'seed': seed}) for seed in (0, 0))
+    runs = response.context['tables'][0]['runs']
+    assert 0 < runs < pages.RUNS
+    assert 'more would take longer to work out than a page may' in response.content.decode()
+    assert again.context['tables'][0]['runs'] == runs  # counted, not measured
+    monkeypatch.setattr(pages, 'PAGE', 10)
+    said = client.get(cadence_page, {'part': 'fan', 'nights': 6}).content.decode()
+    assert 'One future of 6 nights takes longer to work out than there is time for: ask for fewer nights' in said
+
+
+def test_how_many_go_on_is_said_in_a_sentence(client: Any, make_cadence: Any, observatory: Any) -> None:
+    address = f'/cadences/{ManagedCadence.objects.get(cadence=make_cadence(max_nights_without_success=4)).pk}/simulation/'
+    said = client.get(address, {'part': 'share', 'nights': 10, 'cloudy': 0, 'failures': 0}).content.decode()
+    assert 'With 0 % of nights lost, 50 of 50 simulated cadences were still running after 10 nights.' in said
+    lost = client.get(address, {'part': 'share', 'nights': 20, 'cloudy': 60}).content.decode()
+    assert re.search(r'With 60 % of nights lost, \d+ of 50 .* after 20 nights; \d+ had stopped and asked for a person\.', lost)
 
 
 @pytest.mark.parametrize('wrong', [{'nights': 100000}, {'cloudy': 100}, {'seed': -1}, {'b_strategy': 'Nothing'}, {'nights': 'x'}])

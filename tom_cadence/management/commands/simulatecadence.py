@@ -164,6 +164,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({**told, 'observations': rows}, indent=1, default=str))
             return
         runs = f'{len(timelines)} run{"s" if len(timelines) > 1 else ""}'
+        if len(timelines) < self.options['runs']:
+            self.stderr.write(f'Stopped after {runs} of {self.options["runs"]}: more would take longer to work out than an hour.')
         self.stdout.write(f'{plan.name}, {self.options["nights"]} nights from {show(timelines[0].begun)}, {runs}.')
         self.stdout.write(sky.in_words)
         if len(timelines) == 1:
