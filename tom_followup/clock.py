@@ -52,3 +52,8 @@ def reset() -> None:
     """Ask the database again the next time."""
     global _asked
     _asked = None
+
+
+def processor_time() -> float:
+    """Seconds that a processor has spent on this thread: a busy machine does not change how long something takes by it."""
+    return time.thread_time()

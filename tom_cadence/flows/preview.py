@@ -25,14 +25,17 @@ from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities
 from tom_cadence.flows.start import ReadyToStart, make_strategy
 from tom_cadence.models import ManagedCadence
+from tom_cadence.simulation.effort import PAGE, TooMuchWork, Work, effort_of
+from tom_followup.clock import processor_time
 
-__all__ = ['Decide', 'Future', 'Preview', 'next_windows', 'within_limits']
+__all__ = ['Decide', 'Future', 'Preview', 'counted', 'next_windows', 'within_limits']
 
 
 FIVE = 5
 TURN, HORIZON = timedelta(minutes=15), timedelta(days=90)
 """How exactly the end of a wait is looked for, and for how long."""
 MOST_STEPS = 200
+TOO_MUCH = 'What follows takes longer to work out than a page may.'
 NOT_YET = 'not asked for yet'
 """The state of an observation that nobody has asked for."""
 
@@ -55,29 +58,47 @@ class Future:
 
 
 def next_windows(decide: Decide, history: History, now: datetime, *, fails_first: bool = False, number: int = FIVE) -> Preview:
-    """The next windows if all observations succeed, or (``fails_first``) if the next one to end fails and the others succeed."""
+    """The next windows if all observations succeed, or (``fails_first``) if the next one to end fails and the others succeed.
+
+    Those that could be had for the work of ``decide``, where it is ``counted``.
+    """
     future: Future | None = Future(history=history, now=now, fails=fails_first)
     windows: list[Window] = []
     waits = ''
     steps = 0
     while future is not None and steps < MOST_STEPS and len(windows) < number:
         steps += 1
-        decision = _ask(decide, future.history, future.now)
-        if isinstance(decision, Stop):
-            return Preview(windows=tuple(windows), ending=decision.reason)
-        if isinstance(decision, Submit):
-            windows.append(decision.window)
-            future = replace(future, history=with_request(future.history, decision, future.now, NOT_YET))
-        else:
-            waits, future = decision.reason, _later(decide, future)
+        try:
+            decision = _ask(decide, future.history, future.now)
+            if isinstance(decision, Stop):
+                return Preview(windows=tuple(windows), ending=decision.reason)
+            if isinstance(decision, Submit):
+                windows.append(decision.window)
+                future = replace(future, history=with_request(future.history, decision, future.now, NOT_YET))
+            else:
+                waits, future = decision.reason, _later(decide, future)
+        except TooMuchWork:
+            return Preview(windows=tuple(windows), ending=TOO_MUCH)
     return Preview(windows=tuple(windows), ending='' if len(windows) == number else waits)
 
 
 def _ask(decide: Decide, history: History, now: datetime) -> Decision:
     try:
         return decide(history, now)
+    except TooMuchWork:
+        raise
     except CadenceError as error:
         return Stop(reason=str(error), kind='attention')
+
+
+def counted(decide: Decide, strategy: Any, work: Work) -> Decide:
+    """The same, but TooMuchWork where deciding takes more than is left of ``work``."""
+
+    def decided(history: History, now: datetime) -> Decision:
+        work.count(effort_of(strategy, history))
+        return decide(history, now)
+
+    return decided
 
 
 def within_limits(
@@ -177,7 +198,8 @@ def preview_group(
 
 
 def _decider(strategy: Any, parameters: Mapping[str, Any], sky: Sky | None) -> Callable[[History, datetime], Decision]:
-    return within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'), sky)
+    decide = within_limits(strategy, clean(dict(parameters)), exposure_seconds, conf.seconds('START_LEAD'), sky)
+    return counted(decide, strategy, Work(most=PAGE // 2, spent=processor_time))
 
 
 def _windows(decide: Callable[[History, datetime], Decision], history: History, now: datetime, words: str = '') -> PreviewOfStart:

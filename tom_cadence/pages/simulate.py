@@ -38,6 +38,7 @@ from tom_cadence.simulation.figure import Fan, figure
 from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
 from tom_cadence.simulation.results import figures, share_going_on
 from tom_cadence.strategies.base import CadenceStrategy
+from tom_followup.clock import processor_time
 from tom_followup.pages import read_pk
 from tom_followup.units import mjd_of
 
@@ -247,7 +248,7 @@ class SimulationPage:
             if plan is None:
                 continue
             sky = self._sky_of(plan)
-            timelines = simulate.fan(plan, sky, seed, nights, RUNS, work=Work(most=PAGE // len(sides)))
+            timelines = simulate.fan(plan, sky, seed, nights, RUNS, work=Work(most=PAGE // len(sides), spent=processor_time))
             name = f'{side.words}, compared' if side is self.b and side.words == self.a.words else side.words
             fans.append(Fan(name=name, timelines=timelines))
             found = summary(timelines)

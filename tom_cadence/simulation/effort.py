@@ -6,8 +6,8 @@ A step is about ten microseconds of a processor of 2026. What a decision takes m
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tom_cadence.core.history import History
@@ -28,21 +28,29 @@ class TooMuchWork(CadenceError):
     """It would take longer than it may; nothing is known of how it would have ended."""
 
 
+def _no_clock() -> float:
+    return 0.0
+
+
 @dataclass
 class Work:
     """Steps that were done, and how many may be.
 
-    The decisions of a site's own strategy may take longer than they say: so the processor's clock of this thread, which a busy
-    machine does not change, ends what takes three times as long as the steps should.
+    The decisions of a site's own strategy may take longer than they say: so the seconds that a processor ``spent``, which a busy
+    machine does not change, end what takes twice as long as the steps should.
     """
 
     most: int = COMMAND
     done: int = 0
-    began: float = field(default_factory=time.thread_time)
+    spent: Callable[[], float] = _no_clock
+
+    def __post_init__(self) -> None:
+        """From now on."""
+        self._began = self.spent()
 
     def count(self, steps: int) -> None:
         """So many more; TooMuchWork, before they are done, where that is more than may be."""
-        if self.done + steps > self.most or time.thread_time() - self.began > 3 * self.most / STEPS_A_SECOND + 1:
+        if self.done + steps > self.most or self.spent() - self._began > 2 * self.most / STEPS_A_SECOND + 0.5:
             raise TooMuchWork(f'This would take more than {self.most} steps.')
         self.done += steps
 

@@ -17,7 +17,8 @@ from tom_cadence.core.parameters import clean
 from tom_cadence.core.policy import Decide
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.flows.preview import next_windows, within_limits
+from tom_cadence.flows.preview import counted, next_windows, within_limits
+from tom_cadence.simulation.effort import Work
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy, RetryFailedObservationsStrategy
 
 
@@ -145,3 +146,16 @@ def test_the_history_that_was_handed_in_is_left_as_it_was() -> None:
     given = history()
     next_windows(engine(), given, at(1), fails_first=True)
     assert given == history()
+
+
+def test_a_preview_that_would_be_too_much_work_says_so_and_stops_at_the_same_place_each_time() -> None:
+    def windows(most: int) -> Any:
+        strategy = ResumeCadenceAfterFailureStrategy(SimpleNamespace(cadence_parameters={'cadence_frequency': 24}))
+        return next_windows(counted(engine(), strategy, Work(most=most)), history(), at(1))
+
+    whole, part, again = windows(10_000), windows(20), windows(20)
+    assert len(whole.windows) == 5
+    assert 0 < len(part.windows) < 5
+    assert part == again
+    assert part.ending == 'What follows takes longer to work out than a page may.'
+    assert windows(0).windows == ()

@@ -558,3 +558,12 @@ def test_a_target_that_moves_cannot_be_asked_for_by_the_sky(browser: Client, obs
     page = go(browser, asked(target)).preview(**{'cadence-sky_min_altitude': '20'})
     assert 'no fixed coordinates' in page.text
     assert bookings(observatory) == []
+def test_before_it_starts_the_page_says_how_many_such_cadences_the_weather_would_stop(
+    client: Client, observatory: Any, astronomer: User, target: Target
+) -> None:
+    client.force_login(astronomer)
+    shown = go(client, f'target={target.pk}&what={SIMULATED}|IMAGING&strategy={RESUME}').preview()
+    address = shown.html.find(id='start-share')['hx-get']
+    assert 'part=share' in address
+    said = client.get(address, headers={'HX-Request': 'true'}).content.decode()
+    assert 'With 30 % of nights lost, 50 of 50 simulated cadences were still running after 60 nights.' in said

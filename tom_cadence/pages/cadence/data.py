@@ -23,10 +23,12 @@ from tom_cadence.engine.decide import decide, history_of, runs_itself
 from tom_cadence.engine.snapshot import window_of
 from tom_cadence.engine.stages import Known, ReadHistory, RecordRow, Snapshot
 from tom_cadence.facilities import Facilities
-from tom_cadence.flows.preview import Preview, next_windows
+from tom_cadence.flows.preview import Preview, counted, next_windows
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
 from tom_cadence.pages.cadence.timeline import Bar, TimelinePoint, figure
 from tom_cadence.permissions import visible_records, visible_targets
+from tom_cadence.simulation.effort import PAGE, Work
+from tom_followup.clock import processor_time
 
 MOST_POINTS = 2000
 MOST_BARS = 1000
@@ -165,7 +167,13 @@ class Cadence:
         if self.managed.state != ManagedCadence.State.ACTIVE:  # as if it were resumed now: see journal.resume
             newest = max((attempt.record for attempt in history.attempts), default=0)
             history = replace(history, ignore_before=newest, refusals=0)
-        return next_windows(self._decide, history, self.now, fails_first=fails_first)
+        decide = counted(self._decide, self.snapshot.strategy, self.work)
+        return next_windows(decide, history, self.now, fails_first=fails_first)
+
+    @cached_property
+    def work(self) -> Work:
+        """What the two previews may take together."""
+        return Work(most=PAGE, spent=processor_time)
 
     def _decide(self, history: History, now: datetime) -> Decision:
         return decide(self.known, replace(self.past, history=history), now)
