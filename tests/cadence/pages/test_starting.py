@@ -558,6 +558,8 @@ def test_a_target_that_moves_cannot_be_asked_for_by_the_sky(browser: Client, obs
     page = go(browser, asked(target)).preview(**{'cadence-sky_min_altitude': '20'})
     assert 'no fixed coordinates' in page.text
     assert bookings(observatory) == []
+
+
 def test_before_it_starts_the_page_says_how_many_such_cadences_the_weather_would_stop(
     client: Client, observatory: Any, astronomer: User, target: Target
 ) -> None:

@@ -100,7 +100,7 @@ def test_at_the_sites_of_a_facility_it_is_observed_at_night_only(observatory: An
         (('resume', DAILY, '--nights=0'), '0 nights cannot be simulated'),
         (('resume', DAILY, '--runs=0'), '0 runs are not possible'),
         (('resume', DAILY, '--seed=-1'), 'The seed is -1'),
-        (('resume', DAILY, '--first=yesterday-ish'), 'is not a date and time'),
+        (('resume', DAILY, '--first=yesterday-ish'), 'is no date'),
         (('resume', DAILY, '--window=0'), '--window and --exposure must be above 0'),
         (('resume', DAILY, '--replay'), 'need --cadence'),
         (('resume', DAILY, '--light=nova'), '--light nova is not known; there are constant'),
@@ -293,7 +293,7 @@ def test_a_cadence_that_is_to_be_started(client: Any, astronomer: Any) -> None:
 @pytest.mark.parametrize(('wrong', 'words'), [
     ({'hours': 100000}, 'hours must be a number above 0'),
     ({'exposure': 'nan'}, 'exposure must be a number'),
-    ({'first': 'soon'}, 'is not a date and time'),
+    ({'first': 'soon'}, 'is no date'),
     ({'first': '2099-01-01'}, 'more than ten years'),
     ({'cadence_frequency': -5}, 'greater than or equal'),
     ({'strategy': '<b>'}, 'not one of this TOM'),
