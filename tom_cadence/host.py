@@ -28,6 +28,7 @@ from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, 
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.urlpatterns import format_suffix_patterns
+from tom_common.views import UserDeleteView
 from tom_observations.api_views import ObservationRecordViewSet
 from tom_observations.models import ObservationRecord
 from tom_observations.views import (
@@ -48,6 +49,7 @@ from tom_cadence.flows import order
 from tom_cadence.flows.order import AlreadyOrdered, Order
 from tom_cadence.flows.start import kept, problem_with
 from tom_cadence.flows.steer import cancel_one
+from tom_cadence.journal import departures
 from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
 from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
@@ -80,6 +82,7 @@ def url_paths() -> list[Any]:
     """Handed to the host by ``include_url_paths``; the host puts them before its own."""
     return [
         path('api/', include(_api())),
+        path('users/<int:pk>/delete/', CheckedUserDeleteView.as_view()),
         path('observations/template/list/', views.host_list),
         path('observations/template/<str:facility>/create/', views.host_create),
         path('observations/template/<int:pk>/update/', views.host_update),
@@ -95,6 +98,23 @@ def url_paths() -> list[Any]:
     ]
 
 
+class CheckedUserDeleteView(UserDeleteView):
+    """The host's view. The host's own fails where the user has ever asked for an observation, and for visitors."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Who is not logged in is sent to the login first."""
+        return super().dispatch(request, *args, **kwargs) if request.user.is_authenticated else self.handle_no_permission()
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Delete, or say why not, and what to do instead."""
+        problem = departures.records_hold(self.object)
+        if problem:
+            messages.error(self.request, problem)
+            return redirect('user-update', pk=self.object.pk)
+        deleted: HttpResponse = super().form_valid(form)
+        return deleted
+
+
 AGAIN = 'tom_cadence_again'
 
 
@@ -108,6 +128,8 @@ class CheckedObservationCreateView(ObservationCreateView):
         """A target that this user may not see does not exist; who is not logged in is sent to the login first."""
         if request.user.is_authenticated and not _may_see(request.user, str(self.get_target_id())):
             raise Http404('There is no such target.')
+        if request.user.is_authenticated and not Facilities().knows(str(kwargs.get('facility'))):
+            raise Http404(f'There is no facility {kwargs.get("facility")!r} in the settings of this TOM.')
         return super().dispatch(request, *args, **kwargs)
 
     def get_form_class(self, observation_type: str | None = None) -> Any:

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from tom_cadence.exceptions import NeedsAttention
+from tom_followup.target_merge import move_to_merged_target_or_null
 
 if TYPE_CHECKING:
     from tom_observations.models import DynamicCadence
@@ -127,7 +128,7 @@ class Submission(models.Model):
     claim_number = models.PositiveBigIntegerField(default=0)
 
     facility = models.CharField(max_length=50)
-    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=models.SET_NULL, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=move_to_merged_target_or_null, related_name='+')
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name='+')
     follows = models.JSONField(default=list, help_text='Primary keys of the observation records this one answers.')
     like = models.PositiveBigIntegerField(null=True, help_text='The record whose parameters and permissions it copies.')
@@ -322,6 +323,7 @@ class TemplateOwnership(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name='observation_templates'
     )
+    orphaned = models.BooleanField(default=False, help_text="Whether its owner was deleted: it is not everybody's for that.")
     groups = models.ManyToManyField(
         'auth.Group', blank=True, related_name='observation_templates', through='tom_cadence.SharedTemplate'
     )
@@ -399,7 +401,7 @@ class TemplateTask(models.Model):
         LEFT_OUT = 'left-out', 'Left out'
 
     application = models.ForeignKey(TemplateApplication, on_delete=models.CASCADE, related_name='tasks')
-    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=models.SET_NULL, related_name='+')
+    target = models.ForeignKey('tom_targets.BaseTarget', null=True, on_delete=move_to_merged_target_or_null, related_name='+')
     cause = models.CharField(max_length=200, unique=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW)
     request = models.OneToOneField(Submission, null=True, on_delete=models.SET_NULL, related_name='task')

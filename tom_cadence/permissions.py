@@ -126,7 +126,7 @@ def visible_templates(user: Any) -> QuerySet[ObservationTemplate]:
     rows = ObservationTemplate.objects.all()
     if user.is_superuser:
         return rows
-    allowed = Q(ownership__isnull=True) | Q(ownership__owner__isnull=True)
+    allowed = _nobodys()
     if user.is_authenticated:
         shared = SharedTemplate.objects.filter(ownership__template=OuterRef('pk'), group__in=user.groups.all())
         allowed |= Q(ownership__owner=user) | Q(Exists(shared))
@@ -140,4 +140,9 @@ def changeable_templates(user: Any) -> QuerySet[ObservationTemplate]:
         return rows.none()
     if user.is_superuser:
         return rows
-    return rows.filter(Q(ownership__isnull=True) | Q(ownership__owner__isnull=True) | Q(ownership__owner=user))
+    return rows.filter(_nobodys() | Q(ownership__owner=user))
+
+
+def _nobodys() -> Q:
+    """Of templates: those made with the toolkit. One whose owner was deleted is not everybody's for that."""
+    return Q(ownership__isnull=True) | Q(ownership__owner__isnull=True, ownership__orphaned=False)

@@ -1,15 +1,17 @@
-"""What the host's rows tell us: a cadence made, switched, edited or deleted, a group changed."""
+"""What the host's rows tell us: a cadence made, switched, edited or deleted, a group changed, a user or a target going."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.signals import request_finished
 from django.db.models.signals import m2m_changed, post_save, pre_delete
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+from tom_targets.models import BaseTarget
 
 from tom_cadence import conf, journal
-from tom_cadence.journal import foreign
+from tom_cadence.journal import departures, foreign
 
 
 def connect() -> None:
@@ -19,6 +21,8 @@ def connect() -> None:
     request_finished.connect(foreign.rescue, dispatch_uid='tom_cadence.rescue')
     foreign.rescue_at_exit()
     pre_delete.connect(cadence_deleted, sender=DynamicCadence, dispatch_uid='tom_cadence.deleted')
+    pre_delete.connect(user_goes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_cadence.user_goes')
+    pre_delete.connect(target_goes, sender=BaseTarget, dispatch_uid='tom_cadence.target_goes')
     m2m_changed.connect(
         group_changed, sender=ObservationGroup.observation_records.through, dispatch_uid='tom_cadence.group_changed'
     )
@@ -52,6 +56,21 @@ def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int]
             journal.follow_groups(observation_group=instance)
     elif pk_set:
         journal.raise_version(cadence__observation_group__in=pk_set)
+
+
+def user_goes(*, instance: Any, **_: Any) -> None:
+    """What a user owns is left to nobody by itself."""
+    departures.owner_goes(instance, conf.utc_now())
+
+
+def target_goes(*, instance: Any, **_: Any) -> None:
+    """The records of a target go with it: what is still booked is said before. One that was merged has none any more."""
+    found = []
+    for managed in departures.cadences_of(instance):
+        records = managed.host.observation_group.observation_records
+        booked = [record.observation_id for record in records.filter(target=instance.pk) if not _terminal(record)]
+        found.append((managed, booked, records.exclude(target=instance.pk).exists()))
+    departures.target_goes(instance, found, conf.utc_now())
 
 
 def _terminal(record: ObservationRecord) -> bool:

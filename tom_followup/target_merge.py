@@ -28,16 +28,29 @@ def move_to_merged_target(collector: Any, field: Any, sub_objs: Any, using: str)
     A row that the heir has already goes with the target. Only a deletion moves anything: Django's admin collects what would go
     before it asks.
     """
+    gone = _left_behind(collector, field, sub_objs, using)
+    if gone:
+        collector.collect(
+            gone, source=field.remote_field.model, source_attr=field.name, nullable=field.null, fail_on_restricted=False
+        )
+
+
+def move_to_merged_target_or_null(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    """The same for rows that outlive their target: where there is no heir, they have none any more."""
+    gone = _left_behind(collector, field, sub_objs, using)
+    if gone:
+        collector.add_field_update(field, None, gone)
+
+
+def _left_behind(collector: Any, field: Any, sub_objs: Any, using: str) -> list[Any]:
+    """The rows that no heir takes."""
     rows = list(sub_objs)
     gone: list[Any] = []
     for target in dict.fromkeys(getattr(row, field.attname) for row in rows):
         mine = [row for row in rows if getattr(row, field.attname) == target]
         heir = merged_into(target, using) if type(collector) is Collector else None
         gone += mine if heir is None else [row for row in mine if not _moved(row, field, heir, using)]
-    if gone:
-        collector.collect(
-            gone, source=field.remote_field.model, source_attr=field.name, nullable=field.null, fail_on_restricted=False
-        )
+    return gone
 
 
 def _moved(row: models.Model, field: Any, heir: int, using: str) -> bool:

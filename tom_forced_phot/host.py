@@ -17,6 +17,7 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
+from tom_dataproducts.single_target_data_service.single_target_data_service import get_service_classes
 from tom_dataproducts.views import DataProductUploadView, SingleTargetDataServiceQueryView
 from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
@@ -105,6 +106,8 @@ class AskView(SingleTargetDataServiceQueryView):
         """Check the target before anything else; who is not logged in is sent to the login first."""
         if request.user.is_authenticated:
             self.get_target()
+            if self.get_service() not in {**registry.services(), **get_service_classes()}:
+                raise Http404('There is no such service in the settings of this TOM.')
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:

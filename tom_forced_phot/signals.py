@@ -1,4 +1,4 @@
-"""What the host's rows tell us: a data product goes, or goes elsewhere; somebody may see one; a user goes or is deactivated."""
+"""What the host's rows tell us: a data product, a target or a user goes, or changes; somebody may see one."""
 
 from __future__ import annotations
 
@@ -37,11 +37,16 @@ def product_goes_elsewhere(*, instance: DataProduct, created: bool, raw: bool = 
         ingest.follow_product(instance)
 
 
-def target_goes(*, instance: Any, using: str, **_: Any) -> None:
-    """What it left to another target, into which it was merged, is put in order there; its rows have moved by now."""
+def target_goes(*, sender: type[BaseTarget], instance: Any, using: str, **_: Any) -> None:
+    """What it left to another target, into which it was merged, is put in order there; its rows have moved by now.
+
+    Where there is none, what was asked about it goes with it, and whoever waits for that is told.
+    """
     stays = merged_into(instance.pk, using)
     if stays is not None:
         subscriptions.after_merge(stays)
+    elif sender is BaseTarget:  # of a site's own class of targets both are sent
+        queries.target_deleted(instance, conf.utc_now())
 
 
 def permission_given(*, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:

@@ -21,7 +21,7 @@ from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription
-from tom_forced_phot.permissions import askable_targets
+from tom_forced_phot.permissions import askable_targets, visible_targets
 from tom_forced_phot.services.base import ForcedPhotometryService
 
 logger = logging.getLogger(__name__)
@@ -252,12 +252,26 @@ def _failed(subscription: PhotometrySubscription, reason: str) -> bool:
 def _pause(subscription: PhotometrySubscription, reason: str) -> None:
     """Who switches it on again lets it count anew."""
     reason = redaction.clean(reason)
-    PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason, failures=0)
+    if not PhotometrySubscription.objects.filter(pk=subscription.pk).update(active=False, reason=reason, failures=0):
+        return
+    owner = subscription.owner
+    if owner is not None:
+        queries.inform(
+            owner, f'The subscription to {subscription.service}{_about(subscription)} asks nothing more. {reason}', conf.utc_now()
+        )
     logger.warning(
         'A photometry subscription paused itself: %s',
         reason,
         extra={'event': 'subscription_paused', 'subscription': subscription.pk},
     )
+
+
+def _about(subscription: PhotometrySubscription) -> str:
+    """Its target's name, where its owner may still see it."""
+    if subscription.target is None:
+        return f' for the list {subscription.target_list}'
+    seen = visible_targets(subscription.owner).filter(pk=subscription.target_id).exists()
+    return f' for {subscription.target.name}' if seen else ''
 
 
 def make(now: datetime, **fields: Any) -> PhotometrySubscription:

@@ -375,6 +375,13 @@ RULES: dict[str, list[Rule]] = {
             name='with a cadence',
         ),
     ],
+    'users/<int:pk>/delete/': [
+        Rule(
+            address=lambda case: f'/users/{case.people.users["owner"].pk}/delete/',
+            get='login away away away 200 200',
+            post=MEMBERS_DO,
+        ),
+    ],
     'observations/template/list/': [Rule(address=lambda case: '/observations/template/list/', get=ALL_AWAY)],
     'observations/template/<str:facility>/create/': [
         Rule(

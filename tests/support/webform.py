@@ -182,7 +182,9 @@ def forget(facility: str) -> None:
 @contextmanager
 def without_sky_plots() -> Iterator[None]:
     """Spare the page the two sky plots beside its forms: they take four fifths of its time."""
-    moon = SimpleNamespace(separation=lambda place: SimpleNamespace(deg=90.0))
+    moon = SimpleNamespace(
+        separation=lambda place: SimpleNamespace(deg=90.0), ra=SimpleNamespace(deg=0.0), dec=SimpleNamespace(deg=0.0)
+    )
     with (
         patch('tom_targets.templatetags.targets_extras.get_body', return_value=moon),
         patch('tom_observations.templatetags.observation_extras.get_sidereal_visibility', return_value={}),

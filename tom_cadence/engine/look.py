@@ -22,6 +22,7 @@ from tom_cadence.engine.polling import Polling, differs, late_check_due, save_st
 from tom_cadence.engine.stages import Decided, Known, Snapshot
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
+from tom_cadence.facilities.forms import of_target
 from tom_cadence.models import ManagedCadence
 
 logger = logging.getLogger(__name__)
@@ -198,7 +199,8 @@ def validate(item: Decided, decision: Submit, facilities: Facilities) -> str:
         [full] = snapshot.read_rows([item.snapshot], full=True)
         like = next(row for row in full.rows if row.pk == decision.like)
         gateway = facilities.gateway(like.facility, item.managed.owner)
-        gateway.prepare(like.parameters or {}, decision.window, decision.changes, full.strategy.update_observation_payload)
+        hook = full.strategy.update_observation_payload
+        gateway.prepare(of_target(like.parameters or {}, like.target), decision.window, decision.changes, hook)
     except Exception as error:  # forms and hooks are the site's code
         if is_lost(error):
             raise

@@ -30,6 +30,7 @@ from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
+from tom_cadence.facilities.forms import of_target
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
@@ -131,8 +132,12 @@ def look_up(
     if request.reply:
         return journal.accept(request, request.reply, known, f'{request.facility} had answered; recorded now.', now)
     journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)
-    owner = request.owner or (request.managed.owner if request.managed else None)
-    gateway = facilities.gateway(request.facility, owner)
+    if request.owner is None:  # another account might not be shown it
+        raise NeedsAttention(
+            f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and whoever '
+            'sent it was deleted, so it cannot be looked up. Say whether it is there, or send it again.'
+        )
+    gateway = facilities.gateway(request.facility, request.owner)
     if not gateway.can_look_up:
         raise NeedsAttention(
             f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and it '
@@ -293,9 +298,10 @@ def prepare(
     if facilities.breaker.open(gateway.name):
         raise Temporary(f'Nothing was sent: {facilities.breaker.why(gateway.name)}')
     hook = item.snapshot.strategy.update_observation_payload
+    given = of_target(like.parameters or {}, like.target)
     if like.submission is None or len(item.snapshot.rows) == 1:
-        _check_movement(gateway, like.parameters or {})
-    prepared = gateway.prepare(like.parameters or {}, decision.window, decision.changes, hook)
+        _check_movement(gateway, given)
+    prepared = gateway.prepare(given, decision.window, decision.changes, hook)
     _check_window(prepared, now)
     reach(CadencePoint.PREPARED)
     intent = _intent(item.snapshot, decision, gateway, prepared)
@@ -312,7 +318,7 @@ def prepare_first(first: Submission, taken: Taken, facilities: Facilities, permi
     window = Window(start=first.window_start, end=first.window_end).not_before(now)
     try:
         hook = taken.known.snapshot.strategy.update_observation_payload
-        prepared = gateway.prepare(first.parameters, window, {}, hook)
+        prepared = gateway.prepare(of_target(first.parameters, first.target_id), window, {}, hook)
         _check_window(prepared, now)
     except Refused as error:  # there is nothing else that could be asked for
         raise NeedsAttention(f'The first observation cannot be sent again: {error}') from error

@@ -33,6 +33,14 @@ def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window
     return copy
 
 
+def of_target(parameters: Mapping[str, Any], target: int | None) -> Mapping[str, Any]:
+    """The stored parameters, naming the target of their record: it may have been merged into another one since."""
+    named = parameters.get('target_id') if isinstance(parameters, Mapping) else None
+    if target is None or named in (None, '') or str(named) == str(target):
+        return parameters
+    return {**parameters, 'target_id': str(target) if isinstance(named, str) else target}
+
+
 def bind(facility: Any, observation_type: str, data: dict[str, Any], window: Window) -> Any:
     """The facility's form for this observation type, filled in with ``data``."""
     form_class = form_class_of(facility, observation_type)

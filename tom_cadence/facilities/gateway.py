@@ -418,6 +418,13 @@ class Facilities:
         except Exception:  # a facility class is the site's code
             return USUAL_KEYWORDS
 
+    def knows(self, name: str) -> bool:
+        """Whether a facility of this name is configured."""
+        try:
+            return bool(self._class(name))
+        except NeedsAttention:
+            return False
+
     def _class(self, name: str) -> type:
         try:
             if self._classes is None:

@@ -80,7 +80,8 @@ def _ask(task: TemplateTask, application: TemplateApplication, gateway: Gateway,
     if task.target_id not in allowed:
         may = 'start a cadence of it' if application.strategy else 'see it'
         raise Refused(f'The target is gone, or whoever applied the template may not {may}.')
-    asked = check(gateway, application.observation_type, task.data)
+    # by the row, which knows what the target was merged into
+    asked = check(gateway, application.observation_type, {**task.data, 'target_id': [str(task.target_id)]})
     if asked.window is not None and asked.window.end <= now:
         raise Refused('The observing window is over.')
     if application.strategy and asked.window is None:

@@ -95,7 +95,7 @@ def default_owner() -> Default:
 
 
 def complete(managed: Sequence[ManagedCadence]) -> None:
-    """Fill in owner and snapshot of cadences that were made before their first observation."""
+    """Fill in owner and snapshot of cadences that were made before their first observation; nobody replaces a deleted owner."""
     lacking = {row.cadence_id: row for row in managed if not (row.owner_id and row.facility and row.target_name)}
     if not lacking:
         return
@@ -103,7 +103,7 @@ def complete(managed: Sequence[ManagedCadence]) -> None:
     for cadence in _with_newest(DynamicCadence.objects.filter(pk__in=lacking)):
         row = lacking[cadence.pk]
         known = {
-            'owner_id': row.owner_id or cadence.owner_id or default.pk,
+            'owner_id': row.owner_id or (None if row.owner_name else cadence.owner_id or default.pk),
             'owner_name': row.owner_name or cadence.owner_name or default.username,
             'facility': row.facility or cadence.facility or '',
             'target_name': row.target_name or cadence.target_name or '',

@@ -87,6 +87,7 @@ WORDS = {
     'deleted': 'was deleted',
     'changed': 'has a late change',
     'waits': 'waits',
+    'lost': 'has lost a target',
 }
 
 
@@ -102,6 +103,17 @@ def tell_about_credentials(stopped: Sequence[ManagedCadence], facility: str, rea
     subject = f'{_count(stopped)}: {facility} does not accept your credentials'
     text = f'{reason}\n\nThese cadences wait until you set them right and resume them:\n{_names(stopped)}\n'
     _tell(stopped[0].owner, _only(stopped), subject, f'{reason} They wait until you set them right and resume them.', text)
+
+
+def tell_about_lost_owner(user: Any, stopped: Sequence[ManagedCadence], reason: str) -> None:
+    """One notice for whoever runs this TOM, about all cadences of an owner who was deleted."""
+    subject = f'{_count(stopped)}: the owner was deleted'
+    _tell(user, _only(stopped), subject, reason, f'{reason}\n\n{_names(stopped)}\n')
+
+
+def tell(user: Any, subject: str, text: str) -> None:
+    """One notice that is of no cadence."""
+    _tell(user, None, subject, text, text)
 
 
 def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:

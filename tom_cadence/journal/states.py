@@ -80,6 +80,13 @@ def stop(
     return True
 
 
+def say(managed: ManagedCadence, event: str, words: str, now: datetime) -> None:
+    """Note what happened to a cadence that stays as it is, and tell its owner."""
+    with transaction.atomic():
+        note(managed, CadenceRun.Decision.NOTE, words, now)
+        notices.tell_owner(managed, event, words)
+
+
 def pause(managed: ManagedCadence, reason: str, now: datetime) -> bool:
     """Pause a cadence on a person's word."""
     return stop(managed, ManagedCadence.State.PAUSED, reason, now, reason_class='person')

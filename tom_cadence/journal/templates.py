@@ -43,6 +43,7 @@ def save_template(
         template.save()
         ownership, _ = TemplateOwnership.objects.get_or_create(template=template)
         ownership.owner = ownership.owner or owner
+        ownership.orphaned = False
         ownership.observation_type, ownership.description = observation_type, description
         ownership.save()
         ownership.groups.set(groups)

@@ -5,8 +5,8 @@ from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.ask import Asked, Declined, ask, ask_many
 from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start, step_here
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
-from tom_forced_phot.queries.followers import owner_deleted, owner_left
-from tom_forced_phot.queries.notices import announce, mark_read, prefer, preference_of, wish_of
+from tom_forced_phot.queries.followers import owner_deleted, owner_left, target_deleted
+from tom_forced_phot.queries.notices import announce, inform, mark_read, prefer, preference_of, wish_of
 
 __all__ = [
     'Asked',
@@ -23,6 +23,7 @@ __all__ = [
     'enqueue',
     'expect',
     'has_workers',
+    'inform',
     'is_expected',
     'look_now',
     'mark_read',
@@ -36,6 +37,7 @@ __all__ = [
     'sign',
     'start',
     'step_here',
+    'target_deleted',
     'time_limit',
     'wish_of',
 ]

@@ -21,6 +21,7 @@ from django.urls import reverse
 
 from tom_followup.failpoints import PhotometryPoint, reach
 from tom_forced_phot import conf, http
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import (
     PhotometryAnnouncement,
@@ -125,6 +126,27 @@ def _tell(groups: Sequence[Group], now: datetime) -> int:
         _write(announcement, users[pk], found, sum(waiting.get((pk, group.created), 0) for group in groups), now)
         for pk, found in by_user.items()
     )
+
+
+def inform(user: Any, text: str, now: datetime) -> None:
+    """Tell one user that something stopped, once; what cannot be told undoes nothing of what it tells of."""
+    wish = wish_of(user)
+    if not user.is_active or not (wish.in_tom or wish.by_mail):
+        return
+    try:
+        with transaction.atomic():
+            PhotometryNotice.objects.create(
+                user=user,
+                announcement=PhotometryAnnouncement.objects.create(made=now),
+                text=redaction.clean(text),
+                bad=True,
+                in_tom=wish.in_tom,
+                created=now,
+                mail_due=bool(wish.by_mail and user.email),
+            )
+    except Exception as error:
+        known = {'event': 'notice_not_written', 'user': user.pk}
+        logger.error('A notice of forced photometry could not be written: %s', type(error).__name__, extra=known)
 
 
 def _waiting(groups: Sequence[Group]) -> dict[tuple[int | None, datetime], int]:

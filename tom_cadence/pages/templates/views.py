@@ -17,7 +17,7 @@ from tom_observations.views import ObservationTemplateCreateView
 
 from tom_cadence.core.template_fields import from_record, is_kept, parameter_lines, without_cadence
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import user_forms
+from tom_cadence.facilities import Facilities, user_forms
 from tom_cadence.journal import templates as journal
 from tom_cadence.journal.templates import observation_type_of
 from tom_cadence.models import TemplateApplication, TemplateOwnership
@@ -179,7 +179,7 @@ def host_list(request: HttpRequest) -> HttpResponse:
 
 def host_create(request: HttpRequest, facility: str) -> HttpResponseBase:
     """The host's address of a new template leads here; a facility that has no form for us is the host's matter."""
-    if facility in facility_names():
+    if facility in facility_names() or not Facilities().knows(facility):
         return create(request, facility=facility)
     return login_required(ObservationTemplateCreateView.as_view())(request, facility=facility)
 
