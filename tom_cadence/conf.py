@@ -27,6 +27,11 @@ SETTINGS: dict[str, Setting] = {
         '',
         'What the marks of requests are derived with; empty for the key that is kept in the database.',
     ),
+    'CLEAN_NAMES': Setting(
+        bool,
+        False,
+        'Leave names as they are at portals of the OCS family: the mark of a request stands in its note, not after its name.',
+    ),
     'DEFAULT_OWNER': Setting(
         str, '', 'User name of the owner of cadences whose observations have no user; empty for none, and a person is asked.'
     ),

@@ -226,7 +226,7 @@ def _unrecorded(
 ) -> None:
     """Other people's bookings of other targets are none of our business."""
     text, state = str(booking.get('name', '')), str(booking.get('state', ''))
-    request = next((request for token, request in tokens.items() if token in text), None)
+    request = next((request for token, request in tokens.items() if token in f'{text} {booking.get("note", "")}'), None)
     about: dict[str, Any] = {'facility': name, 'id': key, 'name': text, 'state': state}
     if request is not None:
         owner = request.managed

@@ -30,7 +30,11 @@ from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
+<<<<<<< HEAD
 from tom_cadence.facilities.forms import of_target
+=======
+from tom_cadence.facilities.marks import Sought, sought
+>>>>>>> 7b9ea3b (No word of a name is cut for the mark of a request, and a site can have names without it)
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
@@ -67,7 +71,7 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
     def submit() -> list[str]:
         held_up()
         if mark and now is not None and gateway.can_look_up:
-            there = found_before(gateway, mark, now)
+            there = found_before(gateway, sought(mark, now, payload))
             if there:
                 return There(there)
             held_up()
@@ -77,14 +81,14 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
     return submit
 
 
-def found_before(gateway: Gateway, mark: str, now: datetime) -> list[str]:
-    """What carries the mark before anything is sent.
+def found_before(gateway: Gateway, what: Sought) -> list[str]:
+    """What is there already before anything is sent.
 
     Raises what asking raises, but for a facility to which there is no connection at all: then the order says so itself, and is
     proven not to have left.
     """
     try:
-        return gateway.find(mark, now)
+        return gateway.find(what)
     except Temporary as error:
         if error.__cause__ is None or not without_connection(error.__cause__):
             raise
@@ -143,7 +147,8 @@ def look_up(
             f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and it '
             'cannot be asked. Say whether it is there, or send it again.'
         )
-    found = gateway.find(request.token, request.created)
+    window = Window(start=request.window_start, end=request.window_end) if request.window_start and request.window_end else None
+    found = gateway.find(sought(request.token, request.created, request.parameters, window, thorough=True))
     reach(CadencePoint.LOOKED_UP)
     if found:
         return journal.accept(request, found, known, found_at(request), now)

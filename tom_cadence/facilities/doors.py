@@ -17,7 +17,7 @@ import requests
 from tom_observations.facility import BaseObservationFacility, get_service_classes
 
 from tom_cadence import conf
-from tom_cadence.facilities import ocs
+from tom_cadence.facilities import marks, ocs
 from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.transport import Overdue, deadline, is_watched
 
@@ -115,4 +115,4 @@ def marked(facility: Any, payload: Any, token: str) -> Any:
     """A copy of the payload with the token in it, where the facility can be asked for it; else the payload as it is."""
     if hasattr(facility, 'mark_observation') and hasattr(facility, 'find_observations'):
         return facility.mark_observation(payload, token)
-    return ocs.mark(payload, token) if ocs.is_ocs(facility) else adapter_of(facility).mark(payload, token)
+    return marks.mark(payload, token) if ocs.is_ocs(facility) else adapter_of(facility).mark(payload, token)

@@ -25,11 +25,12 @@ from tom_cadence.core.seasons import SEMESTER, Objection
 from tom_cadence.core.visibility import Site
 from tom_cadence.core.windows import UTC, Window, read_instant, window_in
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotYet, Refused, Temporary, Uncertain
-from tom_cadence.facilities import forms, ocs
+from tom_cadence.facilities import forms, marks, ocs
 from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.calls import Breaker, NotAsked, ThreadPool
 from tom_cadence.facilities.doors import marked, watch
 from tom_cadence.facilities.errors import CallStage, classify, readable, refusal
+from tom_cadence.facilities.marks import Sought
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 
@@ -326,12 +327,12 @@ class Gateway:
         with self.call(CallStage.SEND):
             return _ids(self.adapter.submit(copy.copy(self.facility), payload), self.name)
 
-    def find(self, token: str, created_after: datetime) -> list[str]:
-        """Ids of the observations that carry the token. Raises Temporary or Credentials."""
+    def find(self, what: Sought) -> list[str]:
+        """Ids of what the facility has of a request. Raises Temporary, Credentials or NeedsAttention."""
         with self.call(CallStage.LOOK_UP):
             if hasattr(self.facility, 'find_observations'):
-                return [str(found) for found in self.facility.find_observations(token, created_after - CLOCK_SKEW)]
-            return ocs.find(self.facility, token) if ocs.is_ocs(self.facility) else self.adapter.find(self.facility, token)
+                return [str(found) for found in self.facility.find_observations(what.token, what.created - CLOCK_SKEW)]
+            return (marks if ocs.is_ocs(self.facility) else self.adapter).find(self.facility, what)
 
     @cached_property
     def can_list(self) -> bool:

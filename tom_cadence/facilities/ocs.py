@@ -7,9 +7,8 @@ text; each result lists its requests with ``id`` and ``state``. Names may have 5
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,7 +20,6 @@ from tom_cadence.facilities.errors import CallStage, classify
 from tom_cadence.facilities.reply_text import messages_in, short_line
 
 logger = logging.getLogger(__name__)
-NAME_LENGTH = 50
 PAGE = 200
 MOST_PAGES = 20
 #: The one strategy that the sequence forms offer (lco.py 816-819 and 893-897 of 3.1.0).
@@ -124,20 +122,6 @@ def many_in_one_call(parameters: Mapping[str, Any]) -> bool:
     return bool(parameters.get('period')) and parameters.get('jitter') not in (None, '')
 
 
-def mark(payload: Any, token: str) -> Any:
-    """A copy of the request group with the token at the end of its name, cut to fit."""
-    marked = copy.deepcopy(payload)
-    name = str(marked.get('name') or '')[: NAME_LENGTH - len(token) - 1].rstrip()
-    marked['name'] = f'{name} {token}'.strip()
-    return marked
-
-
-def find(facility: Any, token: str) -> list[str]:
-    """Ids of the requests in request groups whose name carries the token, whenever they were made: tokens are unique."""
-    groups = _request_groups(facility, {'name': token})
-    return [str(request['id']) for group in groups if token in str(group.get('name')) for request in group['requests']]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """One page of the portal's list: {request id: state}, whether there are more, and how far its clock is ahead of ours."""
@@ -152,14 +136,14 @@ def page(facility: Any, number: int, since: Mapping[str, datetime]) -> Page:
 
     ``since`` is ``modified_after`` or ``created_after``. A portal that does not know ``modified_after`` lists everything.
     """
-    query = {key: _iso(instant) for key, instant in since.items()}
-    response = _ask_groups(facility, query, number)
+    query = {key: iso(instant) for key, instant in since.items()}
+    response = ask_groups(facility, query, number)
     reply = response.json()
     found = {str(request['id']): str(request['state']) for group in reply['results'] for request in group['requests']}
-    return Page(states=found, more=bool(reply.get('next')), ahead=_ahead(response))
+    return Page(states=found, more=bool(reply.get('next')), ahead=ahead(response))
 
 
-def _ahead(response: Any) -> timedelta:
+def ahead(response: Any) -> timedelta:
     """By the portal's own Date; nothing where it does not say."""
     try:
         there = parsedate_to_datetime(response.headers['Date'])
@@ -176,7 +160,7 @@ def semester_end(facility: Any, window: Window) -> datetime | None:
     address = urljoin(facility.facility_settings.get_setting('portal_url'), '/api/semesters/')
     try:
         reply = make_request(
-            'GET', address, params={'semester_contains': _iso(window.start)}, headers=facility._portal_headers()
+            'GET', address, params={'semester_contains': iso(window.start)}, headers=facility._portal_headers()
         ).json()
         ends = [read_instant(each['end']) for each in reply['results']]
     except Exception as error:  # a portal that does not say: it is asked again in a while
@@ -235,11 +219,12 @@ class Listing:
 
 def listing(facility: Any, created_after: datetime, number: int) -> Listing:
     """One page of the requests the portal lists."""
-    reply = _ask_groups(facility, {'created_after': _iso(created_after)}, number).json()
+    reply = ask_groups(facility, {'created_after': iso(created_after)}, number).json()
     items = [
         {
             'id': str(request['id']),
             'name': group.get('name', ''),
+            'note': str(request.get('observation_note') or ''),
             'state': request['state'],
             'created': read_instant(group['created']),
             'target': _target_of(request),
@@ -255,16 +240,7 @@ def _target_of(request: Mapping[str, Any]) -> str:
     return str((configurations[0].get('target') or {}).get('name') or '')
 
 
-def _request_groups(facility: Any, query: dict[str, str]) -> Iterable[dict[str, Any]]:
-    """Every group that the portal lists for this query, as far as its last page or the most that is read."""
-    for number in range(MOST_PAGES):
-        reply = _ask_groups(facility, query, number).json()
-        yield from reply['results']
-        if not reply.get('next'):
-            return
-
-
-def _ask_groups(facility: Any, query: dict[str, str], number: int) -> Any:
+def ask_groups(facility: Any, query: dict[str, str], number: int) -> Any:
     """Pages are asked for by offset: nothing is fetched from an address that a reply names."""
     from tom_observations.facilities.ocs import make_request
 
@@ -273,5 +249,6 @@ def _ask_groups(facility: Any, query: dict[str, str], number: int) -> Any:
     return make_request('GET', url, params=params, headers=facility._portal_headers())
 
 
-def _iso(instant: datetime) -> str:
+def iso(instant: datetime) -> str:
+    """An instant as the portal's filters take it."""
     return instant.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S')

@@ -179,7 +179,7 @@ def test_in_an_outage_a_facility_is_asked_and_named_once(portal: Portal, first: 
 
 def test_a_clock_that_is_ahead_hides_no_change(portal: Portal, first: Any, monkeypatch: Any) -> None:
     ahead = timedelta(hours=2)
-    monkeypatch.setattr('tom_cadence.facilities.ocs._ahead', lambda response: -ahead)
+    monkeypatch.setattr('tom_cadence.facilities.ocs.ahead', lambda response: -ahead)
     cadences = crowd(portal, first, 3)
     for minutes, expired in ((0, None), (10, None), (20, 1)):
         portal.set_clock(NOON + timedelta(minutes=minutes), frozen=True)

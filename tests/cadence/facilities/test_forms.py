@@ -118,20 +118,6 @@ def test_a_record_without_a_form_s_parameters_asks_for_a_person(parameters: Any)
         filling.observation_type(parameters)
 
 
-def test_a_token_is_added_to_a_name_and_cut_to_fit() -> None:
-    assert ocs.mark({'name': 'SN', 'requests': [1]}, '~0a1b2c3d') == {'name': 'SN ~0a1b2c3d', 'requests': [1]}
-    long = ocs.mark({'name': 'x' * 90}, '~0a1b2c3d')['name']
-    assert len(long) == ocs.NAME_LENGTH
-    assert long.endswith(' ~0a1b2c3d')
-    assert ocs.mark({}, '~0a1b2c3d') == {'name': '~0a1b2c3d'}
-
-
-def test_marking_leaves_the_payload_as_it_was() -> None:
-    payload = {'name': 'SN', 'requests': [{'a': 1}]}
-    ocs.mark(payload, '~0')['requests'][0]['a'] = 2
-    assert payload == {'name': 'SN', 'requests': [{'a': 1}]}
-
-
 @pytest.mark.parametrize(
     ('parameters', 'many'),
     [({}, False), ({'period': 24, 'jitter': 2}, True), ({'period': 24, 'jitter': ''}, False), ({'period': None, 'jitter': 1}, 0)],

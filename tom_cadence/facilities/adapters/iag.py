@@ -10,8 +10,9 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from tom_cadence.facilities import ocs
+from tom_cadence.facilities import marks
 from tom_cadence.facilities.adapters.plugin import Adapter
+from tom_cadence.facilities.marks import Sought
 
 
 class Iag(Adapter):
@@ -25,13 +26,13 @@ class Iag(Adapter):
 
     def mark(self, payload: Any, token: str) -> Any:
         """As at any portal of that family."""
-        return ocs.mark(payload, token)
+        return marks.mark(payload, token)
 
-    def find(self, facility: Any, token: str) -> list[str]:
+    def find(self, facility: Any, what: Sought) -> list[str]:
         """The plugin's own address and key, asked as the toolkit's class would."""
         home = next(each for each in type(facility).__mro__ if f'{each.__module__}.{each.__qualname__}' in self.facilities)
         address = sys.modules[home.__module__].PORTAL_URL
         portal = SimpleNamespace(
             facility_settings=SimpleNamespace(get_setting=lambda name: address), _portal_headers=facility._portal_headers
         )
-        return ocs.find(portal, token)
+        return marks.find(portal, what)

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from tom_cadence import conf
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
+from tom_cadence.facilities.marks import Sought
 
 
 class Adapter:
@@ -61,8 +62,8 @@ class Adapter:
         """A copy of the payload with the token in it, or the payload."""
         return payload
 
-    def find(self, facility: Any, token: str) -> list[str]:
-        """Ids of the observations that carry the token."""
+    def find(self, facility: Any, what: Sought) -> list[str]:
+        """Ids of what the facility has of a request."""
         raise NotImplementedError
 
     def submit(self, facility: Any, payload: Any) -> Any:
