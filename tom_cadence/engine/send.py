@@ -30,11 +30,8 @@ from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
 from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
-<<<<<<< HEAD
 from tom_cadence.facilities.forms import of_target
-=======
 from tom_cadence.facilities.marks import Sought, sought
->>>>>>> 7b9ea3b (No word of a name is cut for the mark of a request, and a site can have names without it)
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
