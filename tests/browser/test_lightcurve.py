@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -178,7 +179,8 @@ def test_zoom_and_switches_are_in_the_address_and_come_back_with_it(page: Browse
     assert upper[1] == [60000.2, 60000.6]
     assert len(upper[2]) >= 2
     page.press('Show all dates')
-    page.wait('all dates', lambda: 'x=' not in page.address)
+    page.wait('all dates', lambda: 'recent=all' in page.address)
+    assert 'x=' not in page.address
     assert page.driver.execute_script(AXIS, 'xaxis')[1][1] > 60004
 
 
@@ -186,7 +188,7 @@ def test_the_newest_days_are_a_press_or_an_address_away(page: Browser, target: A
     script = "return document.querySelector('section.phot-curve').photCurve.data.points.mjd.at(-1)"
     newest = page.driver.execute_script(script)
     page.press('Last 30 days')
-    page.wait('the last days', lambda: 'x=' in page.address)
+    page.wait('the last days', lambda: 'recent=30' in page.address)
     first, last = page.driver.execute_script(AXIS, 'xaxis')[1]
     assert first == pytest.approx(newest - 30)
     assert last > newest
@@ -194,6 +196,51 @@ def test_the_newest_days_are_a_press_or_an_address_away(page: Browser, target: A
     page.open(f'/forced-photometry/light-curves/{target.pk}/?recent=1')
     drawn(page)
     assert page.driver.execute_script(AXIS, 'xaxis')[1][0] == pytest.approx(newest - 1)
+
+
+def test_the_page_opens_with_the_last_year(page: Browser, target: Any) -> None:
+    from tom_dataproducts.models import PhotometryReducedDatum
+
+    PhotometryReducedDatum.objects.create(
+        target=target, timestamp=SEEN - timedelta(days=1000), bandpass='r', source_name='LCO', brightness=19
+    )
+    newest = page.driver.execute_script("return document.querySelector('section.phot-curve').photCurve.data.points.mjd.at(-1)")
+    page.open(f'/forced-photometry/light-curves/{target.pk}/')
+    drawn(page)
+    assert page.driver.execute_script(AXIS, 'xaxis')[1][0] == pytest.approx(newest - 365)
+    page.press('Show all dates')
+    page.wait('all dates', lambda: 'recent=all' in page.address)
+    page.open(page.address)
+    drawn(page)
+    assert page.driver.execute_script(AXIS, 'xaxis')[1][0] < newest - 900
+
+
+def test_a_shared_address_never_hides_newer_points(page: Browser, target: Any) -> None:
+    newest = page.driver.execute_script("return document.querySelector('section.phot-curve').photCurve.data.points.mjd.at(-1)")
+    script = "Plotly.relayout(document.querySelector('.phot-curve-plot'), {'xaxis.range': [arguments[0], arguments[1]]})"
+    page.driver.execute_script(script, newest - 3, newest + 0.1)
+    page.wait('an interval without an end', lambda: re.search(r'x=[\d.]+%2C(&|$)', page.address) is not None)
+    shared = page.address
+    from tom_dataproducts.data_processor import run_data_processor
+
+    run_data_processor(upload(target, exposures(4000, 4003), name='newer.txt'))
+    page.open('about:blank')
+    page.open(shared)
+    drawn(page)
+    first, last = page.driver.execute_script(AXIS, 'xaxis')[1]
+    assert first == pytest.approx(newest - 3)
+    assert last > newest + 1, 'the points that came since'
+
+
+def test_the_plot_is_saved_as_a_png_as_it_is_drawn(page: Browser) -> None:
+    script = """
+        const done = arguments[0];
+        HTMLAnchorElement.prototype.click = function () { done([this.download, this.href.slice(0, 22), this.href.length]); };
+        document.querySelector('[data-picture]').click();
+    """
+    name, kind, length = page.driver.execute_async_script(script)
+    assert (name.endswith('-light-curve.png'), kind) == (True, 'data:image/png;base64,')
+    assert length > 20_000
 
 
 def test_days_and_phases_and_absolute_magnitudes_are_drawn(page: Browser, target: Any) -> None:

@@ -183,11 +183,10 @@ def brightness(found: TextColumns, flux: Floats, error: Floats, threshold: float
         detected = is_detection(flux, error, threshold)
         solved = ~(found.floats('mag5sig') < SHALLOWEST)
         magnitude, magnitude_error = found.floats('m'), found.floats('dm')
-        for given, formula in ((magnitude, lambda: magnitude_of(flux)), (magnitude_error, lambda: magnitude_error_of(flux, error))):
-            missing = ~np.isfinite(given)
-            if missing.any():
-                given[missing] = formula()[missing]
-            given[~(detected & solved)] = np.nan
+        detected &= solved
+        for given, formula in ((magnitude, magnitude_of(flux)), (magnitude_error, magnitude_error_of(flux, error))):
+            np.copyto(given, formula, where=~np.isfinite(given))
+            given[~detected] = np.nan
         limit = limit_of(error, threshold)
-        limit[detected | ~solved] = np.nan
+        limit[is_detection(flux, error, threshold) | ~solved] = np.nan
     return magnitude, magnitude_error, limit

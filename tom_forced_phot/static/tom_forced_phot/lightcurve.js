@@ -4,6 +4,9 @@
   const curve = window.photCurve = window.photCurve || {};
   if (curve.start) { curve.start(); return; }
   const DRAWN_HERE = ['flux', 'nolimits', 'noerrors'];
+  /* Days up to the newest point with which a light curve opens. */
+  const RECENT = 365;
+  const PICTURE = {format: 'png', width: 1200, height: 700, scale: 2};
 
   function script(address) {
     if (window.Plotly) return Promise.resolve();
@@ -27,6 +30,8 @@
     const found = (text || '').split(',').map(Number);
     return found.length === 2 && found.every(Number.isFinite) && found[0] !== found[1] ? found : null;
   };
+  /* An interval that ends with a comma has no end: it reaches to the newest point, whichever that will be. */
+  const openEnded = (text) => (/^[^,]+,$/.test(text || '') && Number.isFinite(parseFloat(text)) ? parseFloat(text) : null);
   const digits = (value, error) => (error > 0 ? Math.min(Math.max(1 - Math.floor(Math.log10(error)), 0), 6) : 2);
 
   class LightCurve {
@@ -38,8 +43,10 @@
       this.hover = section.querySelector('.phot-curve-hover');
       this.said = section.querySelector('.phot-curve-wait');
       const given = new URLSearchParams('address' in section.dataset ? location.search : '');
-      this.recent = Number(given.get('recent')) || 0;
       this.state = {hide: new Set(given.getAll('hide')), x: pair(given.get('x')), y: pair(given.get('y'))};
+      this.since = openEnded(given.get('x'));
+      /* How many of the newest days are shown; 0: all, or those that were zoomed to. */
+      this.recent = this.state.x || this.since !== null || given.get('recent') === 'all' ? 0 : Number(given.get('recent')) || RECENT;
       this.listen();
       this.tidy();
       this.load();
@@ -63,21 +70,46 @@
         if ('part' in event.target.dataset) this.link();
       });
       this.section.querySelectorAll('[data-recent]').forEach((button) => {
-        button.addEventListener('click', () => { this.newest(Number(button.dataset.recent)); this.draw(); });
+        button.addEventListener('click', () => { this.showRecent(Number(button.dataset.recent)); this.draw(); });
       });
       this.section.querySelector('[data-zoom-out]').addEventListener('click', () => {
-        this.state.x = this.state.y = null;
+        this.showRecent(0);
         this.draw();
       });
+      this.section.querySelector('[data-picture]').addEventListener('click', () => this.save());
       this.section.querySelector('.phot-curve-table').addEventListener('toggle', () => this.fill());
     }
 
-    /* The last days up to the newest point that is shown; all magnitudes of them. */
-    newest(days) {
+    /* The last days up to the newest point that is shown, and all magnitudes of them; 0: all dates. */
+    showRecent(days) {
+      this.recent = days;
+      this.since = null;
+      this.state.x = this.state.y = null;
+      this.follow();
+    }
+
+    /* What was asked for up to the newest point reaches to the one that is the newest now. */
+    follow() {
       const last = curve.last(this.data, this.state);
-      if (!(days > 0) || last === null || curve.isFolded(this.data)) return;
-      this.state.x = [last - days, last + Math.max(days * 0.04, 0.5)];
-      this.state.y = null;
+      if (last === null || curve.isFolded(this.data)) return;
+      const first = this.recent > 0 ? last - this.recent : this.since;
+      if (first === null || first >= last) return;
+      if (this.recent === RECENT && curve.first(this.data, this.state) >= first) { this.state.x = null; return; }
+      this.state.x = [first, last + Math.max((last - first) * 0.04, 0.5)];
+    }
+
+    /* The picture as it is drawn, made by the browser. */
+    picture() {
+      const ground = getComputedStyle(document.body).backgroundColor;
+      const layout = {...this.plot.layout, paper_bgcolor: ground, plot_bgcolor: ground, width: PICTURE.width, height: PICTURE.height};
+      return window.Plotly.toImage({data: this.plot.data, layout}, PICTURE);
+    }
+
+    async save() {
+      const link = document.createElement('a');
+      link.href = await this.picture();
+      link.download = this.section.querySelector('[data-picture]').dataset.picture;
+      link.click();
     }
 
     /* How long a mean is matters only where there are means. */
@@ -112,8 +144,7 @@
         this.section.querySelector('.phot-curve-summary').innerHTML = given.summary;
         if (window.htmx) window.htmx.process(this.section.querySelector('.phot-curve-summary'));
         this.legend();
-        if (this.recent && !this.state.x) this.newest(this.recent);
-        this.recent = 0;
+        this.follow();
         await this.draw();
         this.say('');
       } catch (error) {
@@ -175,6 +206,10 @@
         const {xaxis, yaxis} = this.plot._fullLayout;
         this.state.x = xaxis.autorange ? null : xaxis.range.map(Number);
         this.state.y = yaxis.autorange ? null : yaxis.range.map(Number);
+        if (Object.keys(change).some((key) => /^xaxis\.(range|autorange)/.test(key))) {
+          this.recent = 0;
+          this.since = this.state.x && this.state.x[1] >= curve.last(this.data, this.state) ? this.state.x[0] : null;
+        }
         if (change.dragmode) { this.state.dragmode = change.dragmode; return; }
         if (curve.isLarge(this.data)) { setTimeout(() => this.draw()); return; }
         this.dates();
@@ -243,15 +278,27 @@
     link() {
       const all = this.parameters(true);
       for (const key of this.state.hide) all.append('hide', key);
-      for (const axis of ['x', 'y']) if (this.state[axis]) all.set(axis, this.state[axis].map((value) => Number(value.toPrecision(12))).join(','));
+      const zoom = (axis) => this.state[axis].map((value) => Number(value.toPrecision(12))).join(',');
+      if (this.recent) { if (this.recent !== RECENT) all.set('recent', this.recent); }
+      else if (this.since !== null) all.set('x', `${Number(this.since.toPrecision(12))},`);
+      else if (this.state.x) all.set('x', zoom('x'));
+      else if (!curve.isFolded(this.data)) all.set('recent', 'all');
+      if (this.state.y) all.set('y', zoom('y'));
       const query = all.toString();
       if ('address' in this.section.dataset) history.replaceState(history.state, '', query ? `?${query}` : location.pathname);
       const own = this.section.querySelector('[data-own-page]');
       if (own) own.href = `${this.section.dataset.page}?${query}`;
-      const part = this.section.querySelector('[data-part]').checked && this.state.x ? '&part=zoom' : '';
-      this.section.querySelectorAll('[data-download]').forEach((link) => { link.search = `?${query}${part}`; });
+      const files = new URLSearchParams(all);
+      files.delete('recent');
+      files.delete('x');
+      if (this.section.querySelector('[data-part]').checked && this.state.x) { files.set('x', zoom('x')); files.set('part', 'zoom'); }
+      this.section.querySelectorAll('[data-download]').forEach((link) => { link.search = `?${files}`; });
+      this.section.querySelectorAll('[data-recent]').forEach((button) => {
+        button.setAttribute('aria-pressed', String(Number(button.dataset.recent) === this.recent));
+      });
       all.delete('x');
       all.delete('y');
+      all.delete('recent');
       this.tableQuery = all.toString();
       this.fill();
     }

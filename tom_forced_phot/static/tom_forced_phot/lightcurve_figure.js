@@ -157,6 +157,17 @@
     return last;
   };
 
+  /* The MJD of the oldest point that is shown. */
+  curve.first = function (data, state) {
+    let [first, from] = [Infinity, 0];
+    data.series.forEach((series, number) => {
+      const to = from + data.points.counts[number];
+      if (to > from && !state.hide.has(series.key)) first = Math.min(first, data.points.mjd[from]);
+      from = to;
+    });
+    return first;
+  };
+
   /* Dates at round instants for the upper axis. */
   function dates([first, last], most) {
     const step = STEPS.find(([kind, length]) => (last - first) / (kind === 'days' ? length : length * 30.4) <= most) || STEPS[STEPS.length - 1];
