@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tom_cadence.core.windows import halves
+from tom_followup.labels import label
 
 #: In a text of a template, this becomes the target's name.
 PLACE = '{target}'
@@ -22,7 +23,6 @@ BOOKKEEPING = frozenset(
         *('request', 'csrfmiddlewaretoken', 'submit', 'validate'),
     }
 )
-_CONFIGURATION = re.compile(r'c_(\d+)_(?:ic_(\d+)_)?(.+)\Z')
 _PIECE = re.compile(r'(.+)_(\d)\Z')
 BLANK: tuple[Any, ...] = (None, '', [], ())
 
@@ -104,13 +104,3 @@ def _sentences(found: Any, name: str = '') -> Iterator[str]:
             yield from _sentences(each, name)
     elif found not in BLANK:
         yield f'{name}: {found}' if name else str(found)
-
-
-def label(name: str) -> str:
-    """A field's name as words: ``c_2_ic_1_exposure_time`` is exposure time of configuration 2, instrument 1."""
-    numbered = _CONFIGURATION.match(name)
-    text = (numbered[3] if numbered else name).replace('_', ' ').strip()
-    text = text[:1].upper() + text[1:]
-    if not numbered:
-        return text
-    return f'{text} (configuration {numbered[1]}{f", instrument {numbered[2]}" if numbered[2] else ""})'

@@ -18,6 +18,7 @@ from urllib.parse import quote, urljoin
 from tom_cadence.core.windows import UTC, Window, read_instant
 from tom_cadence.facilities.errors import CallStage, classify
 from tom_cadence.facilities.reply_text import messages_in, short_line
+from tom_followup.labels import label
 
 logger = logging.getLogger(__name__)
 PAGE = 200
@@ -94,9 +95,7 @@ class ReadableValidation:
             for key, text in found or [('', 'It gives no reason.')]:
                 words = short_line(text)
                 known = key in form.fields
-                form.add_error(
-                    key if known else None, words if known or not key else f'{key.replace("_", " ").capitalize()}: {words}'
-                )
+                form.add_error(key if known else None, words if known or not key else f'{label(key)}: {words}')
         elif isinstance(reply, Mapping) and (duration := (reply.get('request_durations') or {}).get('duration')):
             form.validation_message = f'This observation is valid with a duration of {duration} seconds.'
 

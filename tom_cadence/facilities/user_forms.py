@@ -20,6 +20,7 @@ from tom_cadence.facilities import forms
 from tom_cadence.facilities.errors import CallStage
 from tom_cadence.facilities.gateway import Gateway
 from tom_cadence.facilities.reply_text import short_line
+from tom_followup.labels import label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,9 @@ def types(gateway: Gateway) -> dict[str, str]:
     """The observation types of a facility, and how they are called."""
     with facility_call(gateway):
         shown = gateway.facility.get_form_classes_for_display()
-    return {str(kind): str(kind).replace('_', ' ').capitalize() for kind in shown} or {'': 'Observation'}
+    written = getattr(gateway.facility, 'observation_types', None) or ()
+    said = {str(pair[0]): str(pair[1]) for pair in written if isinstance(pair, (list, tuple)) and len(pair) == 2}
+    return {str(kind): said.get(str(kind)) or label(str(kind)) for kind in shown} or {'': 'Observation'}
 
 
 def empty_form(gateway: Gateway, kind: str, initial: Mapping[str, Any]) -> Any:

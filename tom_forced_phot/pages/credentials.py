@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
+from tom_followup.labels import label
 from tom_forced_phot import registry
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.queries import accounts
@@ -29,7 +30,7 @@ SECRET = {'autocomplete': 'off', 'autocapitalize': 'off', 'spellcheck': 'false',
 
 def label_of(key: str) -> str:
     """A key of the settings as a person reads it."""
-    return LABELS.get(key) or key.replace('_', ' ').capitalize()
+    return LABELS.get(key) or label(key)
 
 
 class CredentialsForm(forms.Form):

@@ -153,7 +153,7 @@ def test_fields_are_said_in_words() -> None:
     ('message', 'said'),
     [
         ('X: {"non_field_errors": ["Not visible."]}', 'X: Not visible.'),
-        ('X: {"end": ["Too late."], "requests": [{"ipp_value": "too high"}]}', 'X: End: Too late. Ipp value: too high'),
+        ('X: {"end": ["Too late."], "requests": [{"ipp_value": "too high"}]}', 'X: End: Too late. IPP value: too high'),
         ('500 Server Error for url: http://10.0.0.1/api/', '500 Server Error'),
         ('plain {target} words', 'plain {target} words'),
     ],

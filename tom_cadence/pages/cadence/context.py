@@ -29,6 +29,7 @@ from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_crede
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
 from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
 from tom_cadence.permissions import may_change
+from tom_followup.labels import label as label_of
 
 logger = logging.getLogger(__name__)
 State = ManagedCadence.State
@@ -260,7 +261,7 @@ def _others(cadence: Cadence) -> list[LimitText]:
         if name in OWN_FIELDS or name not in fields or isinstance(value, (dict, list)):
             continue
         words = dict(getattr(fields[name], 'choices', ())).get(value, value)
-        label = fields[name].label or name.replace('_', ' ').capitalize()
+        label = fields[name].label or label_of(name)
         lines.append(LimitText(str(label), 'not set' if words in (None, '') else str(words)))
     return lines
 

@@ -27,6 +27,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
 from tom_cadence.pages.start.source import StartSource
 from tom_cadence.permissions import visible_cadences, visible_records
+from tom_followup.labels import label
 
 MOST_RECORDS = 300
 MOST_SHOWN = 5
@@ -242,8 +243,8 @@ def put_errors_at_fields(form: Any, error: BaseException) -> None:
             form.add_error(None, redact(text) if text != str(error) else text)
         for path, leaf in _leaves(found) if found is not None else ():
             name = next((part for part in reversed(path) if part in form.fields and not form[part].is_hidden), None)
-            words = ' '.join(part.replace('_', ' ') for part in path[-1:] if part != 'non_field_errors')
-            form.add_error(name, redact(leaf if name or not words else f'{words.capitalize()}: {leaf}'))
+            words = ' '.join(label(part) for part in path[-1:] if part != 'non_field_errors')
+            form.add_error(name, redact(leaf if name or not words else f'{words}: {leaf}'))
 
 
 def _ready_for_errors(form: Any) -> None:

@@ -25,6 +25,7 @@ from tom_cadence.pages.templates import apply as applying
 from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.table import TemplateFilter, TemplateTable, listed
 from tom_cadence.permissions import changeable_templates, visible_records, visible_templates
+from tom_followup.labels import label
 from tom_followup.refusals import NotYours, refused_with_message
 
 
@@ -79,7 +80,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         'template': template,
         'ownership': TemplateOwnership.objects.select_related('owner').filter(template=template).first(),
         'said': parameter_lines(template.parameters),
-        'kind': observation_type_of(template).replace('_', ' ').capitalize(),
+        'kind': label(observation_type_of(template)),
         'changeable': changeable_templates(request.user).filter(pk=pk).exists(),
         'uses': uses.order_by('-pk')[:10],
         'usable': template.facility in facility_names(),

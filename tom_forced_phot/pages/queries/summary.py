@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from tom_followup.labels import label
 from tom_followup.units import instant_of
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
@@ -150,9 +151,7 @@ def asked(parameters: Mapping[str, Any], labels: Mapping[str, str]) -> list[tupl
         found = [('Dates', 'all that the service measures when no date is given')]
     others = (key for key in parameters if key not in DATES and not SECRET.search(key))
     return found + [
-        ((LABELS.get(key) or labels.get(key) or key.replace('_', ' ').capitalize()), text)
-        for key in others
-        if (text := _value(key, parameters[key]))
+        ((LABELS.get(key) or labels.get(key) or label(key)), text) for key in others if (text := _value(key, parameters[key]))
     ]
 
 
