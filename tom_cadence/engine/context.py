@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -69,6 +70,8 @@ def context_of_new(strategy: Any, parameters: Parameters, owner: Any, first: Att
 
 
 COLUMNS = ('target', 'timestamp', 'bandpass', 'brightness', 'brightness_error', 'limit', 'unit', 'source_name', 'telescope')
+MOST_POINTS, MOST_TOGETHER = 50_000, 200_000
+"""Of one target, the newest, that a decision looks at; and of all targets of a batch that are read by one statement."""
 DAY = timedelta(days=1)
 MOST_ERROR = 10.0
 """Magnitudes. Surveys write 99 or 9.99 where they have none, and a detection with such an error is none."""
@@ -122,9 +125,26 @@ def _read(snapshots: Sequence[Snapshot], spans: dict[int, timedelta | None], now
     if not settings.TARGET_PERMISSIONS_ONLY:
         points = get_objects_for_user(snapshots[0].managed.owner, 'tom_dataproducts.view_photometryreduceddatum', klass=points)
     rows: dict[int, list[Any]] = defaultdict(list)
-    for target, *row in points.order_by().values_list(*COLUMNS, KT('value__flux')):
+    together = list(points.order_by().values_list(*COLUMNS, KT('value__flux'))[: MOST_TOGETHER + 1])
+    if len(together) > MOST_TOGETHER:
+        return {target: _newest(points.filter(target=target)) for target in set().union(*wanted.values())}
+    for target, *row in together:
         rows[target].append(row)
-    return {target: columns(found) for target, found in rows.items()}
+    return {target: columns(found) if len(found) <= MOST_POINTS else _newest_of(found) for target, found in rows.items()}
+
+
+def _newest(points: Any) -> Photometry:
+    """Of one target with very many points, alone, so that one of it costs the others nothing but the statement."""
+    rows = list(points.order_by('-timestamp').values_list(*COLUMNS, KT('value__flux'))[: MOST_POINTS + 1])
+    return _newest_of([row[1:] for row in rows]) if rows else Photometry()
+
+
+def _newest_of(rows: list[Any]) -> Photometry:
+    """The newest of these, as many as a decision is to look at; that there are more is said."""
+    if len(rows) <= MOST_POINTS:
+        return columns(rows)
+    found = columns(sorted(rows, key=itemgetter(0))[-MOST_POINTS:])
+    return replace(found, left_out=f'{found.left_out} Only the newest {MOST_POINTS} points are looked at.'.strip())
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> Photometry:

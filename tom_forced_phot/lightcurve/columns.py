@@ -66,6 +66,8 @@ class Columns:
     unsolved: NDArray[np.bool_]
     labels: tuple[Label, ...]
     quality: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    newest_only: bool = False
+    """Whether there are older points that were not read, because they are too many."""
 
     def __len__(self) -> int:
         return len(self.ids)

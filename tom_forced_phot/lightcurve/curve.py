@@ -67,6 +67,8 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     """
     series, which = series_of(stored)
     points, account = points_of(stored, which), _Account()
+    if stored.newest_only:
+        account.notes.append(f'Only the newest {len(stored)} points are here, because there are more than are read at a time.')
     asked = _chosen(points, series, options)
     sound = np.ones(len(stored), dtype=np.bool_)
     for pk, reason in options.hidden.items():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from tom_forced_phot.permissions import visible_points
 FORMAT = 2
 #: Points read at a time, so that memory stays bounded and Python's collector of garbage has little to look through.
 CHUNK = 5000
+MOST_POINTS = 200_000
+"""Of one target, the newest: a first look at half as many takes 0.8 s of a processor, and nobody sees more in a plot."""
 #: Fewer points than this are read as quickly as they are kept.
 WORTH_KEEPING = 2000
 KEPT_FOR = 3600
@@ -148,7 +151,15 @@ def _answer_key(user: Any, target: Any) -> str:
 
 
 def read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
-    """These points as columns."""
+    """These points as columns; of very many only the newest."""
+    beyond = rows.order_by('-timestamp').values_list('timestamp', flat=True)[MOST_POINTS : MOST_POINTS + 1]
+    cut = next(iter(beyond), None)
+    if cut is not None:
+        return replace(_read(rows.filter(timestamp__gt=cut), quality), newest_only=True)
+    return _read(rows, quality)
+
+
+def _read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
     read_some = _fetched if connection.vendor in ('sqlite', 'postgresql') else _converted
     gathered: dict[str, Any] = {name: [] for name in ('ids', 'micros', 'labels', *NUMBERS)}
     own: dict[str, list[Any]] = {}

@@ -17,6 +17,7 @@ from tests.support.cadences import bookings, make, records, settle
 from tom_cadence.core.decisions import PhotometryRequest
 from tom_cadence.core.history import PhotometryAnswer
 from tom_cadence.core.windows import read_instant
+from tom_cadence.engine import context
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import CadenceRun, ManagedCadence
 
@@ -55,6 +56,24 @@ def test_light_curves_are_read_in_one_statement_and_only_where_they_are_looked_a
     seen = {**BRIGHT, 'bright_table': 'up to 18: every 3 days'}
     few = statements(2, astronomer, **seen)
     assert statements(6, astronomer, **seen) == few
+
+
+@pytest.mark.parametrize('together', [4, 1000], ids=['each target alone', 'all in one statement'])
+def test_of_very_many_points_a_decision_looks_at_the_newest_and_says_so(
+    observatory: Any, make_cadence: Any, target: Any, monkeypatch: Any, together: int
+) -> None:
+    monkeypatch.setattr(context, 'MOST_POINTS', 5)
+    monkeypatch.setattr(context, 'MOST_TOGETHER', together)
+    cadence = make_cadence(book=observatory, **BRIGHT)
+    settle(observatory, records(cadence)[0], 'COMPLETED')
+    for number in range(8):
+        point(target, -number / 10, 17.0 if number == 0 else 25.0)
+    run_cadences(now=at(3))
+    assert 'r = 17.00' in reason()
+    assert reason().endswith('Only the newest 5 points are looked at.')
+    PhotometryReducedDatum.objects.filter(brightness=25).delete()
+    run_cadences(now=at(3.1))
+    assert 'Only the newest' not in reason()
 
 
 def test_a_strategy_that_looks_at_no_light_curve_reads_none(observatory: Any, astronomer: Any) -> None:

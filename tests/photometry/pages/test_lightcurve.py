@@ -727,3 +727,22 @@ def test_plotlys_script_comes_once_and_for_good(client: Client) -> None:
     assert 'immutable' in response['Cache-Control']
     assert b'plotly.js' in gzip.decompress(response.content)[:300]
     assert client.get('/forced-photometry/plotly-0.js').status_code == 404
+
+
+def test_of_very_many_points_the_newest_are_shown_and_the_rest_is_named(vera: Client, curve: Target, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reading, 'MOST_POINTS', 20)
+    said = 'Only the newest 20 points are here'
+    answer = vera.get(f'/forced-photometry/light-curves/{curve.pk}/data.json').json()
+    assert answer['stored'] == 20
+    assert said in answer['summary']
+    newest = PhotometryReducedDatum.objects.filter(target=curve).order_by('-timestamp')[19]
+    for kind in ('csv', 'ecsv', 'votable'):
+        file = vera.get(f'/forced-photometry/light-curves/{curve.pk}/download/{kind}/').content.decode()
+        assert said in ' '.join(file.replace('#', ' ').split()), kind
+    assert (
+        f'{newest.timestamp:%Y-%m-%dT%H:%M:%S}'
+        in vera.get(f'/forced-photometry/light-curves/{curve.pk}/download/csv/').content.decode()
+    )
+    monkeypatch.setattr(reading, 'MOST_POINTS', 45)
+    cache.clear()
+    assert 'Only the newest' not in vera.get(f'/forced-photometry/light-curves/{curve.pk}/data.json').json()['summary']
