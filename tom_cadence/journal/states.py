@@ -228,6 +228,11 @@ def pause_many(pks: Sequence[int], reason: str, now: datetime) -> list[int]:
 
 def resume_many(pks: Sequence[int], reason: str, now: datetime) -> list[int]:
     """Resume those of them that are paused or need attention, with a few statements for any number; which they were."""
+    for first in range(0, len(pks), CHUNK):
+        waiting = ManagedCadence.objects.filter(pk__in=pks[first : first + CHUNK], state=State.ATTENTION, cadence__isnull=False)
+        for managed in waiting.filter(Q(reason__contains=FOLLOWED[0]) | Q(reason__contains=FOLLOWED[1])):
+            with transaction.atomic():
+                _let_deleted_be_followed(managed, now)
     newest = ObservationRecord.objects.filter(observationgroup__dynamiccadence=OuterRef('cadence')).order_by('-pk')
     values = {
         'state': State.ACTIVE,
