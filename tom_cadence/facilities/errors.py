@@ -57,11 +57,14 @@ def classify(error: BaseException, stage: CallStage, facility: Any, traffic: Tra
     if isinstance(error, CadenceError):
         return _own(error)
     text = _unnamed(readable(error), name)
-    if _is_credentials(error):
+    mislabelled = _mislabelled(error, traffic)
+    if mislabelled is not None and mislabelled.status == 400 and stage is CallStage.PREPARE:
+        return Refused(f'{name} would refuse it: {text}')
+    if mislabelled is None and _is_credentials(error):
         return Credentials(f'{name} does not accept the credentials: {text}')
     if isinstance(error, ImproperlyConfigured):
         return Credentials(f'{name} is not set up for this owner: {text}')
-    status, retry_after = _answered(error)
+    status, retry_after = _answered(error) if mislabelled is None else (mislabelled.status or 0, mislabelled.retry_after)
     if _is_busy(status, retry_after):
         return _busy(name, retry_after)
     if status:
@@ -120,13 +123,15 @@ def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -
         return Uncertain(f'{name} may have accepted a part before: {text}')
     if isinstance(error, Uncertain):
         return _own(error)
-    if isinstance(error, documented_refusals(facility)) and earlier_declined and not (last and _maybe_booked(last)):
+    mislabelled = _mislabelled(error, traffic)
+    refused = documented_refusals(facility) if mislabelled is None or mislabelled.status != 400 else (type(error),)
+    if isinstance(error, refused) and earlier_declined and not (last and _maybe_booked(last)):
         return refusal(f'{name} refused the observation: {text}', objections_in(text))
     if never_arrived(error, traffic):
         return Temporary(f'{name} could not be reached: {text}')
     if traffic.unseen:
         return Uncertain(f'It is not known whether {name} booked the observation: {text}')
-    if _is_credentials(error) or isinstance(error, ImproperlyConfigured):
+    if (mislabelled is None and _is_credentials(error)) or isinstance(error, ImproperlyConfigured):
         if earlier_declined and (last is None or _declined(last)):
             what = 'does not accept the credentials' if _is_credentials(error) else 'is not set up for this owner'
             return Credentials(f'{name} {what}: {text}')
@@ -203,6 +208,14 @@ def _is_credentials(error: BaseException) -> bool:
     if isinstance(error, ImproperCredentialsException):
         return True
     return _answered(error)[0] in (401, 403)
+
+
+def _mislabelled(error: BaseException, traffic: Traffic | None) -> HttpAttempt | None:
+    """The answer behind an error that speaks of credentials and is about something else: tom-iag says so of all from 400 to 499."""
+    last = traffic.attempts[-1] if traffic is not None and traffic.attempts else None
+    if not isinstance(error, ImproperCredentialsException) or last is None or last.status is None:
+        return None
+    return last if 400 <= last.status < 500 and last.status not in (401, 402, 403) else None
 
 
 def _answered(error: BaseException) -> tuple[int, str]:

@@ -237,3 +237,24 @@ def redirected(code: int) -> Any:
 def test_which_replies_mean_credentials(code: int, is_credentials: bool) -> None:
     traffic = Traffic(attempts=[HttpAttempt(method='POST', left=True, status=code)])
     assert isinstance(classify(redirected(code), CallStage.SEND, PLAIN, traffic), Credentials) is is_credentials
+
+
+@pytest.mark.parametrize(
+    ('status', 'sending', 'preparing'),
+    [
+        (400, Refused, Refused),
+        (401, Credentials, Credentials),
+        (403, Credentials, Credentials),
+        (404, Uncertain, Temporary),
+        (429, Temporary, Temporary),
+        (None, Uncertain, Credentials),
+    ],
+)
+def test_a_class_that_calls_every_refusal_one_of_credentials_is_judged_by_the_answer(
+    status: int | None, sending: type[Exception], preparing: type[Exception]
+) -> None:
+    error = ImproperCredentialsException("IAG: b'no'")
+    answer = HttpAttempt(method='POST', left=True, status=status)
+    facility = SimpleNamespace(name='IAG')
+    assert isinstance(classify(error, CallStage.SEND, facility, Traffic(attempts=[answer])), sending)
+    assert isinstance(classify(error, CallStage.PREPARE, facility, Traffic(attempts=[answer])), preparing)

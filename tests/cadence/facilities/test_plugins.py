@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import responses
+import tom_targets.base_models
+import tom_targets.models
+from django.core.cache import cache
 from django.test import Client
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
@@ -18,10 +23,11 @@ from tests.cadence.pages.test_starting import RESUME, go
 from tests.conftest import NIGHT
 from tests.support.cadences import records
 from tests.support.needs import missing
-from tom_cadence.core.windows import Window, show
+from tom_cadence.core.windows import Window, read_window, show
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import Refused, Uncertain
 from tom_cadence.facilities import Facilities, Gateway
+from tom_cadence.facilities.marks import sought
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.models import ManagedCadence, Submission
 
@@ -323,3 +329,76 @@ def test_eso_is_refused_in_words(astronomer: Any) -> None:
     ESOFacility.__module__, ESOFacility.__qualname__ = 'tom_eso.eso', 'ESOFacility'
     found = movement(Gateway('ESO', astronomer, ESOFacility), {}, NIGHTS[0])
     assert (found.verdict, 'P2' in found.reason) == (Verdict.STAYS, True)
+
+
+INSTRUMENT = {
+    'name': 'MONET/S',
+    'type': 'IMAGE',
+    'class': '1m2',
+    'optical_elements': {'filters': [{'code': 'R', 'name': 'R'}]},
+    'modes': {'readout': {'modes': [{'code': 'fast', 'name': 'Fast'}]}},
+}
+
+
+@pytest.fixture
+def monet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The portal of the IAG, behind ``requests``: what it got to book, and how it answers."""
+    for name in ('REQUIRED_NON_SIDEREAL_FIELDS', 'REQUIRED_NON_SIDEREAL_FIELDS_PER_SCHEME'):  # moved in tomtoolkit 3
+        monkeypatch.setattr(tom_targets.models, name, getattr(tom_targets.base_models, name, ()), raising=False)
+    module = plugin('tom_iag.iag')
+    settings.TOM_FACILITY_CLASSES = ['tom_iag.iag.IAGFacility']
+    cache.delete('monet_instruments')
+    portal = module.PORTAL_URL
+    there = SimpleNamespace(got=[], module=module, replies={'validate/': (200, {'errors': {}}), '': (201, None)})
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        status, body = there.replies['validate/' if request.url.endswith('validate/') else '']
+        if body is None:
+            there.got.append(json.loads(request.body))
+            body = {'id': 1, 'requests': [{'id': 500 + len(there.got)}]}
+        return status, {}, json.dumps(body)
+
+    def listing(request: Any) -> tuple[int, dict[str, str], str]:
+        found = [
+            {'id': n, 'name': each['name'], 'created': '2026-11-21T00:00:00Z', 'requests': [{'id': 500 + n, 'state': 'PENDING'}]}
+            for n, each in enumerate(there.got, 1)
+            if request.params['name'] in each['name']
+        ]
+        return 200, {}, json.dumps({'results': found, 'next': None})
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        kinds = ('1M2 MONETS QHY163M', '1M2 SBIG8300', '0M5 IAG50CM SBIG6303E')
+        mock.get(f'{portal}/api/instruments/', json=dict.fromkeys(kinds, INSTRUMENT))
+        mock.get(f'{portal}/api/profile/', json={'proposals': [{'id': 'P', 'title': 'Ours', 'current': True}]})
+        mock.add_callback('POST', f'{portal}/api/requestgroups/validate/', callback=answer)
+        mock.add_callback('POST', f'{portal}/api/requestgroups/', callback=answer)
+        mock.add_callback('GET', f'{portal}/api/requestgroups/', callback=listing)
+        yield there
+    cache.delete('monet_instruments')
+
+
+def iag_parameters(target: Any, window: Window) -> dict[str, Any]:
+    """What the plugin's form stores."""
+    return {
+        **{'facility': 'IAG', 'target_id': target.pk, 'observation_type': 'MONET_SOUTH_IMAGING', 'name': 'SN x', 'proposal': 'P'},
+        **{'ipp_value': 1.05, 'observation_mode': 'NORMAL', 'instrument_type': '1M2 MONETS QHY163M', 'filter': 'R'},
+        **{'exposure_count': 3, 'exposure_time': 20.0, 'max_airmass': 2.0, 'readout_mode': 'fast'},
+        **{'acquisition': 'ON', 'guiding': 'OFF', 'start': window.start.isoformat(), 'end': window.end.isoformat()},
+    }
+
+
+def test_the_iag_telescopes_move_and_a_lost_reply_is_found(monet: Any, astronomer: Any, target: Any) -> None:
+    gateway = Facilities().gateway('IAG', astronomer)
+    stored = iag_parameters(target, NIGHTS[0])
+    assert movement(gateway, stored, NIGHTS[0]).verdict is Verdict.MOVES
+    assert gateway.can_look_up
+    for night in NIGHTS:
+        prepared = gateway.prepare(stored, night, {}, lambda data: data)
+        token = f'~mark{night.start:%d}aa'
+        assert gateway.find(sought(token, NIGHT, prepared.payload)) == []
+        booked = gateway.submit(gateway.mark(prepared.payload, token))
+        assert gateway.find(sought(token, NIGHT, prepared.payload)) == booked
+        [window] = monet.got[-1]['requests'][0]['windows']
+        assert read_window(window['start'], window['end']) == night
+        stored = prepared.parameters
+        assert stored['exposure_seconds_sent'] == 60
