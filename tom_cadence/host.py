@@ -128,7 +128,7 @@ class CheckedObservationCreateView(ObservationCreateView):
         """A target that this user may not see does not exist; who is not logged in is sent to the login first."""
         if request.user.is_authenticated and not _may_see(request.user, str(self.get_target_id())):
             raise Http404('There is no such target.')
-        if request.user.is_authenticated and not Facilities().knows(str(kwargs.get('facility'))):
+        if not Facilities().knows(str(kwargs.get('facility'))):
             raise Http404(f'There is no facility {kwargs.get("facility")!r} in the settings of this TOM.')
         return super().dispatch(request, *args, **kwargs)
 

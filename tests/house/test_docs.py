@@ -194,3 +194,16 @@ def test_the_settings_to_copy_are_those_of_the_example_tom(settings: Any) -> Non
 @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
 def test_no_page_names_a_path_of_somebodys_machine(path: Path) -> None:
     assert not re.search(r'(?<![\w.])/(work|root|home)/\w', path.read_text())
+
+
+def test_what_one_sees_is_what_the_pages_and_commands_say() -> None:
+    """The words in italics of the table of what one sees, around what differs from case to case."""
+    text = (DOCS / 'operating.md').read_text().partition('\n## What one sees, and what one does\n')[2].partition('\n## ')[0]
+    sources = [
+        path for app in ('tom_cadence', 'tom_forced_phot') for kind in ('py', 'html') for path in (ROOT / app).rglob(f'*.{kind}')
+    ]
+    said = re.sub(r"'\s*f?'|\s+", ' ', '\n'.join(path.read_text() for path in sources)).lower()
+    seen = [words for line in text.splitlines() if line.startswith('| ') for words in re.findall(r'\*([^*]+)\*', line)]
+    parts = {part.strip().lower() for words in seen for part in words.split('...') if len(part.strip()) > 3}
+    assert len(parts) > 15
+    assert {part for part in parts if part not in said} == set()

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Max, Q, QuerySet
 from tom_observations.models import ObservationRecord
 
-from tom_cadence import conf
+from tom_cadence import conf, journal
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, Listing
 from tom_cadence.models import ManagedCadence, Submission
@@ -241,6 +241,12 @@ def _unrecorded(
         )
         return
     managed = followed.get(str(booking.get('target', '')))
+    if journal.is_marked(f'{text} {booking.get("note", "")}'):
+        to_do = 'this TOM asked for it and has forgotten that, as after a restored backup. What a cadence asks for again is found '
+        to_do += f'at the next run, and recorded; what nobody asks for again is to be cancelled at {name}, or entered in the TOM.'
+        known = {'cadence': managed.host_cadence_id, 'target': managed.target_name} if managed is not None else {}
+        result.without_record.append(Finding(**about, **known, to_do=to_do))
+        return
     if managed is not None:
         to_do = f'cadence {managed.host_cadence_id} does not know it; add it to the group in the TOM if it belongs there.'
         result.by_hand.append(Finding(**about, target=managed.target_name, to_do=to_do))

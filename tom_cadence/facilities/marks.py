@@ -26,7 +26,7 @@ LOOK_BACK = timedelta(days=30)
 """How far apart a portal's clock and ours may be."""
 SOONER = timedelta(minutes=5)
 """How much earlier than its intent a request without a mark may seem to have been made, the portal's clock taken into account."""
-_MARK = re.compile(r'~[a-z2-7]{8}\b')
+_MARK = re.compile(r'~[a-z2-7]{8}(?:[a-z2-7]{2})?\b')
 
 
 @dataclass(frozen=True, kw_only=True)

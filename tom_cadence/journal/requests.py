@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tom_cadence.models import CadenceRun, FollowedRecord, ManagedCadence, Notic
 from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
 
+_OWN = re.compile(r'~([a-z2-7]{8})([a-z2-7]{2})\b')
 logger = logging.getLogger(__name__)
 Origin, State = Submission.Origin, Submission.State
 
@@ -268,10 +270,20 @@ def mark_of(*what: str) -> str:
     """A short mark that the facility keeps with the request, so that it can be found there: the same for the same thing asked for.
 
     It comes of the key of this site and of what is followed, so that a TOM brought back from yesterday's backup, or a copy of
-    it, finds its own bookings. 40 bits, in letters that any search takes for the same in capitals.
+    it, finds its own bookings. 40 bits, in letters that any search takes for the same in capitals, and two letters by which the
+    site knows it for its own, whatever was asked for.
     """
-    digest = hmac.digest(_site_key().encode(), '\n'.join(what).encode(), 'sha256')
-    return '~' + base64.b32encode(digest)[:8].decode().lower()
+    head = _letters('\n'.join(what), 8)
+    return f'~{head}{_letters(f"mark {head}", 2)}'
+
+
+def is_marked(text: str) -> bool:
+    """Whether a text of a facility has a mark in it that this site made."""
+    return any(_letters(f'mark {head}', 2) == check for head, check in _OWN.findall(text.lower()))
+
+
+def _letters(text: str, number: int) -> str:
+    return base64.b32encode(hmac.digest(_site_key().encode(), text.encode(), 'sha256'))[:number].decode().lower()
 
 
 def _site_key() -> str:
