@@ -95,7 +95,8 @@ PURE = {
 }  # fmt: skip
 CALCULATORS = {
     '__future__', 'collections', 'copy', 'dataclasses', 'datetime', 'enum', 'functools', 'itertools', 'math', 'numpy', 'operator',
-    're', 'textwrap', 'typing', 'tom_followup.dates', 'tom_followup.failpoints', 'tom_followup.labels', 'tom_followup.units',
+    're', 'textwrap', 'typing', 'tom_followup.dates', 'tom_followup.failpoints', 'tom_followup.labels', 'tom_followup.redaction',
+    'tom_followup.units',
     'decimal', 'logging',
     'tom_cadence.core.bounds', 'tom_cadence.exceptions', 'tom_forced_phot.exceptions',
 }  # fmt: skip

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tom_followup.dates import EARLIEST, LATEST
+from tom_followup.redaction import redact
 
 LONGEST_HOURS = 24.0 * 3660
 """Ten years: no interval, pause or window of a cadence is longer."""
@@ -24,41 +24,11 @@ MOST_ID = 2**63 - 1
 MOST_TEXT, MOST_SAID, MOST_SHOWN = 10_000, 1000, 200
 MOST_PARAMETERS, MOST_PARTS, MOST_DEEP = 500, 5000, 20
 
-_NAMES = r'(?:token|api[-_ ]?key|access[-_ ]?key|passw(?:or)?d|passphrase|secret|credentials?|signature|session[-_]?id|csrf)'
-_VALUE = r'(?:\\?"[^"\\]{0,400}\\?"?|\\?\'[^\'\\]{0,400}\\?\'?|[^\s"\'&,;}<>)\]\\]{1,400})'
-_IS = r'(?:\\?["\']\s{0,3},|\\?["\']?\s{0,3}(?:=>|[:=]))\s{0,3}b?'
-_SCHEME = r'(?:(?:token|basic|bearer|digest|apikey)\s{1,3})?'
-_HEADER = re.compile(r'(?i)((?:authorization|cookie)\\?["\']?\s{0,3}[:=,]\s{0,3}(?:b?\\?["\'])?)[^\r\n"\'}\\]{1,1000}')
-_NAMED = re.compile(rf'(?i)({_NAMES}[\w-]{{0,30}}{_IS}){_SCHEME}({_VALUE})')
-_SPOKEN = re.compile(rf'(?i)\b({_NAMES}|bearer|basic)(\s{{1,3}})(?=[^\s]{{0,200}}\d)[\w.~+/=-]{{6,400}}')
-_USERINFO = re.compile(r'(?<=://)[^/\s]{0,400}@')
-_QUERY = re.compile(r'(/[^\s?#\'"<>]{0,400})[?#][^\s\'"<>)]{1,2000}')
-_JWT = re.compile(r'\beyJ[\w-]{4,2000}\.[\w-]{4,2000}(?:\.[\w-]{0,2000})?')
-_HEX = re.compile(r'(?i)(?<![0-9a-z])[0-9a-f]{32,128}(?![0-9a-z])')
-SECRET_NAME = re.compile(rf'(?i)(?:{_NAMES}|authorization|cookie)')
 _CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
 class OutOfBounds(ValueError):
     """Something from outside that cannot be what it is taken for; the text says what is expected, as the end of a sentence."""
-
-
-@lru_cache(maxsize=4096)
-def redact(text: str) -> str:
-    """The text without keys, tokens and passwords: what is named so, and what looks like one.
-
-    Of an address neither the user nor what follows the question mark is told. Every pattern is linear, or bounded.
-    """
-    text = _QUERY.sub(r'\1', _USERINFO.sub('', text))
-    text = _HEADER.sub(r'\1…', text)
-    text = _NAMED.sub(lambda found: f'{found.group(1)}{_ellipsis(found.group(2))}', text)
-    text = _SPOKEN.sub(r'\1\2…', text)
-    return _HEX.sub('…', _JWT.sub('…', text))
-
-
-def _ellipsis(value: str) -> str:
-    sign = value[:1] if value[:1] in ('"', "'") else ''
-    return f'{sign}…{sign}'
 
 
 def said(value: Any, most: int = MOST_SAID) -> str:

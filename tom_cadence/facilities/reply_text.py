@@ -17,6 +17,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from tom_cadence.core import bounds
+from tom_followup import redaction
 
 LONGEST = 300
 MOST_READ = 4000
@@ -48,7 +49,7 @@ def redact(text: str) -> str:
     """The text without secrets: those of the facilities' settings, wherever they stand, and what looks like one."""
     for secret in _configured():
         text = text.replace(secret, '…')
-    return bounds.redact(text)
+    return redaction.redact(text)
 
 
 def without_markup(text: str) -> str:
@@ -59,7 +60,7 @@ def without_markup(text: str) -> str:
         said = '; '.join(f'{key}: {line}' if key else line for key, line in messages_in(rest))
         text = f'{head}{said}'
     if '<' in text:
-        text = html.unescape(_TAG.sub(' ', _HIDDEN.sub(' ', text)))
+        text = html.unescape(_TAG.sub(' ', _HIDDEN.sub(' ', redaction.without_elements(text))))
     return text
 
 
@@ -69,7 +70,7 @@ def messages_in(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str,
         return
     if isinstance(said, Mapping):
         for name, value in list(said.items())[:MOST_LINES]:
-            if bounds.SECRET_NAME.search(str(name)):
+            if redaction.SECRET_NAME.search(str(name)):
                 yield str(name), '…'
             else:
                 yield from messages_in(value, key if str(name) in _CONTAINERS else str(name), depth + 1)
@@ -80,7 +81,7 @@ def messages_in(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str,
                 yield key, '…'
             else:
                 yield from messages_in(value, key, depth + 1)
-            named = isinstance(value, str) and bool(_NAME.fullmatch(value) and bounds.SECRET_NAME.search(value))
+            named = isinstance(value, str) and bool(_NAME.fullmatch(value) and redaction.SECRET_NAME.search(value))
     else:
         yield key, str(said)
 

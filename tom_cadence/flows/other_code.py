@@ -19,7 +19,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tom_targets.models import Target
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import SECRET_NAME
 from tom_cadence.core.windows import Window, read_window
 from tom_cadence.exceptions import BadWindow, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import doors
@@ -31,6 +30,7 @@ from tom_cadence.journal import Intent, foreign
 from tom_cadence.journal.adoption import default_owner
 from tom_cadence.models import Submission
 from tom_followup.failpoints import CadencePoint, reach
+from tom_followup.redaction import SECRET_NAME
 
 logger = logging.getLogger(__name__)
 NOT_BOOKED = (Temporary, Refused, Credentials, NeedsAttention)

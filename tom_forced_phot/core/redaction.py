@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from tom_followup.redaction import redact
 
 LONGEST = 1000
 #: More of a text than this is not even looked at.
 CONSIDERED = 20_000
-WORD = (
-    r'(?:api[_-]?key|access[_-]?key|[a-z]{0,10}_?token|userpass|passw(?:or)?d|passwd|secret|auth|authorization|signature|sig|key)'
-)
-#: Secrets nobody told us of, where a word before them says what they are: in addresses, headers, JSON.
-IN_ADDRESS = re.compile(rf'(?i)\b({WORD})=[^&\s"\'<>]{{1,2000}}')
-IN_HEADER = re.compile(r'(?i)\b(authorization["\']?\s{0,5}[:=]\s{0,5}["\']?)(?:(?:token|bearer|basic)\s{1,5})?[^\s"\',;}]{1,2000}')
-SCHEME = re.compile(r'(?i)\b(token|bearer|basic)\s{1,5}[a-z0-9+/=_.-]{16,2000}')
-IN_JSON = re.compile(rf'(?i)(["\']{WORD}["\']\s{{0,5}}:\s{{0,5}}["\'])[^"\']{{1,2000}}')
-IN_USER = re.compile(r'(?i)(\bhttps?://)[^/\s@"\'<>]{1,500}@')
 MOST_ENTRIES, DEEPEST = 200, 6
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
     """``text`` without secrets that can be told by the words before them, without NUL and half characters, and shortened."""
-    text = text[:CONSIDERED]
-    text = IN_HEADER.sub(r'\1***', text)
-    text = SCHEME.sub(r'\1 ***', text)
-    text = IN_ADDRESS.sub(r'\1=***', text)
-    text = IN_JSON.sub(r'\1***', text)
-    text = IN_USER.sub(r'\1***@', text)
+    text = redact(text[:CONSIDERED], queries=True)
     text = storable(text)
     return text if len(text) <= longest else f'{text[: longest - 1]}\u2026'
 

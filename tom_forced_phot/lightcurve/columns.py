@@ -99,6 +99,7 @@ def build(rows: Mapping[str, Any], labels: Sequence[tuple[str, ...]], quality: M
         unsolved=np.isfinite(numbers['flux']) & np.isnan(numbers['magnitude']) & np.isnan(numbers['limit']),
         labels=made,
         quality=dict(quality or {}),
+        newest_only=False,
         **numbers,
     )
     return _in_order(_fluxes_named_so(found, factor))

@@ -15,7 +15,6 @@ from django.urls import reverse
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import registry
-from tom_cadence.core.bounds import redact
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.windows import Window, show
 from tom_cadence.exceptions import BadWindow, CadenceError, Refused
@@ -28,6 +27,7 @@ from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
 from tom_cadence.pages.start.source import StartSource
 from tom_cadence.permissions import visible_cadences, visible_records
 from tom_followup.labels import label
+from tom_followup.redaction import redact
 
 MOST_RECORDS = 300
 MOST_SHOWN = 5
