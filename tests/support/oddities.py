@@ -252,3 +252,14 @@ class Fieldless(ResumeCadenceAfterFailureStrategy):
 
 class RetryFailedObservationsStrategy(ResumeCadenceAfterFailureStrategy):
     """A site's own class with a name that is taken."""
+
+
+class Sleepless(SimulatedObservatoryFacility):
+    """Saves states in its own way, sooner or later; every observation has failed."""
+
+    name = 'Sleepless observatory'
+    sleep: ClassVar[Any] = None
+
+    def update_observation_status(self, observation_id: str) -> None:
+        _call(type(self).sleep)
+        ObservationRecord.objects.filter(facility=self.name, observation_id=observation_id).update(status='WINDOW_EXPIRED')

@@ -1,15 +1,17 @@
 """Strategies that call the facility themselves, in a ``run()`` of their own, as the toolkit's tutorial shows.
 
-They run under the claim, with a mark before and after. Nobody can promise that such a run() books once: where it dies or
-raises in between, a person is asked.
+They run under the claim, with a mark before and after, in a thread that has FACILITY_TIMEOUT for all of it. Nobody can promise
+that such a run() books once: where it dies, raises or does not end, a person is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
@@ -17,13 +19,26 @@ from tom_cadence.core.decisions import Decision, Stop, Wait
 from tom_cadence.core.policy import over
 from tom_cadence.engine.stages import Decided
 from tom_cadence.exceptions import NeedsAttention, Temporary
+from tom_cadence.facilities import Calls, Facilities
+from tom_cadence.facilities.calls import GRACE, NotAsked
 from tom_cadence.facilities.errors import never_arrived, readable
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.models import Submission
 
 
-def run(item: Decided, claimed: Claim, clock: Callable[[], datetime]) -> tuple[Decision, list[ObservationRecord]]:
+@dataclass(kw_only=True)
+class Ended:
+    """What came of a run() in time; ``over`` is False where it has not ended, and may be running still."""
+
+    returned: Any = None
+    error: Exception | None = None
+    over: bool = True
+
+
+def run(
+    item: Decided, claimed: Claim, facilities: Facilities, clock: Callable[[], datetime]
+) -> tuple[Decision, list[ObservationRecord]]:
     """Run it, and take over the records it made; what ends the cadence before is trouble, an owner that is missing, its limits."""
     early = item.decision
     stop = early if isinstance(early, Stop) else over(item.snapshot.parameters, item.history, clock())
@@ -31,19 +46,15 @@ def run(item: Decided, claimed: Claim, clock: Callable[[], datetime]) -> tuple[D
         return stop, []
     before = {row.pk for row in item.snapshot.rows}
     mark = journal.open_request(item.managed, claimed, _intent(item), clock())
-    error: Exception | None = None
-    returned: Any = None
     with watched() as traffic:
-        try:
-            with deadline(conf.get('FACILITY_TIMEOUT')):
-                returned = item.snapshot.strategy.run()
-        except Exception as problem:  # the site's own code
-            error = problem
-    made = _made(item, before, returned)
+        ended = _bounded(item, facilities)
+    made = _made(item, before, ended.returned)
     if made:
         journal.adopt_records(mark, made, item.managed.owner, clock())
-    if error is not None:
-        _explain(mark, error, bool(made), traffic, clock())
+    if not ended.over:
+        _explain_overdue(mark, bool(made), clock())
+    if ended.error is not None:
+        _explain(mark, ended.error, bool(made), traffic, clock())
     if not made and traffic.orders:
         text = 'The strategy sent something in its own run(), and left no record of it: look at the facility what it asked for.'
         journal.mark_uncertain(mark, text, clock())
@@ -52,6 +63,34 @@ def run(item: Decided, claimed: Claim, clock: Callable[[], datetime]) -> tuple[D
         journal.discard(mark)
         return Wait(reason='The strategy asked for nothing.'), []
     return Wait(reason='The strategy asked for observations in its own run().'), made
+
+
+def _bounded(item: Decided, facilities: Facilities) -> Ended:
+    """Let it run beside this thread, which waits no longer than its deadline.
+
+    Inside a transaction of the caller's it runs here: what another thread reads and writes would be another transaction.
+    """
+    function, seconds = item.snapshot.strategy.run, conf.get('FACILITY_TIMEOUT')
+    if connection.in_atomic_block:
+        try:
+            with deadline(seconds):
+                return Ended(returned=function())
+        except Exception as problem:  # the site's own code
+            return Ended(error=problem)
+    finished: list[bool] = []
+
+    def run() -> Any:
+        try:
+            return function()
+        finally:
+            finished.append(True)
+
+    calls = Calls(at_once=1, per_facility=1, breaker=facilities.breaker, grace=GRACE, pool=facilities.pool)
+    calls.start(item.managed.pk, item.managed.facility, run, seconds)
+    call = calls.next()
+    if call.error is not None and not isinstance(call.error, Exception):
+        raise call.error
+    return Ended(returned=call.result, error=call.error, over=bool(finished) or isinstance(call.error, NotAsked))
 
 
 def _intent(item: Decided) -> Intent:
@@ -79,7 +118,19 @@ def _made(item: Decided, before: set[int], returned: Any) -> list[ObservationRec
     return list(rows.order_by('pk'))
 
 
+def _explain_overdue(mark: Submission, made: bool, now: datetime) -> None:
+    """It may send something yet, so the mark stays open until a person has looked."""
+    text = f'The strategy did not end its own run() within {conf.get("FACILITY_TIMEOUT"):g} s, and was left behind.'
+    if made:
+        raise NeedsAttention(f'{text} It had asked for observations before; look whether any is missing here.')
+    journal.mark_uncertain(mark, text, now)
+    raise NeedsAttention(f'{text} Look at the facility whether it asked for anything, then resume the cadence.')
+
+
 def _explain(mark: Submission, error: Exception, made: bool, traffic: Traffic, now: datetime) -> None:
+    if isinstance(error, NotAsked):
+        journal.discard(mark)
+        raise Temporary(str(error))
     text = f'The strategy failed in its own run(): {type(error).__name__}: {readable(error)}'
     if never_arrived(error, traffic) and not made:
         journal.refuse(mark, text, now, counts=False)

@@ -134,7 +134,7 @@ class Pipeline:
                 return send.prepare_first(first, taken, self.facilities, self.permissions, self.clock())
             item = send.decide_again(known, self.facilities, self.clock())
             if own:
-                decision, records = own_run.run(item, claimed, self.clock)
+                decision, records = own_run.run(item, claimed, self.facilities, self.clock)
                 self._finish(replace(item, decision=decision), claimed, records)
                 return None
             if isinstance(item.decision, Submit):

@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.db import connection
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
@@ -72,12 +74,16 @@ class Listed:
 
 @dataclass(eq=False)
 class Question:
-    """One call after states, of whichever batch: ``end`` takes its answer."""
+    """One call after states, of whichever batch: ``end`` takes its answer.
+
+    ``updates``: the class saves the state of the first of ``ids`` in its own way, and after it those of the others.
+    """
 
     polling: Polling
     asked: StatesAsked
     ids: tuple[str, ...]
     listed: Listed | None = None
+    updates: bool = False
 
     def end(self, call: Call) -> None:
         """Hand the answer to the cadences that wait for it."""
@@ -112,7 +118,7 @@ class Polling:
         for asked in self._asked.values():
             try:
                 if asked.gateway.updates_itself:
-                    self._update_itself(asked)
+                    self._start_updates(asked)
                 elif asked.gateway.can_poll:
                     self._start(asked)
             except Exception as error:
@@ -216,6 +222,10 @@ class Polling:
             raise call.error
         self._on_their_way -= 1
         asked, ids = question.asked, question.ids
+        if question.updates:
+            self._updated(asked, ids[0], call.error)
+            self._update_next(asked, ids[1:])
+            return
         answers, further = self._read(question, call)
         again = []
         for observation_id in ids:
@@ -264,24 +274,54 @@ class Polling:
         """Keep an answer for the cadences that wait for it; True where it has to be asked for singly."""
         if answer is None:
             return True
-        if isinstance(answer, Exception) and not isinstance(answer, (Temporary, Credentials)):
-            answer = Temporary(f'{asked.gateway.name} did not answer: {answer}')
+        if isinstance(answer, Exception):
+            answer = _as_temporary(asked, answer)
         for snapshot, row in asked.wanted[observation_id]:
             self._answers[snapshot.pk][row.pk] = answer
         return isinstance(answer, Status) and not answer.has_schedule and _finished_now(asked, observation_id, answer)
 
-    def _update_itself(self, asked: StatesAsked) -> None:
-        """The class saves states in its own way: let it, in this thread, and read what it saved."""
+    def _start_updates(self, asked: StatesAsked) -> None:
+        """The class saves states in its own way: let it, one after the other, and read what it saved.
+
+        Inside a transaction of the caller's that is done here: another thread would not see what is written, nor be seen.
+        """
         if not self._may_write:
             return
-        for observation_id, pairs in asked.wanted.items():
+        ids = tuple(asked.wanted)
+        for observation_id in ids:
+            self._open.update(snapshot.pk for snapshot, _ in asked.wanted[observation_id])
+        if not connection.in_atomic_block:
+            self._update_next(asked, ids)
+            return
+        for observation_id in ids:
             try:
                 asked.gateway.update_itself(observation_id)
-                error: Exception | None = None
+                self._updated(asked, observation_id, None)
             except Exception as problem:  # the facility class is the site's code; the gateway has classified it
-                error = problem
-            for snapshot, row in pairs:
-                self._answers[snapshot.pk][row.pk] = error or _saved(row)
+                self._updated(asked, observation_id, problem)
+
+    def _update_next(self, asked: StatesAsked, ids: tuple[str, ...]) -> None:
+        if ids:
+            self._on_their_way += 1
+            function, timeout = partial(asked.gateway.update_itself, ids[0]), conf.get('FACILITY_TIMEOUT')
+            self._calls.start(Question(self, asked, ids, updates=True), asked.gateway.name, function, timeout, urgent=False)
+
+    def _updated(self, asked: StatesAsked, observation_id: str, error: BaseException | None) -> None:
+        """What the class saved, or why it did not."""
+        for snapshot, row in asked.wanted[observation_id]:
+            self._open[snapshot.pk] -= 1
+            try:
+                if error is None:
+                    self._answers[snapshot.pk][row.pk] = _saved(row)
+                else:
+                    self._answers[snapshot.pk][row.pk] = _as_temporary(asked, error)
+            except Exception as problem:
+                self._trouble(snapshot, problem, 'its state was read')
+
+
+def _as_temporary(asked: StatesAsked, error: BaseException) -> Temporary | Credentials:
+    """Why a state could not be asked for."""
+    return error if isinstance(error, (Temporary, Credentials)) else Temporary(f'{asked.gateway.name} did not answer: {error}')
 
 
 def _finished_now(asked: StatesAsked, observation_id: str, status: Status) -> bool:

@@ -152,7 +152,7 @@ class Gateway:
 
     @cached_property
     def updates_itself(self) -> bool:
-        """Whether the class overrides ``update_observation_status``; it is then called as it is, in the main thread."""
+        """Whether the class overrides ``update_observation_status``; it is then called as it is."""
         update = getattr(type(self.facility), 'update_observation_status', None)
         return update is not None and update is not BaseRoboticObservationFacility.update_observation_status
 
@@ -214,9 +214,10 @@ class Gateway:
             return ocs.page(facility, number, since)
 
     def update_itself(self, observation_id: str) -> None:
-        """Let the facility save the state in its own way."""
+        """Let the facility save the state in its own way; it writes to the database, in whichever thread."""
+        facility = copy.copy(self.facility)
         with self.call(CallStage.STATUS):
-            self.facility.update_observation_status(observation_id)
+            facility.update_observation_status(observation_id)
 
     def prepare(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +13,10 @@ from guardian.shortcuts import get_perms
 
 from tests.conftest import at
 from tests.support import oddities
-from tests.support.cadences import bookings, records, settle
+from tests.support.cadences import SIMULATED, bookings, records, settle
 from tests.support.oddities import OurTutorial, Tutorial
 from tom_cadence.engine.run import run_cadences
+from tom_cadence.facilities import calls, transport
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 from tom_followup import failpoints
 from tom_followup.failpoints import CadencePoint
@@ -212,3 +216,96 @@ def test_two_crons_at_once_run_it_once(observatory: Any, due: Any, tutorial: Any
     assert met
     assert tutorial.runs == 1
     assert len(bookings(observatory)) == 2
+
+
+class Gate:
+    """Where something hangs until the test opens it. As soon as it hangs, hours have passed by the clock of calls."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def wait(self) -> None:
+        self.reached.set()
+        self.opened.wait(60)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + 7200 * self.reached.is_set()
+
+
+@pytest.fixture
+def gate(monkeypatch: Any) -> Iterator[Gate]:
+    """It is opened when the test is over, and what hung there has ended."""
+    made = Gate()
+    monkeypatch.setattr(calls, 'time', made)
+    monkeypatch.setattr(transport, 'time', made)
+    yield made
+    made.opened.set()
+    for thread in threading.enumerate():
+        if thread.name == 'facility call':
+            thread.join(10)
+
+
+@pytest.mark.parametrize(('where', 'booked'), [('before', 1), ('after', 2)])
+def test_where_it_never_ends_a_person_is_asked_and_the_others_are_served(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, make_cadence: Any, gate: Gate, where: str, booked: int
+) -> None:
+    good = make_cadence(book=observatory)
+    settle(observatory, records(good)[0], 'WINDOW_EXPIRED')
+    monkeypatch.setattr(tutorial, where, staticmethod(gate.wait))
+    report = run_cadences(now=at(5))
+    assert report.failed
+    state = ManagedCadence.objects.get(cadence=due)
+    assert state.state == 'attention'
+    assert 'did not end its own run() within' in state.reason
+    mark = Submission.objects.get(managed=state)
+    assert (mark.origin, mark.state) == ('own-run', 'uncertain')
+    assert len(records(good)) == 2
+    assert len(bookings(observatory)) == booked + 2
+    run_cadences(now=at(6))
+    assert tutorial.runs == 1
+
+
+def test_what_it_would_send_after_its_time_does_not_leave(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, gate: Gate
+) -> None:
+    ended = threading.Event()
+    run = tutorial.run
+
+    def late(self: Any) -> Any:
+        try:
+            return run(self)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(tutorial, 'run', late)
+    monkeypatch.setattr(tutorial, 'before', staticmethod(gate.wait))
+    run_cadences(now=at(5))
+    gate.opened.set()
+    assert ended.wait(10)
+    assert len(bookings(observatory)) == 1
+    assert Submission.objects.get().state == 'uncertain'
+    assert managed().state == 'attention'
+
+
+def test_a_class_that_never_ends_its_own_update_of_states_holds_up_its_own_cadence_only(
+    observatory: Any, make_cadence: Any, settings: Any, monkeypatch: Any, gate: Gate
+) -> None:
+    settings.TOM_FACILITY_CLASSES = [*settings.TOM_FACILITY_CLASSES, f'{oddities.HERE}.Sleepless']
+    settings.FACILITIES['Sleepless observatory'] = settings.FACILITIES[SIMULATED]
+    monkeypatch.setattr(oddities.Sleepless, 'sleep', staticmethod(gate.wait))
+    slow = make_cadence(facility='Sleepless observatory')
+    good = make_cadence(book=observatory)
+    settle(observatory, records(good)[0], 'WINDOW_EXPIRED')
+    lines = {line.cadence: line for line in run_cadences(now=at(1)).lines}
+    assert lines[good.pk].decision == 'submit'
+    assert lines[slow.pk].failed
+    assert 'No reply within' in lines[slow.pk].reason
+
+
+def test_what_a_class_saves_by_itself_is_acted_on_in_the_same_run(observatory: Any, make_cadence: Any, settings: Any) -> None:
+    settings.TOM_FACILITY_CLASSES = [*settings.TOM_FACILITY_CLASSES, f'{oddities.HERE}.Sleepless']
+    settings.FACILITIES['Sleepless observatory'] = settings.FACILITIES[SIMULATED]
+    mine = [make_cadence(facility='Sleepless observatory', observation_id=f'old-{number}') for number in range(3)]
+    lines = {line.cadence: line for line in run_cadences(now=at(1)).lines}
+    assert [records(cadence)[0].status for cadence in mine] == ['WINDOW_EXPIRED'] * 3
+    assert [lines[cadence.pk].decision for cadence in mine] == ['submit'] * 3
