@@ -5,7 +5,6 @@ Nothing is booked twice, the exit status says that something is wrong, and no ru
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,20 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import DataError, IntegrityError
 from django.db.models.signals import post_save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tom_dataproducts.models import PhotometryReducedDatum
-from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
+from tom_observations.models import DynamicCadence, ObservationRecord
 from tom_targets.models import Target
 
-from tests.conftest import NIGHT, at
+from tests.conftest import NIGHT
 from tests.support import site
-from tom_cadence.engine.report import Report
-from tom_cadence.engine.run import run_cadences
+from tests.support.databases import connected
+from tests.support.stage import Stage, furnished
 from tom_cadence.models import ManagedCadence, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,82 +129,10 @@ happenings = st.one_of(
 
 @pytest.fixture
 def stage(settings: Any) -> Iterator[None]:
-    settings.TOM_FACILITY_CLASSES = site.FACILITIES
-    settings.TOM_CADENCE_STRATEGIES = site.STRATEGIES
-    settings.EMAIL_BACKEND = f'{site.HERE}.OddMail'
-    settings.HOOKS = {}
-    logging.disable(logging.CRITICAL)
-    yield
-    site.armed.clear()
-    logging.disable(logging.NOTSET)
+    with furnished(settings):
+        yield
 
 
-class Stage:
-    """Five cadences that are due; the one in the middle passes the hook."""
-
-    def __init__(self, facility: type, strategy: str, **parameters: Any) -> None:
-        site.armed.clear()
-        site.Good.booked.clear()
-        ManagedCadence.objects.all().delete()
-        DynamicCadence.objects.all().delete()
-        ObservationGroup.objects.all().delete()
-        ObservationRecord.objects.all().delete()
-        Target.objects.all().delete()
-        User.objects.filter(username__in=['vera', 'odd']).delete()
-        self.vera = User.objects.create_user('vera', 'vera@example.org')
-        self.odd = User.objects.create_user('odd', 'odd@example.org')
-        resume = 'ResumeCadenceAfterFailureStrategy'
-        self.good = [self.make(f'good {number}', site.Good, resume, self.vera) for number in range(2)]
-        self.victim = self.make('victim', facility, strategy, self.odd, **parameters)
-        self.good += [self.make(f'good {number}', site.Good, resume, self.vera) for number in range(2, 4)]
-
-    def make(self, name: str, facility: type, strategy: str, user: Any, **parameters: Any) -> DynamicCadence:
-        target = Target.objects.create(name=name, type='SIDEREAL', ra=83.6, dec=22.0, permissions='OPEN')
-        group = ObservationGroup.objects.create(name=name)
-        [number] = site.Good().submit_observation({'name': 'first'})
-        asked = {
-            'facility': facility.name,
-            'target_id': target.pk,
-            'observation_type': 'IMAGING',
-            'name': name,
-            'start': NIGHT.isoformat(),
-            'end': at(4).isoformat(),
-        }
-        record = ObservationRecord.objects.create(
-            target=target, user=user, facility=facility.name, parameters=asked, observation_id=number, status='PENDING'
-        )
-        group.observation_records.add(record)
-        site.Good.states[number] = 'WINDOW_EXPIRED'
-        given = {'cadence_frequency': 24, **parameters}
-        return DynamicCadence.objects.create(
-            observation_group=group, cadence_strategy=strategy, cadence_parameters=given, active=True
-        )
-
-    def run(self, hours: float = 5) -> Report:
-        return run_cadences(now=at(hours))
-
-    def booked(self, name: str) -> int:
-        return sum(each.startswith(name) for each, _ in site.Good.booked)
-
-    def assert_all_others_are_served_once(self) -> None:
-        assert [self.booked(f'good {number}') for number in range(4)] == [1, 1, 1, 1]
-        assert [cadence.observation_group.observation_records.count() for cadence in self.good] == [2, 2, 2, 2]
-        states = ManagedCadence.objects.filter(cadence__in=self.good).values_list('state', flat=True)
-        assert set(states) == {'active'}
-
-    def assert_the_victim_is_served_or_told_of(self, report: Report) -> None:
-        lines = [line for line in report.lines if line.cadence == self.victim.pk]
-        assert lines, 'nothing is said of it'
-        managed = ManagedCadence.objects.get(cadence=self.victim)
-        told = report.failed and any(line.failed for line in lines)
-        assert told or any(line.decision in ('submit', 'wait', 'stop') for line in lines)
-        for text in (managed.reason, managed.last_reason, *(line.reason for line in lines)):
-            assert 'hush4711' not in text
-            assert len(text) < 4000
-        assert self.booked('victim') <= 1
-
-
-# 50 in `make test`; 300 in `make prove`, where 500 would take four minutes longer.
 many = settings(max_examples=min(300, settings().max_examples), suppress_health_check=list(HealthCheck))
 
 
@@ -221,8 +147,7 @@ def test_an_error_of_any_class_is_one_cadences_attention(stage: None, hook: str,
     scene.assert_the_victim_is_served_or_told_of(report)
 
 
-@pytest.mark.parametrize('hook', site.HOOKS)
-def test_a_hook_that_raises_stops_nobody_else(stage: None, hook: str) -> None:
+def a_hook_that_raises_stops_nobody_else(hook: str) -> None:
     scene = Stage(*site.HOOKS[hook])
     site.armed[hook] = raiser(lambda: RuntimeError('token=hush4711'))
     for hours in (5, 5.5):
@@ -233,10 +158,26 @@ def test_a_hook_that_raises_stops_nobody_else(stage: None, hook: str) -> None:
     assert scene.booked('victim') <= 1
 
 
+@pytest.mark.parametrize('hook', site.HOOKS)
+def test_a_hook_that_raises_stops_nobody_else(stage: None, hook: str) -> None:
+    a_hook_that_raises_stops_nobody_else(hook)
+
+
+@pytest.mark.postgres
+@pytest.mark.prove(why='every hook of a site once more, on a PostgreSQL server')
+@pytest.mark.parametrize('hook', site.HOOKS)
+def test_nor_does_it_on_postgresql(stage: None, hook: str, postgres_url: str, django_db_blocker: Any) -> None:
+    with connected(postgres_url, django_db_blocker):
+        a_hook_that_raises_stops_nobody_else(hook)
+
+
 @many
-@given(hook=st.sampled_from(sorted(site.HOOKS)), happens=happenings, later=happenings)
-def test_whatever_a_hook_does_all_others_are_served(stage: None, hook: str, happens: Any, later: Any) -> None:
+@given(hook=st.sampled_from(sorted(site.HOOKS)), happens=happenings, later=happenings, mails=st.none() | happenings)
+def test_whatever_a_hook_does_all_others_are_served(stage: None, hook: str, happens: Any, later: Any, mails: Any) -> None:
+    """``mails``: what the mail server does with the notice about it."""
     scene = Stage(*site.HOOKS[hook])
+    if mails is not None:
+        site.armed['mail.send_messages'] = mails
     site.armed[hook] = happens
     report = scene.run()
     scene.assert_all_others_are_served_once()

@@ -1,4 +1,4 @@
-"""A site whose every hook can be made to raise or to answer something odd: facility, form, strategy, signals, mail."""
+"""A site whose every hook can be made to raise or to answer something odd: facility, form, strategy, mail, storage, signals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
 
 from django import forms
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage, default_storage
 from django.core.mail.backends.base import BaseEmailBackend
 from tom_observations.facility import BaseRoboticObservationFacility, BaseRoboticObservationForm
 from tom_observations.models import ObservationRecord
@@ -173,6 +175,27 @@ class Formal(Odd):
         return OddForm
 
 
+class Remembering(Good):
+    """It can be asked for what it booked; the mark of each booking, by its number."""
+
+    name = 'Observatory that remembers'
+    marks: ClassVar[dict[str, str]] = {}
+
+    def mark_observation(self, payload: Any, token: str) -> Any:
+        """The mark in the payload."""
+        return {**payload, 'token': token}
+
+    def submit_observation(self, observation_payload: Any) -> Any:
+        """Book, and remember."""
+        [number] = super().submit_observation(observation_payload)
+        Remembering.marks[number] = observation_payload.get('token', '')
+        return [number]
+
+    def find_observations(self, token: str, created_after: datetime) -> Any:
+        """Those with the mark."""
+        return [number for number, mark in Remembering.marks.items() if mark == token]
+
+
 class Itself(Odd):
     """Saves states in its own way."""
 
@@ -242,6 +265,22 @@ class RunsItself(ResumeCadenceAfterFailureStrategy):
         return passes('strategy.run')
 
 
+def on_change(record: ObservationRecord, previous_status: Any) -> None:
+    """The host's hook of states, which keeps a file of the cadence in the middle."""
+    if 'victim' in str(record.parameters):
+        passes('hook.observation_change_state')
+        default_storage.save('state.txt', ContentFile(record.status.encode()))
+
+
+class OddStorage(InMemoryStorage):
+    """A storage with hooks."""
+
+    def _save(self, name: str, content: Any) -> str:
+        """Hooked."""
+        passes('storage.save')
+        return str(super()._save(name, content))
+
+
 class OddMail(BaseEmailBackend):
     """A mail server with hooks."""
 
@@ -277,6 +316,7 @@ HOOKS |= {
 HOOKS |= {f'strategy.{name}': (Odd, 'OddStrategy') for name in STRATEGY_HOOKS}
 HOOKS['facility.update_observation_status'] = (Itself, 'OddStrategy')
 HOOKS['strategy.run'] = (Odd, 'RunsItself')
-FACILITIES = [f'{HERE}.{each.__name__}' for each in (Good, Odd, Formal, Itself)]
+HOOKS |= dict.fromkeys(('mail.send_messages', 'hook.observation_change_state', 'storage.save'), (Odd, 'OddStrategy'))
+FACILITIES = [f'{HERE}.{each.__name__}' for each in (Good, Odd, Formal, Itself, Remembering)]
 STRATEGIES = ['tom_cadence.strategies.ResumeCadenceAfterFailureStrategy', f'{HERE}.OddStrategy', f'{HERE}.RunsItself']
 UTC = timezone.utc

@@ -11,10 +11,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
+from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Submit
 from tom_cadence.engine import look, send
 from tom_cadence.engine.containment import each_alone, is_lost, words
@@ -47,17 +49,14 @@ def run_cadences(
     no row and sends nothing; ``validate`` also lets the facilities check what would be sent.
     """
     run = Run(clock=(lambda: now) if now else conf.utc_now, workers=workers, dry_run=dry_run, validate=validate)
-    if not dry_run:
-        run.beside('cadences were taken over', lambda: journal.adopt_missing(run.clock()))
-        run.beside('switched cadences were looked for', lambda: journal.reconcile(run.clock()))
-        run.beside('requests of ended cadences were looked up', run.settle_orphaned)
-        run.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(run.facilities, run.clock()))
-    with collected_rarely():
-        for done in run.batches(_batches(pks, facilities)):
+    with run.ended_in_words(), collected_rarely():
+        if not dry_run:
+            run.look_after_others()
+        for done in run.batches(run.read_batches(_selected(pks, facilities))):
             if progress is not None:
                 progress(done)
-    if not dry_run:
-        run.beside('mails were sent', send_mails)
+        if not dry_run:
+            run.beside('mails were sent', send_mails)
     return run.report
 
 
@@ -93,12 +92,12 @@ def _selected(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> An
     return rows.filter(facility__in=facilities) if facilities else rows
 
 
-def _batches(pks: Sequence[int] | None, facilities: Sequence[str] | None) -> Iterator[list[ManagedCadence]]:
-    size, last = conf.get('BATCH_SIZE'), 0
-    rows = _selected(pks, facilities)
-    while batch := list(rows.filter(pk__gt=last)[:size]):
-        yield batch
-        last = batch[-1].pk
+def _read_into(batch: list[ManagedCadence], rows: QuerySet[ManagedCadence], pk: int) -> None:
+    batch.append(rows.get(pk=pk))
+
+
+def _complete(managed: Sequence[ManagedCadence], only: Sequence[int] | None) -> None:
+    journal.complete(managed if only is None else [row for row in managed if row.pk in only])
 
 
 def _checked(item: Decided, now: datetime) -> Checked:
@@ -126,10 +125,68 @@ class Run:
         self.calls = Calls(at_once=4 * self.workers, per_facility=self.workers, breaker=breaker, pool=pool)
         self.pipeline = Pipeline(self.facilities, clock, self.report, self.calls, most=2 * self.workers)
 
-    def settle_orphaned(self) -> None:
-        """Look up what cadences that are switched off have left open."""
-        for managed in send.settle_orphaned(self.facilities, self.clock):
-            self.pipeline.add_line(managed, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
+    def look_after_others(self) -> None:
+        """Take over the host's new cadences, read what was switched, and look up the open requests that no active cadence has."""
+        now = self.clock()
+        self.each_beside(lambda only: journal.adopt_missing(now, only), journal.unadopted, 'cadence {} was taken over')
+        self.each_beside(lambda only: journal.reconcile(now, only), journal.switched_unseen, 'cadence {} was read as switched')
+        self.beside('requests of ended cadences were looked up', self._settle_orphaned)
+        self.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(self.facilities, self.clock()))
+
+    def _settle_orphaned(self) -> None:
+        def settle(managed: ManagedCadence) -> None:
+            if send.settle_orphaned(managed, self.facilities, self.clock):
+                self.pipeline.add_line(managed, 'note', 'A request whose reply was lost was found and recorded.', changed=True)
+
+        for managed in send.orphaned(self.clock()):
+            self.beside(f'the open request of cadence {managed.host_cadence_id} was looked up', partial(settle, managed))
+
+    def read_batches(self, rows: QuerySet[ManagedCadence]) -> Iterator[list[ManagedCadence]]:
+        """These cadences, some at a time; one that cannot be read is left out, and the report says so."""
+        size, last = conf.get('BATCH_SIZE'), 0
+        while True:
+            some = rows.filter(pk__gt=last)[:size]
+            try:
+                batch = list(some)
+                last = batch[-1].pk if batch else 0
+            except Exception as error:
+                if is_lost(error):
+                    raise
+                pks, batch = list(some.values_list('pk', flat=True)), []
+                for pk in pks:
+                    self.beside(f'cadence {pk} was read', partial(_read_into, batch, rows, pk))
+                last = pks[-1] if pks else 0
+            if not last:
+                return
+            if batch:
+                yield batch
+
+    @contextmanager
+    def ended_in_words(self) -> Iterator[None]:
+        """Where the database is lost inside the block, nothing more can be done in this run, and the report says so."""
+        try:
+            yield
+        except Exception as error:
+            if connection.in_atomic_block or not is_lost(error):
+                raise
+            connection.close()  # whoever asks next gets a new one
+            logger.exception('The database was lost', extra={'event': 'database_lost'})
+            self.report.problems.append(
+                f'The database was lost, so the run ended early: {failure(error)} What was on its way to a facility is looked up '
+                'in a later run.'
+            )
+
+    def each_beside(self, do: Callable[[Sequence[int] | None], object], which: Callable[[], Sequence[int]], doing: str) -> None:
+        """The same for many cadences: all together, or, where that raises, each of ``which`` alone."""
+        try:
+            do(None)
+            return
+        except Exception as error:
+            if is_lost(error):
+                raise
+            logger.warning('One after the other: %s', failure(error), extra={'event': 'one_by_one'})
+        for pk in which():
+            self.beside(doing.format(pk), partial(do, [pk]))
 
     def beside(self, doing: str, do: Callable[[], object]) -> None:
         """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""
@@ -158,7 +215,9 @@ class Run:
     def begin(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> look.BatchBegun:
         """Read these cadences and ask for states."""
         if not self.dry_run:
-            self.beside('owners of cadences were looked for', lambda: journal.complete(managed))
+            self.each_beside(
+                partial(_complete, managed), lambda: [row.pk for row in managed], 'the owner of cadence {} was looked for'
+            )
         now, may_write = self.clock(), not self.dry_run
         return look.begin(managed, self.facilities, self.calls, now, may_write=may_write, strategy=strategy)
 

@@ -446,41 +446,38 @@ def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision
     return Wait(reason=sending.reason), records
 
 
-def settle_orphaned(facilities: Facilities, clock: Callable[[], datetime]) -> list[ManagedCadence]:
-    """Record what the open requests of cadences that are not active have booked; those of which something was found.
+def orphaned(now: datetime) -> list[ManagedCadence]:
+    """Cadences that are not active, and have a request whose fate is not known.
 
-    Nothing is sent. What a strategy may still be doing in its own run() is left alone.
+    What a strategy may still be doing in its own run() is left alone.
     """
-    since = clock() - 2 * conf.seconds('FACILITY_TIMEOUT')
+    since = now - 2 * conf.seconds('FACILITY_TIMEOUT')
     running = Submission.objects.filter(origin=Submission.Origin.OWN_RUN, created__gt=since)
     opened = Submission.objects.filter(state__in=Submission.OPEN).exclude(pk__in=running.values('pk'))
-    rows = ManagedCadence.objects.filter(pk__in=opened.values('managed'))
-    found = []
-    for managed in rows.exclude(cadence__active=True).select_related('cadence', 'owner'):
-        claimed = journal.Claim(managed.pk, journal.claim([managed.pk]))
-        managed.refresh_from_db(fields=['claim_holder', 'claim_number', 'version'])
-        if managed.claim_holder != claimed.holder:
-            continue
-        try:
-            if _settle_orphaned(managed, facilities, clock()):
-                found.append(managed)
-        except CadenceError as error:
-            extra = {'event': 'orphaned_request', 'cadence': managed.host_cadence_id}
-            logger.info('%s: %s', managed, error, extra=extra)
-        finally:
-            journal.release(claimed)
-    return found
+    rows = ManagedCadence.objects.filter(pk__in=opened.values('managed')).exclude(cadence__active=True)
+    return list(rows.select_related('cadence', 'owner'))
 
 
-def _settle_orphaned(managed: ManagedCadence, facilities: Facilities, now: datetime) -> bool:
-    read = Snapshot(managed=managed)
-    if managed.cadence is not None:
-        [read] = snapshot.read_rows([read], full=True)
-    [read] = snapshot.read_requests([read])
-    if read.open_request is None:
+def settle_orphaned(managed: ManagedCadence, facilities: Facilities, clock: Callable[[], datetime]) -> bool:
+    """Record what such a request has booked; whether anything was found. Nothing is sent."""
+    claimed = journal.Claim(managed.pk, journal.claim([managed.pk]))
+    managed.refresh_from_db(fields=['claim_holder', 'claim_number', 'version'])
+    if managed.claim_holder != claimed.holder:
         return False
-    _, records = settle_open(Known(snapshot=read), read.open_request, facilities, now)
-    return bool(records)
+    try:
+        read = Snapshot(managed=managed)
+        if managed.cadence is not None:
+            [read] = snapshot.read_rows([read], full=True)
+        [read] = snapshot.read_requests([read])
+        if read.open_request is None:
+            return False
+        _, records = settle_open(Known(snapshot=read), read.open_request, facilities, clock())
+        return bool(records)
+    except CadenceError as error:
+        logger.info('%s: %s', managed, error, extra={'event': 'orphaned_request', 'cadence': managed.host_cadence_id})
+        return False
+    finally:
+        journal.release(claimed)
 
 
 def settle_without_cadence(facilities: Facilities, now: datetime) -> None:

@@ -5,7 +5,16 @@ person's word; ``states`` active, paused, finished, needs attention; ``notes`` t
 the host's cadences; ``templates`` templates, and what precedes sending where one is applied.
 """
 
-from tom_cadence.journal.adoption import adopt, adopt_missing, close_deleted, complete, reconcile, switched
+from tom_cadence.journal.adoption import (
+    adopt,
+    adopt_missing,
+    close_deleted,
+    complete,
+    reconcile,
+    switched,
+    switched_unseen,
+    unadopted,
+)
 from tom_cadence.journal.claims import Claim, claim, expire_claims, release
 from tom_cadence.journal.log import Checked, note, note_checked, note_late_checks
 from tom_cadence.journal.records import (
@@ -100,6 +109,8 @@ __all__ = [
     'save_status',
     'stop',
     'switched',
+    'switched_unseen',
     'tell_uncertain',
+    'unadopted',
     'warn_of_budget',
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import F, Max, OuterRef, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from tom_cadence import conf
@@ -22,11 +22,17 @@ from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 State = ManagedCadence.State
 
 
-def adopt_missing(now: datetime) -> int:
-    """Take over every cadence that has no journal row yet; how many."""
-    missing = list(_with_newest(DynamicCadence.objects.filter(managed__isnull=True)))
-    adopt(missing, now)
-    return len(missing)
+def unadopted() -> list[int]:
+    """The host's cadences that have no journal row yet."""
+    return list(DynamicCadence.objects.filter(managed__isnull=True).order_by('pk').values_list('pk', flat=True))
+
+
+def adopt_missing(now: datetime, only: Sequence[int] | None = None) -> int:
+    """Take over every cadence that has no journal row yet, or those of them that are named; how many."""
+    rows = DynamicCadence.objects.filter(managed__isnull=True)
+    found = list(_with_newest(rows if only is None else rows.filter(pk__in=only)))
+    adopt(found, now)
+    return len(found)
 
 
 def adopt(cadences: Iterable[Any], now: datetime) -> None:
@@ -101,24 +107,37 @@ def complete(managed: Sequence[ManagedCadence]) -> None:
         return
     default = default_owner()
     for cadence in _with_newest(DynamicCadence.objects.filter(pk__in=lacking)):
-        row = lacking[cadence.pk]
-        known = {
-            'owner_id': row.owner_id or (None if row.owner_name else cadence.owner_id or default.pk),
-            'owner_name': row.owner_name or cadence.owner_name or default.username,
-            'facility': row.facility or cadence.facility or '',
-            'target_name': row.target_name or cadence.target_name or '',
-        }
-        if any(getattr(row, name) != value for name, value in known.items()):
-            ManagedCadence.objects.filter(pk=row.pk).update(**known)
-            for name, value in known.items():
-                setattr(row, name, value)
+        _complete_one(lacking[cadence.pk], cadence, default)
 
 
-def reconcile(now: datetime) -> None:
-    """Read a change of ``active`` that went past the signals (a script, a shell) as pause or resume."""
-    for managed in ManagedCadence.objects.filter(state=State.ACTIVE, cadence__active=False):
+def _complete_one(row: ManagedCadence, cadence: Any, default: Default) -> None:
+    known = {
+        'owner_id': row.owner_id or (None if row.owner_name else cadence.owner_id or default.pk),
+        'owner_name': row.owner_name or cadence.owner_name or default.username,
+        'facility': row.facility or cadence.facility or '',
+        'target_name': row.target_name or cadence.target_name or '',
+    }
+    if any(getattr(row, name) != value for name, value in known.items()):
+        ManagedCadence.objects.filter(pk=row.pk).update(**known)
+        for name, value in known.items():
+            setattr(row, name, value)
+
+
+SWITCHED_OFF = Q(state=State.ACTIVE, cadence__active=False)
+SWITCHED_ON = Q(cadence__active=True) & ~Q(state=State.ACTIVE)
+
+
+def switched_unseen() -> list[int]:
+    """Cadences whose ``active`` was changed past the signals (by a script, a shell)."""
+    return list(ManagedCadence.objects.filter(SWITCHED_OFF | SWITCHED_ON).order_by('pk').values_list('pk', flat=True))
+
+
+def reconcile(now: datetime, only: Sequence[int] | None = None) -> None:
+    """Read such a change as pause or resume, of every cadence or of those that are named."""
+    rows = ManagedCadence.objects.all() if only is None else ManagedCadence.objects.filter(pk__in=only)
+    for managed in rows.filter(SWITCHED_OFF):
         states.stop(managed, State.PAUSED, 'It was switched off in the admin or by a script.', now, reason_class='person')
-    for managed in ManagedCadence.objects.filter(cadence__active=True).exclude(state=State.ACTIVE):
+    for managed in rows.filter(SWITCHED_ON):
         states.resume(managed, now, 'It was switched on in the admin or by a script.')
 
 

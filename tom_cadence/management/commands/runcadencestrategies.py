@@ -9,10 +9,12 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
 from tom_observations.models import DynamicCadence
 from tqdm import tqdm
 
 from tom_cadence import conf, journal
+from tom_cadence.core.bounds import failure
 from tom_cadence.engine.health import audit, health
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.run import count_cadences, run_cadences
@@ -45,6 +47,13 @@ class Command(BaseCommand):
         if options['workers'] is not None and options['workers'] < 1:
             raise CommandError('--workers must be at least 1.')
         self.options = options
+        try:
+            self._answer()
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(f'The database does not answer: {failure(error)}') from error
+
+    def _answer(self) -> None:
+        options = self.options
         self._check_cadences()
         if options['health']:
             self._tell(health(conf.utc_now()).as_dict())
