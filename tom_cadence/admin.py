@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 
-from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+from tom_cadence.models import CadenceRun, ManagedCadence, ProposalBudget, Submission
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -55,3 +55,18 @@ class CadenceRunAdmin(ReadOnly):
     list_filter = ('decision',)
     search_fields = ('managed__target_name', 'reason')
     list_select_related = ('managed',)
+
+
+@admin.register(ProposalBudget)
+class ProposalBudgetAdmin(admin.ModelAdmin):
+    """Hours of exposure of a proposal: a person's to set. How much is used stands on the page of budgets."""
+
+    list_display = ('facility', 'proposal', 'hours', 'since', 'warned')
+    list_filter = ('facility',)
+    search_fields = ('proposal',)
+
+    def save_model(self, request: Any, obj: ProposalBudget, form: Any, change: bool) -> None:
+        """Other hours are warned of again."""
+        if {'hours', 'since', 'proposal', 'facility'} & set(form.changed_data):
+            obj.warned = None
+        super().save_model(request, obj, form, change)

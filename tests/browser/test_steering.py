@@ -142,3 +142,21 @@ def test_the_owner_finds_a_notice_once(vera: Browser, tom: Tom, in_doubt: Any) -
     vera.find('[aria-label="Notices of your cadences: 0 unread"]')
     vera.press('Open the cadence')
     vera.is_at(f'/cadences/{in_doubt.pk}/')
+
+
+def test_what_is_asked_for_is_changed_with_the_facilitys_form_and_asked_for_next(vera: Browser, tom: Tom, managed: Any) -> None:
+    vera.open(f'/cadences/{managed.pk}/')
+    vera.press('Change what is asked for…')
+    vera.resize(400)
+    vera.sees('What you fill in is asked for from the next request on.')
+    vera.fill('Exposure time', '45')
+    vera.fill('Reason', 'It has faded.')
+    vera.press('Preview')
+    vera.sees('Preview: nothing has been changed yet', 'Reason: It has faded.')
+    assert vera.driver.execute_script('return document.documentElement.scrollWidth') == 400
+    vera.press('Ask for this from the next request on')
+    vera.sees('From the next request on it asks for what you filled in.', 'vera asks for: Exposure time from 60 to 45')
+    vera.resize(1400)
+    tom.observatory.set_state('1', 'COMPLETED')
+    tom.pass_hours(25)
+    assert records(managed.host)[-1].parameters['exposure_time'] == 45

@@ -80,7 +80,7 @@ def room_of(key: str) -> str:
 
 
 def _rest(key: str) -> str:
-    return 'page' if key in ('page', 'action', 'edit', 'now', 'history', 'plotly') else 'overview'
+    return 'page' if key in ('page', 'action', 'change', 'edit', 'now', 'history', 'plotly') else 'overview'
 
 
 def tells(*responses: Any) -> bool:

@@ -16,6 +16,7 @@ import plotly
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, parameters
 from tests.support.matrix import FIELDS, NUMBERS, ROLES, Case
+from tom_cadence.journal.waits import shown
 from tom_cadence.models import FollowedRecord, Submission
 
 #                  anonymous stranger viewer changer owner superuser
@@ -36,6 +37,8 @@ OWNED = '          login     404      away     away      200   200'
 OWNERS_DO = '      login     404      away     away      away  away'
 OWN = '            login     404      404    404     200   200'
 OWN_DO = '         login     404      404    404     away  away'
+STAFF = '          login     404      404    404     404   200'
+TICKED = '         login     away     away   200     200   200'
 NO_SUCH = '        404       404      404    404     404   404'
 
 LOGGED_IN, SEERS, CHANGERS, OWNERS = ROLES[1:], ROLES[2:], ROLES[3:], ROLES[4:]
@@ -227,6 +230,7 @@ def _observation(case: Case) -> dict[str, Any]:
     return {**FIELDS, **asked, 'name': 'one more'}
 
 
+CHANGE = {**FIELDS, 'exposure_time': '77', 'name': 'other', 'change_reason': 'Why not'}
 RULES: dict[str, list[Rule]] = {
     'list': [
         Rule(address=lambda case: '/cadences/', get=ALL),
@@ -297,6 +301,23 @@ RULES: dict[str, list[Rule]] = {
             data=lambda case: {'cadence_frequency': '48'},
         ),
     ],
+    'change': [
+        Rule(
+            address=_cadence('change/'), get=CHANGED, post=CHANGERS_DO, changes=CHANGERS,
+            data=lambda case: {**CHANGE, 'change_confirmed': '1', 'change_shown': shown(case.managed)},
+        ),
+        Rule(
+            address=_cadence('change/'), get=CHANGED, post=CHANGED, name='previewed',
+            data=lambda case: CHANGE,
+        ),
+    ],
+    'proposal': [
+        Rule(
+            address=lambda case: f'/cadences/proposal/?selected-row={case.managed.pk}', get=TICKED, post=TICKED,
+            data=lambda case: {'selected-row': case.managed.pk, 'proposal': 'P', 'reason': 'Why not'},
+        ),
+    ],
+    'budgets': [Rule(address=lambda case: '/cadences/budgets/', get=STAFF, post=MEMBERS_CANNOT)],
     'action': ACTIONS,
     'start': [
         Rule(address=lambda case: '/cadences/start/', get=MEMBERS, post=MEMBERS, name='nothing chosen'),

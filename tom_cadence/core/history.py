@@ -127,6 +127,7 @@ class History:
     answered: frozenset[int] = frozenset()
     refusals: int = 0
     resubmit_cancelled: bool = False
+    skips_cancelled: bool = False
     ignore_before: int = 0
     photometry: Photometry = field(default_factory=lambda: EMPTY)
     looks: tuple[PhotometryAnswer, ...] = ()

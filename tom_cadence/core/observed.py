@@ -30,7 +30,8 @@ def what_is_observed(parameters: Any) -> str:
     if isinstance(kept, str) and kept:
         return said(kept, LONGEST)
     found = _of_configurations(given) or _of_lists(given) or _of_plain(given)
-    return said(found or _own_words(given), LONGEST)
+    own = [f'{name.lower()} {value}' for name, value in parameter_lines(given) if name.lower() != 'name']
+    return said(found or ', '.join(own[:MOST_WORDS]), LONGEST)
 
 
 def what_was_sent(payload: Any) -> str:
@@ -67,16 +68,14 @@ def _of_configurations(given: Mapping[str, Any]) -> str:
         if found is None or not seconds:
             continue
         configuration, part, channel = found.groups()
-        elements = [str(given[name]) for name in given if _is_of(str(name), configuration, part) and given[name]]
+        prefix = f'c_{configuration}_ic_{part}_'
+        elements = [
+            str(value) for name, value in given.items() if str(name).startswith(prefix) and _ELEMENT.match(str(name)) and value
+        ]
         instrument = str(given.get(f'c_{configuration}_instrument_type') or '')
         number = _whole(given.get(f'c_{configuration}_ic_{part}_exposure_count'))
         lines.setdefault(instrument, Counter())[(channel or ', '.join(elements), seconds)] += number
     return '; '.join(_line(instrument, counted.items()) for instrument, counted in lines.items())
-
-
-def _is_of(name: str, configuration: str, part: str) -> bool:
-    found = _ELEMENT.match(name)
-    return found is not None and (found['configuration'], found['part']) == (configuration, part)
 
 
 def _of_lists(given: Mapping[str, Any]) -> str:
@@ -95,12 +94,6 @@ def _of_plain(given: Mapping[str, Any]) -> str:
     if seconds is None and not element and not instrument:
         return ''
     return _line(instrument, [((element, seconds), _whole(given.get('exposure_count')))])
-
-
-def _own_words(given: Mapping[str, Any]) -> str:
-    """The first of the parameters that say anything, by their own names."""
-    told = [(name, value) for name, value in parameter_lines(given) if name.lower() != 'name']
-    return ', '.join(f'{name.lower()} {value}' for name, value in told[:MOST_WORDS])
 
 
 def _line(instrument: str, parts: Iterable[tuple[Exposure, int]]) -> str:

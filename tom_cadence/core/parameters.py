@@ -19,7 +19,7 @@ DEFAULT_NIGHTS, DEFAULT_ERRORS = 30, 10
 """With 40 % of nights lost in spells, these end fewer than 2 % of cadences in 60 nights."""
 MOST_COUNT, MOST_SECONDS = 1_000_000, 3600 * LONGEST_HOURS
 COUNT_FROM = ('requested', 'observed')
-ON_CANCEL = ('default', 'ignore', 'resubmit')
+ON_CANCEL = ('default', 'ignore', 'resubmit', 'skip')
 
 
 def hours_in_words(number: float) -> str:
@@ -54,7 +54,7 @@ class Parameters:
     max_errors: int | None = None
     count_from: Literal['requested', 'observed'] = 'requested'
     retry_backoff: float = 0.0
-    on_cancel: Literal['default', 'ignore', 'resubmit'] = 'default'
+    on_cancel: Literal['default', 'ignore', 'resubmit', 'skip'] = 'default'
     sky_min_altitude: float | None = None
     sky_max_airmass: float | None = None
     sky_darkness: Literal['any', 'civil', 'nautical', 'astronomical'] = 'any'

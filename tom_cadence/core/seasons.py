@@ -103,6 +103,12 @@ SEASONS = (
         says='the target to be visible in its window',
         longest=HOUR,
     ),
+    Season(
+        kind=BUDGET,
+        words=_any(r'\bNothing was sent: .{1,40} h of exposure of the proposal'),
+        says='hours of the proposal',
+        longest=HOUR,
+    ),
 )  # fmt: skip
 
 

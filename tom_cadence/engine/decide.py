@@ -12,13 +12,13 @@ from tom_cadence.core.bounds import failure, said
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History
 from tom_cadence.core.parameters import Parameters
-from tom_cadence.core.policy import Limits
+from tom_cadence.core.policy import Instead, Limits, Postponed
 from tom_cadence.engine.context import NOTHING
 from tom_cadence.engine.snapshot import attempt_of, recent_refusals
 from tom_cadence.engine.stages import Decided, Known, ReadHistory, Snapshot, unreachable
 from tom_cadence.exceptions import CadenceError, Credentials
 from tom_cadence.facilities import Facilities, Status
-from tom_cadence.models import Submission
+from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.strategies.base import CadenceStrategy
 
 
@@ -46,6 +46,7 @@ def history_of(known: Known, facilities: Facilities, before: Decided | None = No
         answered=frozenset(pk for request in answers for pk in request.follows),
         refusals=len(recent_refusals(snapshot)),
         resubmit_cancelled=_resubmits(snapshot.parameters),
+        skips_cancelled=snapshot.parameters.on_cancel == 'skip',
         ignore_before=snapshot.managed.ignore_before,
         photometry=context.photometry,
         looks=context.answers,
@@ -151,8 +152,16 @@ def _limited(known: Known, history: History, decision: Decision, now: datetime) 
         start_lead=conf.seconds('START_LEAD'),
         last_refusal=last_refusal(known.snapshot),
         sky=known.context.sky if known.context else None,
+        postponed=postponed(known.managed),
+        instead=Instead.of(known.managed.asked_instead),
     )
     return policy.limited(decision, history, now, limits)
+
+
+def postponed(managed: ManagedCadence) -> Postponed | None:
+    """Until when its facility is not asked again, and why; it may be over."""
+    until = managed.postponed_until
+    return Postponed(until=until, reason=managed.postponed_reason) if until is not None else None
 
 
 def last_refusal(snapshot: Snapshot) -> datetime | None:

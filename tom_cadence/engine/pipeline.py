@@ -16,17 +16,20 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal
 from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
+from tom_cadence.core.seasons import what_to_change
 from tom_cadence.engine import own_run, send
+from tom_cadence.engine.budgets import Budgets
 from tom_cadence.engine.containment import each_alone, is_lost, trouble_of
-from tom_cadence.engine.decide import first_to_send, runs_itself
+from tom_cadence.engine.decide import first_to_send, postponed, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
 from tom_cadence.engine.send import Permissions, Ready, Sending, Taken
 from tom_cadence.engine.stages import Decided, Known
-from tom_cadence.exceptions import CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary
+from tom_cadence.exceptions import CadenceError, ChangeNeeded, Credentials, LostClaim, NeedsAttention, NotYet, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.journal import Checked, Claim
+from tom_cadence.journal.states import CHANGE
 from tom_cadence.models import ManagedCadence
 from tom_followup.failpoints import CadencePoint, reach
 
@@ -53,7 +56,7 @@ class Pipeline:
     def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls, most: int) -> None:
         """``most`` requests at a time are on their way among ``calls``."""
         self.facilities, self.clock, self.report, self.calls, self.most = facilities, clock, report, calls, most
-        self.permissions = Permissions()
+        self.permissions, self.budgets = Permissions(), Budgets(facilities)
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
         self._again: deque[Known] = deque()
@@ -130,6 +133,10 @@ class Pipeline:
                 taken = replace(taken, known=known)
             own = runs_itself(known.snapshot.strategy)
             first = None if own else first_to_send(known.snapshot)
+            waits = postponed(known.managed) if first is not None else None
+            if waits is not None and self.clock() < waits.until:
+                self._finish(replace(item, decision=Wait(reason=waits.reason)), claimed, [])
+                return None
             if first is not None:
                 return send.prepare_first(first, taken, self.facilities, self.permissions, self.clock())
             item = send.decide_again(known, self.facilities, self.clock())
@@ -138,7 +145,9 @@ class Pipeline:
                 self._finish(replace(item, decision=decision), claimed, records)
                 return None
             if isinstance(item.decision, Submit):
-                return send.prepare(item, item.decision, taken, self.facilities, self.permissions, self.clock())
+                ready = send.prepare(item, item.decision, taken, self.facilities, self.permissions, self.clock())
+                self.budgets.check(ready.intent, self.clock())
+                return ready
             self._finish(item, claimed, [])
         except Refused as error:
             self._refuse(item, claimed, error)
@@ -149,7 +158,7 @@ class Pipeline:
     def _refuse(self, item: Decided, claimed: Claim, error: Refused) -> None:
         """What our own check, or the facility's form, refused is written down, so that it counts."""
         failed: Exception = error
-        if isinstance(item.decision, Submit):
+        if isinstance(item.decision, Submit) and not isinstance(error, (NotYet, ChangeNeeded)):
             try:
                 send.refused_at_home(item.snapshot, item.decision, self.facilities, str(error), self.clock())
             except Exception as problem:
@@ -295,6 +304,12 @@ class Pipeline:
             self.add_line(item.managed, 'busy', str(error))
         elif isinstance(error, Credentials):
             self.pause_for_credentials(item.managed, error, now)
+        elif isinstance(error, NotYet):
+            self._postpone(item, error, now)
+        elif isinstance(error, ChangeNeeded):
+            reason = what_to_change(str(error))
+            journal.stop(item.managed, State.ATTENTION, reason, now, reason_class=CHANGE)
+            self.add_line(item.managed, 'error', reason, changed=True, failed=True)
         elif isinstance(error, (Temporary, Refused)):
             since = (item.managed.unreachable_since or now) if isinstance(error, Temporary) else None
             checked = Checked(
@@ -308,9 +323,21 @@ class Pipeline:
             self.add_line(item.managed, 'error', str(error), failed=True, unasked=isinstance(error, Temporary))
         else:
             self._needs_attention(item, error, now)
-        if not isinstance(error, LostClaim):
+        if not isinstance(error, (LostClaim, NotYet)):
             self.problems.append(error if isinstance(error, CadenceError) else NeedsAttention(str(error)))
         journal.release(claimed)
+
+    def _postpone(self, item: Decided, error: NotYet, now: datetime) -> None:
+        """What the facility cannot take yet is a wait: no failure, one line, and asked again when it may have come."""
+        journal.postpone(item.managed, error, now)
+        checked = Checked(
+            managed=item.managed,
+            reason=item.managed.postponed_reason,
+            late_check=item.managed.late_check,
+            consecutive_failures=item.consecutive_failures,
+        )
+        journal.note_checked([checked], now)
+        self.add_line(item.managed, 'wait', item.managed.postponed_reason)
 
     def _too_long(self, item: Decided, error: Exception, now: datetime) -> Exception:
         """A facility that could not be reached for so long is a matter for a person."""

@@ -18,7 +18,7 @@ from tom_observations.models import ObservationRecord
 from tom_cadence import conf, journal
 from tom_cadence.core.bounds import failure
 from tom_cadence.core.decisions import Submit
-from tom_cadence.engine import look, send
+from tom_cadence.engine import late_changes, look, send
 from tom_cadence.engine.containment import each_alone, is_lost, words
 from tom_cadence.engine.mail import send_mails
 from tom_cadence.engine.pipeline import Pipeline
@@ -50,12 +50,14 @@ def run_cadences(
     """
     run = Run(clock=(lambda: now) if now else conf.utc_now, workers=workers, dry_run=dry_run, validate=validate)
     with run.ended_in_words(), collected_rarely():
+        run.know_left_alone()
         if not dry_run:
             run.look_after_others()
         for done in run.batches(run.read_batches(_selected(pks, facilities))):
             if progress is not None:
                 progress(done)
         if not dry_run:
+            run.beside('facilities that want to be left alone were noted', run.keep_left_alone)
             run.beside('mails were sent', send_mails)
     return run.report
 
@@ -121,6 +123,7 @@ class Run:
         self.workers = workers or conf.get('FACILITY_CALLS')
         self.facilities = Facilities()
         self.report = Report(dry_run=dry_run)
+        self._left_alone: dict[str, float] | None = None
         breaker, pool = self.facilities.breaker, self.facilities.pool
         self.calls = Calls(at_once=4 * self.workers, per_facility=self.workers, breaker=breaker, pool=pool)
         self.pipeline = Pipeline(self.facilities, clock, self.report, self.calls, most=2 * self.workers)
@@ -131,6 +134,7 @@ class Run:
         self.each_beside(lambda only: journal.adopt_missing(now, only), journal.unadopted, 'cadence {} was taken over')
         self.each_beside(lambda only: journal.reconcile(now, only), journal.switched_unseen, 'cadence {} was read as switched')
         self.beside('requests of ended cadences were looked up', self._settle_orphaned)
+        self.beside('observations of ended cadences were looked at', self.look_at_ended)
         self.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(self.facilities, self.clock()))
 
     def _settle_orphaned(self) -> None:
@@ -188,6 +192,29 @@ class Run:
         for pk in which():
             self.beside(doing.format(pk), partial(do, [pk]))
 
+    def look_at_ended(self) -> None:
+        """Ask for observations of cadences that send nothing any more, which may have changed all the same."""
+        late_changes.look(self.facilities, self.calls, self.clock(), self.pipeline.take)
+
+    def know_left_alone(self) -> None:
+        """Ask nothing of facilities that asked an earlier run to be left alone."""
+
+        def read() -> None:
+            self._left_alone = journal.paused_facilities(self.clock())
+            self.facilities.breaker.leave_alone(self._left_alone)
+
+        if self._left_alone is None:
+            self._left_alone = {}
+            self.beside('facilities that want to be left alone were looked for', read)
+
+    def keep_left_alone(self) -> None:
+        """Keep for the next runs which facilities asked this one to be left alone, and for how long."""
+        before = self._left_alone or {}
+        found = self.facilities.breaker.left_alone()
+        news = {facility: wait for facility, wait in found.items() if wait > before.get(facility, 0) + 1}
+        if news:
+            journal.pause_facilities(news, self.clock())
+
     def beside(self, doing: str, do: Callable[[], object]) -> None:
         """Do something that belongs to no cadence of a batch; where it fails, the report says so, and all of them are served."""
         try:
@@ -214,6 +241,7 @@ class Run:
 
     def begin(self, managed: Sequence[ManagedCadence], strategy: Any = None) -> look.BatchBegun:
         """Read these cadences and ask for states."""
+        self.know_left_alone()
         if not self.dry_run:
             self.each_beside(
                 partial(_complete, managed), lambda: [row.pk for row in managed], 'the owner of cadence {} was looked for'

@@ -21,13 +21,25 @@ from tom_targets.permissions import targets_for_user
 
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Submit, Wait
+from tom_cadence.core.policy import Instead
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import is_lost
 from tom_cadence.engine.context import read_context_of
 from tom_cadence.engine.decide import attempt_number, cause, decided
 from tom_cadence.engine.stages import Decided, Known, Polled, Snapshot
-from tom_cadence.exceptions import BadWindow, CadenceError, Credentials, LostClaim, NeedsAttention, Refused, Temporary, Uncertain
+from tom_cadence.exceptions import (
+    BadWindow,
+    CadenceError,
+    ChangeNeeded,
+    Credentials,
+    LostClaim,
+    NeedsAttention,
+    NotYet,
+    Refused,
+    Temporary,
+    Uncertain,
+)
 from tom_cadence.facilities import Facilities, Gateway, Prepared
 from tom_cadence.facilities.calls import NotAsked
 from tom_cadence.facilities.forms import of_target
@@ -111,7 +123,9 @@ def conclude(
     if isinstance(error, NotAsked):
         error = Temporary(str(error))
     if isinstance(error, NOT_BOOKED):
-        journal.refuse(request, str(error), now, counts=isinstance(error, (Refused, NeedsAttention)))
+        passes = isinstance(error, NotYet) and request.managed is not None  # with the season: for a cadence that is no failure
+        counts = isinstance(error, (Refused, NeedsAttention)) and not passes
+        journal.refuse(request, str(error), now, counts=counts)
         raise error
     text = str(error) if isinstance(error, CadenceError) else f'It is not known whether {request.facility} booked it: {error}'
     journal.mark_uncertain(request, text, now)
@@ -320,8 +334,11 @@ def prepare_first(first: Submission, taken: Taken, facilities: Facilities, permi
     window = Window(start=first.window_start, end=first.window_end).not_before(now)
     try:
         hook = taken.known.snapshot.strategy.update_observation_payload
-        prepared = gateway.prepare(of_target(first.parameters, first.target_id), window, {}, hook)
+        parameters = Instead.of(taken.known.managed.asked_instead).over(of_target(first.parameters, first.target_id), 0)
+        prepared = gateway.prepare(parameters, window, {}, hook)
         _check_window(prepared, now)
+    except (NotYet, ChangeNeeded):
+        raise
     except Refused as error:  # there is nothing else that could be asked for
         raise NeedsAttention(f'The first observation cannot be sent again: {error}') from error
     reach(CadencePoint.PREPARED)

@@ -194,11 +194,14 @@ class OneAtATime(CadenceStrategy):
         if history.waiting:
             pending = history.waiting[-1]
             return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
-        if newest.outcome is Outcome.CANCELLED and not history.asks_again(newest):
+        skipped = newest.outcome is Outcome.CANCELLED and not history.asks_again(newest)
+        if skipped and not history.skips_cancelled:
             return cancelled(newest)
         early = self.first(history, newest, now)
         if early is not None:
             return early
+        if skipped:
+            return self.skip(history, newest, now)
         return self.after(history, newest, now) if newest.outcome is Outcome.SUCCEEDED else self.again(history, newest, now)
 
     def first(self, history: History, newest: Unit, now: datetime) -> Decision | None:
@@ -208,6 +211,10 @@ class OneAtATime(CadenceStrategy):
     def after(self, history: History, newest: Unit, now: datetime) -> Decision:
         """What follows a success."""
         raise NotImplementedError(f'{type(self).__name__} must override after(history, newest, now), or decide().')
+
+    def skip(self, history: History, newest: Unit, now: datetime) -> Decision:
+        """What follows an observation that a person cancelled and wants skipped: what would follow a success."""
+        return self.after(history, newest, now)
 
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """What follows a failure: the same again, after the pause that was chosen."""

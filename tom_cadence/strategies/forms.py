@@ -80,6 +80,7 @@ class CadenceParametersForm(CadenceForm):
             ('default', 'is treated as this TOM is set up to'),
             ('ignore', 'is not asked for again'),
             ('resubmit', 'is asked for again'),
+            ('skip', 'is skipped: it goes on at the next interval'),
         ],
     )
     sky_min_altitude = forms.FloatField(

@@ -130,11 +130,11 @@ class FillGapsStrategy(OneAtATime):
         return self.ask(newest, window, f'Nobody has a point{bands} younger than {own.gap:g} h{answer}.')
 
     def _own_last(self, history: History) -> datetime | None:
-        """The start of the newest observation of this cadence that succeeded: its points may not have arrived yet."""
+        """The start of the newest observation that succeeded, or is skipped: its points may be on their way, or are not wanted."""
         starts = [
             attempt.scheduled_start or known_window(attempt).start
             for unit in history.units
-            if unit.outcome is Outcome.SUCCEEDED
+            if unit.outcome is Outcome.SUCCEEDED or (unit.outcome is Outcome.CANCELLED and history.skips_cancelled)
             for attempt in [done(unit)]
         ]
         return max(starts, default=None)

@@ -17,7 +17,7 @@ from tom_cadence.core.history import Attempt, History, Outcome, Unit
 from tom_cadence.core.parameters import choice, names, number, whole
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
-from tom_cadence.strategies.base import OneAtATime, done, outcome_text
+from tom_cadence.strategies.base import OneAtATime, done, known_window, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
 from tom_followup.units import instant_of, mjd_of
 
@@ -135,6 +135,8 @@ class PhaseCoverageStrategy(OneAtATime):
             points = f'{own.points} point{"s" * (own.points > 1)}'
             return Stop(reason=f'All {own.bins} phase bins have their {points}.')
         earliest = now if newest.outcome is Outcome.SUCCEEDED else now + timedelta(hours=self.parameters.retry_backoff)
+        if newest.outcome is Outcome.CANCELLED and history.skips_cancelled:  # its window is not wanted, even if it is to come
+            earliest = max(earliest, known_window(newest.newest).end)
         windows = candidates(own, missing, counts, phases, earliest)
         wanted = own.phase(np.array([mjd_of(windows[0].end)]))[0] - 0.5 / own.bins
         reason = f'{outcome_text(newest)}. {len(missing)} of {own.bins} phase bins are missing; next is phase {wanted % 1:.2f}.'

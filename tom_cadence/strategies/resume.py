@@ -48,7 +48,10 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
             done = next(attempt for attempt in reversed(newest.attempts) if attempt.outcome is Outcome.SUCCEEDED)
             return self._next(done, now, reason, newest)
         if not history.asks_again(newest):
-            return cancelled(newest)
+            if not history.skips_cancelled:
+                return cancelled(newest)
+            reason = f'{newest.in_words()}, and is skipped: the next one {self.parameters.frequency:g} h after it.'
+            return self._next(newest.newest, now, reason, newest)
         return self._again(newest, now)
 
     def _again(self, unit: Unit, now: datetime) -> Submit:

@@ -199,6 +199,11 @@ class StagedStrategy(OneAtATime):
         reason = f'{outcome_text(newest)}. Stage {stage + 1} of {len(own.stages)}: {own.stages[stage].in_words()}.'
         return self.ask(newest, known_window(done(newest)).starting(due).not_before(now), reason)
 
+    def skip(self, history: History, newest: Unit, now: datetime) -> Decision:
+        """The next window of the stages; before their first success, which begins them, the same again."""
+        begun = read(self.given).begin is not None or bool(history.count(Outcome.SUCCEEDED))
+        return self.after(history, newest, now) if begun else self.again(history, newest, now)
+
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The same again, unless the last stage has ended meanwhile."""
         own = read(self.given)

@@ -75,6 +75,10 @@ class UntilSuccessStrategy(OneAtATime):
         """Nothing follows a success."""
         return Stop(reason=f'{outcome_text(newest)}: that is all that was wanted.')
 
+    def skip(self, history: History, newest: Unit, now: datetime) -> Decision:
+        """One is still wanted: the same again at the next interval."""
+        return self.again(history, newest, now)
+
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The same again, unless the period ends before its window would start."""
         own = read(self.given)

@@ -241,7 +241,10 @@ def test_a_portal_that_asks_to_be_left_alone_is_asked_once_and_nothing_is_in_dou
     assert not Submission.objects.filter(state__in=Submission.OPEN).exists()
     assert {row.state for row in ManagedCadence.objects.all()} == {'active'}
     portal.answers.clear()
-    assert [line.decision for line in turn(portal, now + DAY)] == ['submit'] * 3
+    asked = sum(portal.requests.values())
+    assert all('left alone' in line.reason for line in turn(portal, now + DAY + timedelta(minutes=5)))
+    assert sum(portal.requests.values()) == asked, 'a run five minutes later asked although the hour was not over'
+    assert [line.decision for line in turn(portal, now + DAY + timedelta(minutes=61))] == ['submit'] * 3
     assert len(portal.submissions) == 6
 
 

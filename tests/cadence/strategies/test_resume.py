@@ -76,6 +76,12 @@ def test_a_cancelled_observation_is_asked_for_again_only_on_a_person_s_word(give
     assert 'was cancelled' in decision.reason
 
 
+def test_a_cancelled_observation_is_skipped_where_that_is_wanted() -> None:
+    decision = decide(history('cancelled', skips_cancelled=True))
+    assert decision.window == decide(history('succeeded')).window
+    assert decision.reason == 'Observation obs-1 was cancelled, and is skipped: the next one 24 h after it.'
+
+
 def test_a_cancellation_ends_the_cadence_and_says_how_to_go_on() -> None:
     decision = decide(history('cancelled'))
     assert decision.kind == 'finished'

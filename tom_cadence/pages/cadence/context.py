@@ -201,6 +201,8 @@ def limits(cadence: Cadence) -> list[LimitText]:
     if parameters.max_errors is not None:
         failures = f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
     again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
+    skipped = parameters.on_cancel == 'skip'
+    cancelled = 'is skipped: it goes on at the next interval' if skipped else f'is {"" if again else "not "}asked for again'
     lines = [
         *_observed(cadence),
         LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
@@ -211,7 +213,7 @@ def limits(cadence: Cadence) -> list[LimitText]:
         LimitText('Failures in a row', failures),
         LimitText('Next window counts from', f'the {_COUNT_FROM[parameters.count_from]}'),
         LimitText('Pause after a failure', hours_in_words(parameters.retry_backoff) if parameters.retry_backoff else 'none'),
-        LimitText('A cancelled observation', f'is {"" if again else "not "}asked for again'),
+        LimitText('A cancelled observation', cancelled),
     ]
     return lines + _others(cadence)
 

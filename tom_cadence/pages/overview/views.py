@@ -23,6 +23,7 @@ from tom_cadence.flows import steer
 from tom_cadence.journal import notices
 from tom_cadence.journal.notices import mark_read, prefer
 from tom_cadence.models import ManagedCadence, Notice, NoticePreference
+from tom_cadence.pages.cadence.change import MOST_MOVED, address_of
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
@@ -60,6 +61,9 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
 def change_many(request: HttpRequest) -> HttpResponse:
     """GET asks whether everything at a facility is to be paused; POST changes what was selected and says what was done."""
     if request.method == 'POST':
+        if request.POST.get('action') == 'proposal':
+            to = address_of(request.POST.getlist('selected-row')[:MOST_MOVED])
+            return HttpResponse(headers={'HX-Redirect': to}) if request.htmx else redirect(to)  # type: ignore[attr-defined]
         level, text = change_cadences(request.user, request.POST, conf.utc_now())
         messages.add_message(request, level, text)
         return _changed(request)

@@ -1,0 +1,91 @@
+"""Hours of a proposal are counted across cadences: told once at 80 %, held at 100 %. Who wants to be left alone is left alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from tom_observations.models import ObservationRecord
+
+from tests.conftest import NIGHT, at
+from tests.support.cadences import SIMULATED, bookings, records, settle
+from tom_cadence.engine.run import run_cadences
+from tom_cadence.models import FacilityPause, ManagedCadence, Notice, ProposalBudget, Submission
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def three(observatory: Any, make_cadence: Any) -> list[Any]:
+    """Three cadences of one proposal, an exposure of 60 s each, whose first observations succeeded: 180 s are used."""
+    hosts = [make_cadence(book=observatory) for _ in range(3)]
+    for host in hosts:
+        [record] = records(host)
+        ObservationRecord.objects.filter(pk=record.pk).update(parameters={**record.parameters, 'proposal': 'P1'})
+        settle(observatory, record, 'COMPLETED')
+    return hosts
+
+
+def budget(seconds: float, **more: Any) -> ProposalBudget:
+    return ProposalBudget.objects.create(facility=SIMULATED, proposal='P1', hours=seconds / 3600, **more)
+
+
+def test_what_is_asked_for_in_one_run_counts_for_the_next_cadence_of_the_same_run(observatory: Any, three: list[Any]) -> None:
+    budget(310)
+    lines = run_cadences(now=at(20)).lines
+    assert sorted(line.decision for line in lines) == ['submit', 'submit', 'wait']
+    [waits] = [line.reason for line in lines if line.decision == 'wait']
+    assert not any(line.failed for line in lines)
+    assert 'of the 0.08611 h of exposure of the proposal P1 are used up' in waits
+    assert 'It waits for hours of the proposal, and asks again by itself.' in waits
+    assert len(bookings(observatory)) == 5
+    [notice] = Notice.objects.exclude(text__contains=' waits. ')
+    assert 'of P1 at Simulated observatory are used.' in notice.text
+    run_cadences(now=at(20.2))
+    assert Notice.objects.exclude(text__contains=' waits. ').count() == 1
+    assert not Submission.objects.filter(counts_as_failure=True).exists()
+    assert set(ManagedCadence.objects.values_list('state', flat=True)) == {'active'}
+    ProposalBudget.objects.update(hours=1)
+    assert 'submit' in [line.decision for line in run_cadences(now=at(21.5)).lines]
+
+
+def test_another_proposal_another_facility_and_what_was_before_are_not_counted(observatory: Any, three: list[Any]) -> None:
+    ProposalBudget.objects.create(facility=SIMULATED, proposal='P2', hours=0)
+    ProposalBudget.objects.create(facility='LCO', proposal='P1', hours=0)
+    budget(185, since=at(1))
+    ObservationRecord.objects.update(created=NIGHT)
+    assert [line.decision for line in run_cadences(now=at(20)).lines] == ['submit'] * 3
+
+
+def test_what_failed_takes_nothing_and_an_exposure_that_nobody_can_read_is_asked_about(observatory: Any, three: list[Any]) -> None:
+    budget(200)
+    for host in three[1:]:
+        settle(observatory, records(host)[0], 'WINDOW_EXPIRED')
+        ObservationRecord.objects.filter(pk=records(host)[0].pk).update(status='WINDOW_EXPIRED')
+    assert [line.decision for line in run_cadences(now=at(20)).lines].count('submit') == 2
+
+
+def test_staff_see_how_much_is_used_and_nobody_else(client: Any, observatory: Any, three: list[Any], astronomer: Any) -> None:
+    budget(200)
+    client.force_login(astronomer)
+    assert client.get('/cadences/budgets/').status_code == 404
+    client.force_login(User.objects.create_user('staff', is_staff=True))
+    ObservationRecord.objects.update(status='COMPLETED')
+    page = client.get('/cadences/budgets/').content.decode()
+    assert '90 %' in page
+    assert '180 s' in page
+
+
+def test_a_facility_that_wants_to_be_left_alone_is_not_asked_by_the_next_run_either(observatory: Any, three: list[Any]) -> None:
+    for _ in range(3):
+        observatory.fault('submit', '429')
+    lines = run_cadences(now=at(20)).lines
+    assert all('left alone' in line.reason for line in lines if line.failed)
+    until = FacilityPause.objects.get().until
+    asked = sum(observatory.requests.values())
+    assert run_cadences(now=min(at(20) + timedelta(minutes=5), until - timedelta(seconds=5))).lines
+    assert sum(observatory.requests.values()) == asked
+    run_cadences(now=until + timedelta(minutes=1))
+    assert sum(observatory.requests.values()) > asked
