@@ -73,7 +73,8 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
             )
             found['baseline_epochs'] = shown.baseline_epochs
         for name, values in curve.quality.items():
-            found[unused(name, found.colnames)] = own_column(values[shown.row])
+            if is_said(values[shown.row]):
+                found[unused(name, found.colnames)] = own_column(values[shown.row])
     else:
         found['points_averaged'] = shown.number
         found['points_clipped'] = shown.clipped
@@ -104,6 +105,11 @@ def other_times(curve: Curve, place: tuple[float, float] | None) -> Iterator[tup
 def unused(name: str, taken: Sequence[str]) -> str:
     """The service's own name of a column; with ``own_`` before it where one of ours is called so."""
     return f'own_{name}' if name.lower() in {each.lower() for each in taken} else name
+
+
+def is_said(values: NDArray[Any]) -> bool:
+    """Whether anything stands in a column: control light curves, for example, have not every target."""
+    return bool((values != '').any() if values.dtype.kind == 'U' else np.isfinite(values).any())
 
 
 def own_column(values: NDArray[Any]) -> Any:

@@ -162,38 +162,61 @@ def read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
 def _read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
     read_some = _fetched if connection.vendor in ('sqlite', 'postgresql') else _converted
     gathered: dict[str, Any] = {name: [] for name in ('ids', 'micros', 'labels', *NUMBERS)}
-    own: dict[str, list[Any]] = {}
+    own: dict[str, list[NDArray[Any]]] = {}
+    chunks: list[int] = []
     for ids, micros, labels, numbers, texts in read_some(rows):
         flux, flux_error = fluxes(texts)
         found = {**numbers, 'flux': flux, 'flux_error': flux_error, 'ids': ids, 'micros': micros}
         for name, column in found.items():
             gathered[name].append(np.array(column, dtype=np.int64 if name in ('ids', 'micros') else np.float64))
-        if quality:
-            _quality(quality, labels, texts, len(gathered['labels']), own)
+        for name, cells in _quality(quality, labels, texts).items() if quality else ():
+            parts = own.setdefault(name, [])
+            parts += [np.full(number, np.nan) for number in chunks[len(parts) :]]
+            parts.append(cells)
         gathered['labels'].extend(labels)
+        chunks.append(len(labels))
     whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in gathered.items() if name != 'labels'}
     label = {text: tuple(text.split(SEPARATOR)) for text in dict.fromkeys(gathered['labels'])}
-    number = len(gathered['labels'])
-    cells = {name: as_column([*column, *[None] * (number - len(column))]) for name, column in own.items()}
-    return build(whole, [label[text] for text in gathered['labels']], cells)
+    columns_of_own = {
+        name: joined([*parts, *(np.full(number, np.nan) for number in chunks[len(parts) :])]) for name, parts in own.items()
+    }
+    return build(whole, [label[text] for text in gathered['labels']], columns_of_own)
 
 
-def _quality(
-    quality: Mapping[str, Sequence[str]], labels: Sequence[str], texts: Sequence[str], before: int, own: dict[str, list[Any]]
-) -> None:
-    """Add what these points' services say of them; only texts of services that were asked for are looked into."""
+def _quality(quality: Mapping[str, Sequence[str]], labels: Sequence[str], texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """What these points' services say of them; only texts of services that were asked for are looked into."""
     service_of = {label: label.split(SEPARATOR)[TEXTS.index('source_name')] for label in set(labels)}
+    found: dict[str, NDArray[Any]] = {}
     for service in quality.keys() & set(service_of.values()):
+        if len(service_of) == 1 or set(service_of.values()) == {service}:
+            found |= {name: as_column(cells) for name, cells in cells_of(texts, quality[service]).items()}
+            continue
         rows = [row for row, label in enumerate(labels) if service_of[label] == service]
-        for name, found in cells_of([texts[row] for row in rows], quality[service]).items():
-            column = own.setdefault(name, [])
-            column.extend([None] * (before - len(column)))
-            if len(rows) == len(labels):
-                column.extend(found)
-                continue
-            column.extend([None] * len(labels))
-            for row, cell in zip(rows, found, strict=True):
-                column[before + row] = cell
+        for name, cells in cells_of([texts[row] for row in rows], quality[service]).items():
+            part = as_column(cells)
+            column = found.get(name, np.full(len(labels), np.nan))
+            if part.dtype.kind != column.dtype.kind:
+                part, column = (as_texts(each) for each in (part, column))
+            if part.dtype.itemsize > column.dtype.itemsize:
+                column = column.astype(part.dtype)
+            column[rows] = part
+            found[name] = column
+    return found
+
+
+def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The parts of a column as one: of texts where one of them is."""
+    if len({part.dtype.kind for part in parts}) > 1:
+        parts = [as_texts(part) for part in parts]
+    return np.concatenate(parts)
+
+
+def as_texts(column: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as texts, whole ones as such; empty where there is none."""
+    if column.dtype.kind == 'U':
+        return column
+    said = ['' if value != value else str(int(value)) if value.is_integer() else repr(value) for value in column.tolist()]
+    return np.array(said, dtype=np.str_)
 
 
 Some = tuple[Sequence[int], Any, Sequence[str], dict[str, Any], Sequence[str]]

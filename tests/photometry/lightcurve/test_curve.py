@@ -285,7 +285,7 @@ def test_the_baseline_of_stored_points_is_subtracted_and_said() -> None:
     assert curve.points.baseline_epochs.tolist() == [40] * 41
     assert kinds(curve)[-2:] == [LIMIT, DETECTED]
     assert curve.notes == ['Baseline of ZTF: subtracted from 41 points of 1 group (field, CCD, quadrant, filter, reference image).']
-    head = ' '.join([*AFTER.words(), *words.said(curve)])
+    head = ' '.join([*AFTER.words(), *words.comments(curve)])
     for text in ('the median in DN', '100 d before the maximum at MJD 59000', '70.00 DN', 'the median of 40 epochs', '41 points'):
         assert text in head
     for kind in export.FORMATS:
@@ -343,6 +343,12 @@ def test_errors_are_scaled_to_their_scatter_on_demand() -> None:
     before, after = (evaluate(ztf(*noisy), options).points for options in (AFTER, scaled))
     assert (after.flux_error > 2 * before.flux_error).all()
     assert 'errors scaled' in next(scaled.words())
+
+
+def test_columns_of_chunks_that_hold_numbers_and_others_that_hold_texts_become_texts() -> None:
+    parts = [np.array([1.0, np.nan, 2.5]), np.array(['56,57', '0'])]
+    assert reading.joined(parts).tolist() == ['1', '', '2.5', '56,57', '0']
+    assert reading.joined(parts[:1] * 2).dtype.kind == 'f'
 
 
 def test_errors_of_control_light_curves_judge_anew_and_who_has_none_is_counted() -> None:
