@@ -33,7 +33,7 @@ def with_window(parameters: Mapping[str, Any], keywords: tuple[str, str], window
     return copy
 
 
-def of_target(parameters: Mapping[str, Any], target: int | None) -> Mapping[str, Any]:
+def of_target(parameters: Any, target: int | None) -> Any:
     """The stored parameters, naming the target of their record: it may have been merged into another one since."""
     named = parameters.get('target_id') if isinstance(parameters, Mapping) else None
     if target is None or named in (None, '') or str(named) == str(target):
