@@ -16,7 +16,7 @@ from tom_cadence import journal
 from tom_cadence.core.bounds import said
 from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_seconds
 from tom_cadence.core.policy import Instead
-from tom_cadence.core.template_fields import is_kept, label, whole
+from tom_cadence.core.template_fields import is_kept, whole
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.decide import runs_itself
@@ -26,6 +26,7 @@ from tom_cadence.facilities.forms import observation_type
 from tom_cadence.journal.waits import shown
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.permissions import Rows
+from tom_followup.labels import label
 
 DAY = timedelta(days=1)
 LONGEST_REASON = 300
