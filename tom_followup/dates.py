@@ -44,8 +44,10 @@ def read_instant(text: str) -> datetime:
     ValueError with a sentence that says what may be written; OutOfYears before 1900 and after 2200.
     """
     text = text.strip()
-    number = _number(text)
-    found = _calendar(text) if number is None else instant_of(number)
+    found = _iso(text)  # first, because programs write it, and a run reads very many of them
+    if found is None:
+        number = _number(text)
+        found = _calendar(text) if number is None else instant_of(number)
     try:
         found = found.replace(tzinfo=UTC) if found.utcoffset() is None else found.astimezone(UTC)
     except OverflowError:
@@ -86,9 +88,9 @@ def _calendar(text: str) -> datetime:
     year_first = _YEAR_FIRST.fullmatch(plain)
     if year_first is not None:
         plain = f'{year_first["year"]}-{int(year_first["month"]):02}-{int(year_first["day"]):02}{year_first["rest"] or ""}'
-    if _ISO.fullmatch(plain):  # Python takes any character between date and time, the sign of an offset, too
-        with suppress(ValueError):  # Python 3.10 reads fewer shapes than portals write
-            return datetime.fromisoformat(plain[:-1] + '+00:00' if plain.endswith(('Z', 'z')) else plain)
+    found = _iso(plain)
+    if found is not None:
+        return found
     if year_first is not None:
         try:
             date.fromisoformat(plain[:10])  # dateutil would take a 13th month for a day
@@ -99,6 +101,15 @@ def _calendar(text: str) -> datetime:
     if len(ways) > 1:
         raise ValueError(f'{_short(text)} may be more than one date (day or month first?): {WRITE}.')
     return _whole(plain, text)
+
+
+def _iso(text: str) -> datetime | None:
+    if len(text) <= LONGEST and _ISO.fullmatch(
+        text
+    ):  # Python takes any character between date and time, the sign of an offset, too
+        with suppress(ValueError):  # Python 3.10 reads fewer shapes than portals write
+            return datetime.fromisoformat(text[:-1] + '+00:00' if text.endswith(('Z', 'z')) else text)
+    return None
 
 
 def _reads(text: str, dayfirst: bool = False, yearfirst: bool = False, default: datetime = datetime(1, 1, 1)) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -98,8 +99,8 @@ def _wish(wish: Any) -> PhotometryRequest | None:
         return None
     if not isinstance(wish, PhotometryRequest):
         raise InvalidDecision(f'wishes {shown(wish)}; a PhotometryRequest is expected.')
-    service = _read(stored_text, wish.service, f'wishes that {shown(wish.service)} is asked')
-    return replace(wish, service=service, since=_read(utc, wish.since, f'asks for points since {shown(wish.since)}'))
+    service = _read(stored_text, wish.service, 'wishes that', ' is asked')
+    return replace(wish, service=service, since=_read(utc, wish.since, 'asks for points since'))
 
 
 def _submit(decision: Any, records: set[int]) -> Submit:
@@ -112,14 +113,14 @@ def _submit(decision: Any, records: set[int]) -> Submit:
     if not isinstance(decision.changes, Mapping):
         raise InvalidDecision(f'gives {shown(decision.changes)} as changes; a mapping of form fields is expected.')
     changes = {
-        _read(stored_text, name, f'changes {shown(name)}'): _read(json_value, value, f'changes {shown(name)} to {shown(value)}')
+        _read(stored_text, name, 'changes'): _read(json_value, value, f'changes {shown(name)} to')
         for name, value in decision.changes.items()
     }
-    like = _read(primary_key, decision.like, f'copies record {shown(decision.like)}, which is not in the group')
+    like = _read(primary_key, decision.like, 'copies record', ', which is not in the group')
     if like not in records:
         raise InvalidDecision(f'copies record {like}, which is not in the group.')
     follows = _follows(decision.follows, records)
-    cause = _read(stored_text, decision.cause, f'gives {shown(decision.cause)} as its cause').strip()
+    cause = _read(stored_text, decision.cause, 'gives', ' as its cause').strip()
     if len(cause) > MOST_CAUSE:
         raise InvalidDecision(f'gives {shown(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
     if not (follows or cause):
@@ -128,17 +129,17 @@ def _submit(decision: Any, records: set[int]) -> Submit:
 
 
 def _follows(given: Any, records: set[int]) -> tuple[int, ...]:
-    words = f'follows {shown(given)}; records of the group are expected'
-    if not isinstance(given, (tuple, list, set, frozenset)) or len(given) > MOST_FOLLOWED:
-        raise InvalidDecision(f'{words}.')
-    found = tuple(dict.fromkeys(_read(primary_key, each, words) for each in given))
-    if not set(found) <= records:
-        raise InvalidDecision(f'{words}.')
-    return found
+    if isinstance(given, (tuple, list, set, frozenset)) and len(given) <= MOST_FOLLOWED:
+        with suppress(OutOfBounds):
+            found = tuple(dict.fromkeys(primary_key(each) for each in given))
+            if set(found) <= records:
+                return found
+    raise InvalidDecision(f'follows {shown(given)}; records of the group are expected.')
 
 
-def _read(how: Callable[[Any], Value], value: Any, words: str) -> Value:
+def _read(how: Callable[[Any], Value], value: Any, before: str, after: str = '') -> Value:
+    """The value; InvalidDecision shows it between these words."""
     try:
         return how(value)
     except OutOfBounds as error:
-        raise InvalidDecision(f'{words}: {error}.') from error
+        raise InvalidDecision(f'{before} {shown(value)}{after}: {error}.') from error

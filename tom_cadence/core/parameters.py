@@ -90,7 +90,7 @@ def clean(raw: Any) -> Parameters:
     """The stored parameters as values; NeedsAttention names the first one that cannot be used and what is expected."""
     if not isinstance(raw, Mapping) or len(raw) > MOST_PARAMETERS:
         raise NeedsAttention(f'The cadence parameters are {shown(raw)}; a JSON object with cadence_frequency is expected.')
-    known = {name: raw[name] for name in FIELDS if not _empty(raw.get(name))}
+    known = {name: raw[name] for name in FIELDS if name in raw and not _empty(raw[name])}
     found = Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
     return _with_limits(found) if any(name in raw for name in FAILURE_LIMITS) else found
 

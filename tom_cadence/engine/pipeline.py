@@ -23,7 +23,7 @@ from tom_cadence.engine.containment import each_alone, is_lost, trouble_of
 from tom_cadence.engine.decide import first_to_send, postponed, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
-from tom_cadence.engine.send import Permissions, Ready, Sending, Taken
+from tom_cadence.engine.send import AskedOnce, Ready, Sending, Taken
 from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, ChangeNeeded, Credentials, LostClaim, NeedsAttention, NotYet, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
@@ -56,7 +56,7 @@ class Pipeline:
     def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls, most: int) -> None:
         """``most`` requests at a time are on their way among ``calls``."""
         self.facilities, self.clock, self.report, self.calls, self.most = facilities, clock, report, calls, most
-        self.permissions, self.budgets = Permissions(), Budgets(facilities)
+        self.once, self.budgets = AskedOnce(), Budgets(facilities)
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
         self._again: deque[Known] = deque()
@@ -67,7 +67,7 @@ class Pipeline:
     def run(self, items: Sequence[Decided]) -> None:
         """Act on all of them, and wait until every call has ended or is overdue."""
         try:
-            self.permissions.preload(items)
+            self.once.preload(items)
         except Exception as error:  # each is asked for again, alone
             if is_lost(error):
                 raise
@@ -138,14 +138,14 @@ class Pipeline:
                 self._finish(replace(item, decision=Wait(reason=waits.reason)), claimed, [])
                 return None
             if first is not None:
-                return send.prepare_first(first, taken, self.facilities, self.permissions, self.clock())
+                return send.prepare_first(first, taken, self.facilities, self.once, self.clock())
             item = send.decide_again(known, self.facilities, self.clock())
             if own:
                 decision, records = own_run.run(item, claimed, self.facilities, self.clock)
                 self._finish(replace(item, decision=decision), claimed, records)
                 return None
             if isinstance(item.decision, Submit):
-                ready = send.prepare(item, item.decision, taken, self.facilities, self.permissions, self.clock())
+                ready = send.prepare(item, item.decision, taken, self.facilities, self.once, self.clock())
                 self.budgets.check(ready.intent, self.clock())
                 return ready
             self._finish(item, claimed, [])

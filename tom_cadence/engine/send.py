@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from tom_observations.models import ObservationRecord
@@ -304,13 +305,11 @@ def decide_again(known: Known, facilities: Facilities, now: datetime) -> Decided
     return item
 
 
-def prepare(
-    item: Decided, decision: Submit, taken: Taken, facilities: Facilities, permissions: Permissions, now: datetime
-) -> Ready:
+def prepare(item: Decided, decision: Submit, taken: Taken, facilities: Facilities, once: AskedOnce, now: datetime) -> Ready:
     """Fill in the form, and make the call ready. Raises the error that says what to do instead."""
     like = next(row for row in item.snapshot.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
-    permissions.check(item.managed.owner, like.target)
+    once.check(item.managed.owner, like.target)
     if facilities.breaker.open(gateway.name):
         raise Temporary(f'Nothing was sent: {facilities.breaker.why(gateway.name)}')
     hook = item.snapshot.strategy.update_observation_payload
@@ -320,16 +319,16 @@ def prepare(
     prepared = gateway.prepare(given, decision.window, decision.changes, hook)
     _check_window(prepared, now)
     reach(CadencePoint.PREPARED)
-    intent = _intent(item.snapshot, decision, gateway, prepared)
+    intent = _intent(item.snapshot, decision, gateway, prepared, once.site_key)
     return Ready(decided=item, taken=taken, intent=intent, gateway=gateway, payload=gateway.mark(prepared.payload, intent.token))
 
 
-def prepare_first(first: Submission, taken: Taken, facilities: Facilities, permissions: Permissions, now: datetime) -> Ready:
+def prepare_first(first: Submission, taken: Taken, facilities: Facilities, once: AskedOnce, now: datetime) -> Ready:
     """A cadence's first observation again, which is not at the facility. NeedsAttention where it cannot be asked for any more."""
     owner = taken.known.managed.owner
     if owner is None or first.target_id is None or first.window_start is None or first.window_end is None:
         raise NeedsAttention('The owner, the target or the window of the first observation is not known any more.')
-    permissions.check(owner, first.target_id)
+    once.check(owner, first.target_id)
     gateway = facilities.gateway(first.facility, owner)
     window = Window(start=first.window_start, end=first.window_end).not_before(now)
     try:
@@ -351,7 +350,7 @@ def prepare_first(first: Submission, taken: Taken, facilities: Facilities, permi
         window=prepared.window,
         origin=Submission.Origin.START,
         attempt=first.attempt + 1,
-        token=journal.mark_of('anew', first.token, str(first.pk)) if first.observation_ids else first.token,
+        token=journal.mark_of('anew', first.token, str(first.pk), key=once.site_key) if first.observation_ids else first.token,
         groups=list(first.groups.all()),
     )
     item = Decided(known=taken.known, decision=Wait(reason='The first observation was sent again.'))
@@ -377,11 +376,11 @@ def _sending(ready: Ready, found: Submission | CadenceError, last: float) -> Sen
     return Sending(decided=ready.decided, claimed=ready.taken.claimed, submission=found, function=function)
 
 
-def _intent(read: Snapshot, decision: Submit, gateway: Gateway, prepared: Prepared | None) -> Intent:
+def _intent(read: Snapshot, decision: Submit, gateway: Gateway, prepared: Prepared | None, key: str = '') -> Intent:
     name = cause(read, decision)
     return Intent(
         cause=name,
-        token=_mark(read, decision, gateway, name),
+        token=_mark(read, decision, gateway, name, key),
         facility=gateway.name,
         target=next(row.target for row in read.rows if row.pk == decision.like),
         owner=read.managed.owner,
@@ -393,7 +392,7 @@ def _intent(read: Snapshot, decision: Submit, gateway: Gateway, prepared: Prepar
     )
 
 
-def _mark(read: Snapshot, decision: Submit, gateway: Gateway, name: str) -> str:
+def _mark(read: Snapshot, decision: Submit, gateway: Gateway, name: str, key: str) -> str:
     """By the facility's own numbers of what is followed, which mean the same in a backup or a copy; else by the cadence.
 
     Where the observation that a request booked was deleted here, and a person asked for a new one, it is another request.
@@ -406,7 +405,7 @@ def _mark(read: Snapshot, decision: Submit, gateway: Gateway, name: str) -> str:
         (each.cause == name and each.state == Submission.State.REFUSED) or each.cause.startswith(f'{name}:deleted:')
         for each in deleted
     )
-    return journal.mark_of('follows' if ids else 'cadence', gateway.name, *what, str(anew))
+    return journal.mark_of('follows' if ids else 'cadence', gateway.name, *what, str(anew), key=key)
 
 
 def refused_at_home(read: Snapshot, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
@@ -502,12 +501,17 @@ def settle_without_cadence(facilities: Facilities, now: datetime) -> None:
     look_up_open(Submission.objects.all(), facilities, now)
 
 
-class Permissions:
-    """Answers of one run."""
+class AskedOnce:
+    """What a run asks the database once: who may see which targets, and the key of this site's marks."""
 
     def __init__(self) -> None:
         """Nothing asked yet."""
         self._seen: dict[Any, set[int]] = defaultdict(set)
+
+    @cached_property
+    def site_key(self) -> str:
+        """That of ``journal.site_key``."""
+        return journal.site_key()
 
     def preload(self, due: Iterable[Decided]) -> None:
         """Ask for everything these cadences are about to submit: one question an owner."""

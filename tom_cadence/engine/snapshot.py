@@ -105,7 +105,7 @@ def _with(row: RecordRow, found: dict[int, Any]) -> RecordRow:
     if row.pk not in found:  # deleted between the two statements
         return row
     parameters = found[row.pk]
-    return replace(row, parameters=parameters if isinstance(parameters, dict) else {})
+    return row._replace(parameters=parameters if isinstance(parameters, dict) else {})
 
 
 def _needs_parameters(snapshot: Snapshot) -> bool:

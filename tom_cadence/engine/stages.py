@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tom_cadence.core.decisions import Decision, Stop
 from tom_cadence.core.history import History, PhotometryAnswer
@@ -25,9 +25,8 @@ States = Mapping[int, Status | Exception]
 """What a facility said, by the primary key of the record."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordRow:
-    """One observation record as the engine reads it.
+class RecordRow(NamedTuple):
+    """One observation record as the engine reads it; a tuple, because a run makes very many of them.
 
     ``start`` and ``end`` are as they are stored; ``parameters`` only where they were asked for. ``noted``: it has a booking.
     """

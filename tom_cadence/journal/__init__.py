@@ -46,6 +46,7 @@ from tom_cadence.journal.requests import (
     open_request_of,
     open_requests,
     refuse,
+    site_key,
     tell_uncertain,
 )
 from tom_cadence.journal.states import (
@@ -107,6 +108,7 @@ __all__ = [
     'resume',
     'resume_after_credentials',
     'save_status',
+    'site_key',
     'stop',
     'switched',
     'switched_unseen',

@@ -256,37 +256,38 @@ def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
     Whatever then goes wrong, what is booked is known, and its records are made later.
     """
 
-    def write() -> None:
-        with transaction.atomic():
-            for submission, ids in replies:
-                submission.reply = [found.replace('\0', '\N{REPLACEMENT CHARACTER}') for found in ids]
-                Submission.objects.filter(pk=submission.pk).update(reply=submission.reply)
-
-    until_written(write)
+    for submission, ids in replies:
+        submission.reply = [found.replace('\0', '\N{REPLACEMENT CHARACTER}') for found in ids]
+    answered = [submission for submission, _ in replies]
+    until_written(lambda: Submission.objects.bulk_update(answered, ['reply']))
     reach(CadencePoint.REPLY_KEPT)
 
 
-def mark_of(*what: str) -> str:
+def mark_of(*what: str, key: str = '') -> str:
     """A short mark that the facility keeps with the request, so that it can be found there: the same for the same thing asked for.
 
     It comes of the key of this site and of what is followed, so that a TOM brought back from yesterday's backup, or a copy of
     it, finds its own bookings. 40 bits, in letters that any search takes for the same in capitals, and two letters by which the
-    site knows it for its own, whatever was asked for.
+    site knows it for its own, whatever was asked for. ``key``: what ``site_key`` said, where it was asked before.
     """
-    head = _letters('\n'.join(what), 8)
-    return f'~{head}{_letters(f"mark {head}", 2)}'
+    known = key or site_key()
+    head = _letters(known, '\n'.join(what), 8)
+    return f'~{head}{_letters(known, f"mark {head}", 2)}'
 
 
 def is_marked(text: str) -> bool:
     """Whether a text of a facility has a mark in it that this site made."""
-    return any(_letters(f'mark {head}', 2) == check for head, check in _OWN.findall(text.lower()))
+    found = _OWN.findall(text.lower())
+    key = site_key() if found else ''
+    return any(_letters(key, f'mark {head}', 2) == check for head, check in found)
 
 
-def _letters(text: str, number: int) -> str:
-    return base64.b32encode(hmac.digest(_site_key().encode(), text.encode(), 'sha256'))[:number].decode().lower()
+def _letters(key: str, text: str, number: int) -> str:
+    return base64.b32encode(hmac.digest(key.encode(), text.encode(), 'sha256'))[:number].decode().lower()
 
 
-def _site_key() -> str:
+def site_key() -> str:
+    """What the marks of this TOM's requests are made with: the setting, or what its database was given at the first of them."""
     given = str(conf.get('SITE_KEY'))
     if given:
         return given
