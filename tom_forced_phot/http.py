@@ -146,10 +146,7 @@ def spellings(secret: str) -> set[str]:
 
 def redacted(text: str, secrets: Secrets) -> str:
     """``text`` without any secret, and as a database can hold it."""
-    for secret in secrets.texts():
-        for spelling in sorted(spellings(secret), key=len, reverse=True):
-            text = text.replace(spelling, '***')
-    return redaction.storable(text)
+    return redaction.storable(redaction.without(text, {each for secret in secrets.texts() for each in spellings(secret)}))
 
 
 def redacted_message(error: BaseException, secrets: Secrets) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tom_followup.redaction import redact
@@ -12,6 +13,9 @@ LONGEST = 1000
 #: More of a text than this is not even looked at.
 CONSIDERED = 20_000
 MOST_ENTRIES, DEEPEST = 200, 6
+HIDDEN, SHORTEST = '***', 4
+#: Of an account: beside secrets, what names its owner.
+ACCOUNT = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -19,6 +23,19 @@ def clean(text: str, longest: int = LONGEST) -> str:
     text = redact(text[:CONSIDERED], queries=True)
     text = storable(text)
     return text if len(text) <= longest else f'{text[: longest - 1]}\u2026'
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """``text`` without these very secrets; the longest go first, so that no part of one stays where another is contained in it."""
+    for secret in sorted({each for each in secrets if each}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def secrets_in(config: Mapping[str, Any]) -> list[str]:
+    """The values of a service's settings that belong to an account; what is shorter than four letters stands in many words."""
+    named = (str(value) for name, value in config.items() if ACCOUNT.search(name))
+    return [value for value in named if len(value) >= SHORTEST]
 
 
 def storable(text: str) -> str:

@@ -6,7 +6,6 @@ Their state is kept like any other query's; nobody can promise that such a servi
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from tom_dataproducts.data_processor import run_data_processor
 from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct, PhotometryReducedDatum
 
 from tom_forced_phot import conf
+from tom_forced_phot.core.redaction import secrets_in, without
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.models import PhotometryQuery
@@ -33,7 +33,6 @@ from tom_forced_phot.services.base import ForcedPhotometryService
 logger = logging.getLogger(__name__)
 TRIES = 2
 #: Settings of a service whose values are not for everybody's eyes.
-SECRET = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 #: What the service that works in this thread has saved so far.
 _saved: ContextVar[set[int] | None] = ContextVar('saved', default=None)
 
@@ -129,10 +128,7 @@ def _beat(claim: Claim, clock: Callable[[], datetime], over: threading.Event) ->
 def _says(service: ForcedPhotometryService, error: Exception) -> str:
     """The error for people: an address in it may have held a key."""
     text = f'{service.name}: {error}' if str(error) else f'{service.name}: {error!r}'
-    hidden = [str(value) for key, value in service.config.items() if SECRET.search(key) and len(str(value)) > 3]
-    for value in sorted(hidden, key=len, reverse=True):
-        text = text.replace(value, '***')
-    return text
+    return without(text, secrets_in(service.config))
 
 
 def _share(query: PhotometryQuery, made: list[DataProduct]) -> None:

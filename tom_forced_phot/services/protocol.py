@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any
 
+from tom_forced_phot.core.redaction import without
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Credentials, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
 
@@ -68,10 +69,7 @@ class Reply:
     @property
     def shown(self) -> str:
         """The body as it may be shown; hidden before anything is cut off, so that no half of a secret stays."""
-        text = self.text
-        for secret in self.hidden:
-            text = text.replace(secret, '***')
-        return text
+        return without(self.text, self.hidden)
 
     @property
     def text(self) -> str:

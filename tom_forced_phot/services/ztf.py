@@ -21,6 +21,7 @@ from crispy_forms.layout import Column, Layout, Row
 from tom_followup.units import JD_OF_MJD_0, mjd_of
 from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.core.photometry import separation
+from tom_forced_phot.core.redaction import without
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Credentials, Refused, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.readers import PROCSTATUS, read_ztf, ztf_header
@@ -228,10 +229,7 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
 
     def _says(self, reply: Reply) -> str:
         """The text of a page, without the account: it came as parameters, which a page may repeat."""
-        text = readable(reply.text)
-        for secret in self.secrets().texts():
-            text = text.replace(secret, '***')
-        return text[:300] or 'an empty page.'
+        return without(readable(reply.text), self.secrets().texts())[:300] or 'an empty page.'
 
 
 def _dates(parameters: Mapping[str, Any]) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from django.db.models import Count, QuerySet
 from tom_followup.labels import label
 from tom_followup.units import instant_of
 from tom_forced_phot import registry
+from tom_forced_phot.core.redaction import ACCOUNT
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.permissions import askable_targets, visible_products
@@ -131,7 +131,6 @@ def question(query: PhotometryQuery) -> list[tuple[str, str]]:
 
 
 #: What a service of the tutorial's kind may keep among its parameters, and nobody is to read.
-SECRET = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 DATES = {'mjd_min': 'From', 'mjd_max': 'Until'}
 LABELS = {
     'reduction': 'Photometry',
@@ -149,7 +148,7 @@ def asked(parameters: Mapping[str, Any], labels: Mapping[str, str]) -> list[tupl
     found = [(label, date(parameters[key])) for key, label in DATES.items() if parameters.get(key) is not None]
     if not found and 'radius' not in parameters:
         found = [('Dates', 'all that the service measures when no date is given')]
-    others = (key for key in parameters if key not in DATES and not SECRET.search(key))
+    others = (key for key in parameters if key not in DATES and not ACCOUNT.search(key))
     return found + [
         ((LABELS.get(key) or labels.get(key) or label(key)), text) for key in others if (text := _value(key, parameters[key]))
     ]
