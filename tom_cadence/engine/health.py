@@ -244,7 +244,7 @@ def _unrecorded(
     if journal.is_marked(f'{text} {booking.get("note", "")}'):
         to_do = 'this TOM asked for it and has forgotten that, as after a restored backup. What a cadence asks for again is found '
         to_do += f'at the next run, and recorded; what nobody asks for again is to be cancelled at {name}, or entered in the TOM.'
-        known = {'cadence': managed.host_cadence_id, 'target': managed.target_name} if managed is not None else {}
+        known: dict[str, Any] = {'cadence': managed.host_cadence_id, 'target': managed.target_name} if managed is not None else {}
         result.without_record.append(Finding(**about, **known, to_do=to_do))
         return
     if managed is not None:
