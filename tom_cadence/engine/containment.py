@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from tom_cadence.core.bounds import failure, said
 from tom_cadence.exceptions import CadenceError
@@ -22,12 +22,26 @@ def is_lost(error: Exception) -> bool:
     """Whether the database cannot be asked any more, so that going on makes no sense."""
     if not isinstance(error, (DatabaseError, InterfaceError)):
         return False
+    if _ended_by_the_server(error):  # Django may have connected again by now, so that the connection is no witness
+        return True
     if connection.in_atomic_block:
         return bool(connection.needs_rollback)
     try:
         return not connection.is_usable()
     except Exception:  # a connection that is closed has nothing to ask
         return True
+
+
+ENDED = ('08', '57P')
+"""Classes of PostgreSQL's error codes (appendix A of its manual): connection exceptions, and shutdowns."""
+
+
+def _ended_by_the_server(error: Exception) -> bool:
+    """Whether PostgreSQL, or the way to it, has ended the connection; without a code where nothing more was heard."""
+    cause = error.__cause__
+    if not isinstance(error, (OperationalError, InterfaceError)) or not hasattr(cause, 'sqlstate'):
+        return False
+    return cause.sqlstate is None or str(cause.sqlstate).startswith(ENDED)
 
 
 def words(error: Exception, doing: str) -> str:
