@@ -38,10 +38,8 @@ ENDED = ('08', '57P')
 
 def _ended_by_the_server(error: Exception) -> bool:
     """Whether PostgreSQL, or the way to it, has ended the connection; without a code where nothing more was heard."""
-    cause = error.__cause__
-    if not isinstance(error, (OperationalError, InterfaceError)) or not hasattr(cause, 'sqlstate'):
-        return False
-    return cause.sqlstate is None or str(cause.sqlstate).startswith(ENDED)
+    state = getattr(error.__cause__, 'sqlstate', '')
+    return isinstance(error, (OperationalError, InterfaceError)) and (state is None or str(state).startswith(ENDED))
 
 
 def words(error: Exception, doing: str) -> str:
