@@ -329,7 +329,9 @@ def after_merge(target: int) -> None:
 
     stays: dict[tuple[str, str], PhotometrySubscription] = {}
     for each in sorted(PhotometrySubscription.objects.filter(target_id=target, active=True), key=last):
-        first = stays.setdefault((each.service, json.dumps(each.parameters, sort_keys=True, default=str)), each)
+        # a tick that is not set says the same as one that the form did not have yet
+        wanted = {name: value for name, value in each.parameters.items() if value not in (None, '', False)}
+        first = stays.setdefault((each.service, json.dumps(wanted, sort_keys=True, default=str)), each)
         if first is not each:
             _pause(each, f'Paused: its target was merged into another one, about which subscription {first.pk} asks the same.')
 

@@ -116,7 +116,7 @@ def test_of_two_subscriptions_that_ask_the_same_one_goes_on_and_the_other_says_w
     stays, goes = both
     make = PhotometrySubscription.objects.create
     daily = make(service='ATLAS', target_id=stays.target.pk, interval_hours=24)
-    hourly = make(service='ATLAS', target_id=goes.target.pk, interval_hours=6)
+    hourly = make(service='ATLAS', target_id=goes.target.pk, interval_hours=6, parameters={'controls': False})
     reduced = make(service='ATLAS', target_id=goes.target.pk, parameters={'use_reduced': True})
     elsewhere = make(service='ZTF', target_id=goes.target.pk)
     merge(stays.target, goes.target)

@@ -59,7 +59,7 @@ def test_one_is_made_for_a_target_and_asks_with_the_next_run(
     assert 'Made.' in response.content.decode()
     order = PhotometrySubscription.objects.get()
     assert (order.owner, order.target_id, order.interval_hours) == (astronomer, target.pk, 24)
-    assert order.parameters == {'min_date': 61300.0, 'use_reduced': True}
+    assert order.parameters == {'min_date': 61300.0, 'use_reduced': True, 'controls': False}
     assert f'{order.until:%Y-%m-%d}' == '2027-01-31'
     subscriptions.ask_due(clock())
     query = PhotometryQuery.objects.get()
@@ -143,7 +143,7 @@ def test_editing_changes_how_often_and_when_next(vera: Any, astronomer: Any, clo
     assert 'checked' in page(vera, f'{LIST}{order.pk}/')
     assert vera.post(f'{LIST}{order.pk}/', {'interval_hours': '48', 'min_date': '61000'}).status_code == 302
     order.refresh_from_db()
-    assert order.parameters == {'use_reduced': False, 'min_date': 61000.0}
+    assert order.parameters == {'use_reduced': False, 'controls': False, 'min_date': 61000.0}
     assert order.next_round == clock() + 2 * DAY
     assert 'every 2 days' in page(vera)
     assert 'greater than or equal' in errors(vera.post(f'{LIST}{order.pk}/', {'interval_hours': '0.1'}), 'interval_hours')
