@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import make_msgid
@@ -160,42 +160,28 @@ def _names(stopped: Sequence[ManagedCadence]) -> str:
 
 
 def _tell(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
-    """What cannot be told undoes nothing of what it tells of."""
-    if owner is None:
-        return
-    try:
-        with transaction.atomic():
-            _write_both(owner, managed, subject, reason, body)
-    except Exception as error:
-        logger.error('An owner could not be told: %s', failure(error), extra={'event': 'notice_not_written'})
+    if owner is not None:
+        _keep(lambda: _write_both(owner, managed, subject, reason, body))
+
+
+def _keep(write: Callable[[], None]) -> None:
+    """Write what an owner is told, and once more where the database failed for a moment.
+
+    What cannot be told undoes nothing of what it tells of, and is said in the log.
+    """
+    for last in (False, True):
+        try:
+            with transaction.atomic():
+                return write()
+        except Exception as error:
+            if last:
+                logger.error('A notice could not be written: %s', failure(error), extra={'event': 'notice_not_written'})
 
 
 def _write_both(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
     in_tom, by_mail = wants(owner)
     if in_tom:
-        _write(owner, managed, f'{subject}. {reason}')
+        _keep(lambda: write_notice(owner, managed, f'{subject}. {reason}', conf.utc_now()))
     address: str = getattr(owner, 'email', '')  # a site's own users may have none
-    if by_mail and address and owner.is_active:
-        _mail(owner, subject, f'{subject}.\n\n{body}')
-
-
-def _write(owner: Any, managed: ManagedCadence | None, text: str) -> None:
-    """A notice that cannot be written stops nothing, and is said in the log."""
-    pass
-
-    try:
-        with transaction.atomic():
-            write_notice(owner, managed, text, conf.utc_now())
-    except Exception as error:
-        logger.error('A notice could not be written: %s', failure(error), extra={'event': 'notice_not_written'})
-
-
-def _mail(owner: Any, subject: str, body: str) -> None:
-    """Written with what it tells of, and sent when the run has done its work: nobody waits for a mail server."""
-    pass
-
-    try:
-        with transaction.atomic():
-            write_mail(owner, subject, body, conf.utc_now())
-    except Exception as error:
-        logger.error('A mail could not be written: %s', failure(error), extra={'event': 'mail_not_written'})
+    if by_mail and address and owner.is_active:  # it is sent when the run has done its work: nobody waits for a mail server
+        _keep(lambda: write_mail(owner, subject, f'{subject}.\n\n{body}', conf.utc_now()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import bookings, records, settle
@@ -147,3 +148,20 @@ def test_the_profile_page_keeps_what_a_user_wants_to_be_told(vera: Any, astronom
     vera.post(f'{LIST}preference/', {'by_mail': 'on'})
     assert NoticePreference.objects.get(user=astronomer).by_mail
     assert vera.get(f'{LIST}preference/').status_code == 405
+
+
+def test_the_owner_is_told_although_the_database_fails_for_a_moment(
+    observatory: Any, make_cadence: Any, astronomer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, tries = Notice.objects.bulk_create, []
+
+    def fails_once(rows: Any) -> Any:
+        tries.append(rows)
+        if len(tries) == 1:
+            raise OperationalError('disk I/O error')
+        return write(rows)
+
+    monkeypatch.setattr(Notice.objects, 'bulk_create', fails_once)
+    managed = finish(observatory, make_cadence)
+    assert Notice.objects.get().user == astronomer
+    assert (managed.state, len(tries)) == ('finished', 2)
