@@ -146,6 +146,8 @@ def _month(seed: int, evening: Evening, folder: Path, blocker: Any, **more: Any)
             connection_created.disconnect(created)
             database_clock.reset()
             observatory.close()
+            if month.saved is not None:
+                month.saved.close()
             connections['default'].close()
     for each in folder.glob('tom.sqlite3*'):
         each.unlink()

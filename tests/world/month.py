@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +12,7 @@ from random import Random
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import connection
 from tom_targets.models import Target
 
 from simulators.observatory import Observatory
@@ -65,13 +67,15 @@ class Month:
         self.counted = 0
         self.stage = Stage(self.random, clock, Odds(), self.say)
         self.line = Line(self.stage, observatory, self.after)
-        self.hosts = [Host(name, timedelta(hours=self.random.choice([-2, 0, 0, 2]))) for name in ('alpha', 'beta')]
+        self.hosts = [Host(name, timedelta(hours=self.random.choice([-2, 0, 2, 26]))) for name in ('alpha', 'beta')]
         self.web = Host('web', timedelta(hours=self.random.choice([-2, 0, 2])))
         self.calm = True
         self.ledger = Ledger(self)
         self.people = People(self, sessions)
         self.mailed: set[str] = set()
         self.quiet: tuple[Any, Any] | None = None
+        self.saved: sqlite3.Connection | None = None
+        self.saved_at = clock.now
         Moody.raises = False
 
     def say(self, who: str, what: str) -> None:
@@ -185,6 +189,25 @@ class Month:
         self.line.bad = 0.0 if calm else self.random.choice([0.05, 0.15, 0.4])
         if calm and self.line.down_until > self.clock.seconds:
             self.calm = False
+
+    def save(self) -> None:
+        """A backup."""
+        self.saved = sqlite3.connect(':memory:')
+        connection.ensure_connection()
+        connection.connection.backup(self.saved)
+        self.saved_at = self.clock.now
+        self.say('admin', 'saves the database')
+
+    def restore(self) -> None:
+        """The backup takes the place of the database, when nobody is there."""
+        if self.saved is None or self.stage.alive:
+            self.after(60, 'restore', self.restore)
+            return
+        self.ledger.forget(self.saved_at)
+        self.saved.backup(connection.connection)
+        self.saved.close()
+        self.saved = None
+        self.say('admin', 'brings the saved database back')
 
     def last_day(self) -> None:
         """Nothing happens any more: cron comes, people do what the pages offer, until every cadence goes on or was ended."""

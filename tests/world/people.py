@@ -231,7 +231,15 @@ class People:
                 who, f'sends the form for {target.name} at {facility} {strategy}'.strip(), lambda client: client.post(url, asked)
             )
 
-    DEEDS = (pause, run_now, say, say, say, say, edit, end, delete, leave, moods, outage, book, book)
+    def restore(self) -> None:
+        """The database is saved; some hours later that takes its place, and what was booked meanwhile is forgotten."""
+        month = self.month
+        if self.month.saved is not None:
+            return
+        month.save()
+        month.after(month.random.uniform(2, 40) * HOUR, 'restore', month.restore)
+
+    DEEDS = (pause, run_now, say, say, say, say, edit, end, delete, leave, moods, outage, restore, book, book)
 
     # --- the last day -------------------------------------------------------------------------------------------------
 

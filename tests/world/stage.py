@@ -58,8 +58,8 @@ class Odds:
     """How likely it is, at each step of a process, that it is killed, that a statement fails, that it gives way, that all stand
     still, that somebody joins."""
 
-    kill: float = 0.004
-    statement: float = 0.0006
+    kill: float = 0.008
+    statement: float = 0.002
     way: float = 0.02
     still: float = 0.004
     join: float = 0.02
@@ -188,7 +188,7 @@ class Stage:
             if drawn < self.odds.statement:
                 self._fail(process, sql)
             elif drawn < 1.5 * self.odds.statement:
-                self.kill(process, ' '.join(sql.split()[:3]))
+                self.kill(process, _named(sql))
             elif drawn < 1.5 * self.odds.statement + self.odds.way and not connection.in_atomic_block:
                 self.give_way()
         return execute(sql, params, many, context)
@@ -196,8 +196,14 @@ class Stage:
     def _fail(self, process: Process, sql: str) -> None:
         text = self.random.choice(['database is locked', 'disk I/O error'])
         process.faults += 1
-        self.say(process.name, f'{text}: {" ".join(sql.split()[:3])}')
+        self.say(process.name, f'{text}: {_named(sql)}')
         raise OperationalError(text)
+
+
+def _named(sql: str) -> str:
+    """A statement without what is another text in each process: of a savepoint its first word."""
+    words = sql.split()[:3]
+    return words[0] if words[0] in ('SAVEPOINT', 'RELEASE', 'ROLLBACK') else ' '.join(words)
 
 
 def know_the_time(stage: Stage) -> Callable[..., None]:
