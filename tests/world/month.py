@@ -153,6 +153,8 @@ class Month:
 
     def _turn(self, process: Process) -> None:
         self.stage.turn(process)
+        if isinstance(process.error, Broken):
+            raise process.error
         if process.over and process.error is not None:
             self.say(process.name, f'ends with {type(process.error).__name__}: {process.error}')
             if not process.faults:

@@ -51,9 +51,11 @@ class People:
 
         def work() -> None:
             month.stage.point(what)
-            client = Client()
+            client = Client(raise_request_exception=False)  # it would raise what another one's request ran into
             client.cookies['sessionid'] = self.sessions[who]
             answer = do(client)
+            fine = answer is None or answer.status_code < 500 or process.faults
+            month.ledger.demand(fine, f'{what}: answered with an error that nobody foresaw')
             month.say(process.name, f'{what}: {answer.status_code if answer is not None else "done"}')
 
         process = Process(f'web of {who}', month.web, work, spoilt=not month.calm)

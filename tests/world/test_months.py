@@ -15,11 +15,12 @@ from tests.world.month import Month
 
 pytestmark = pytest.mark.slow
 World = Callable[..., Month]
-SEEDS, PROVED, CHUNK = 20, 100, 5
+SEEDS, PROVED, CHUNK = 20, 60, 5
 #: Seeds that found a defect, and which. The world has changed since, but they stay.
 SEEDS_THAT_FAILED: dict[int, str] = {
     1: "a run in which a strategy's own run() asked for something did not count as a look at its cadence",
     4: "a strategy's own run() that ended badly left its request on its way for ever, so that no button led out",
+    8: 'one statement failed while a notice was written, and the owner was not told that the cadence had stopped',
 }
 
 
@@ -28,7 +29,7 @@ def test_a_month_leaves_no_booking_without_a_cause_nobody_unserved_and_no_state_
     assert world(seed).live().history
 
 
-@pytest.mark.prove(why='eighty months more, of two or three seconds each')
+@pytest.mark.prove(why='forty months more, of three seconds each')
 @pytest.mark.parametrize('first', range(SEEDS + 1, PROVED + 1, CHUNK))
 def test_more_months(world: World, first: int) -> None:
     for seed in range(first, first + CHUNK):
