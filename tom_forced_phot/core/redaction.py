@@ -14,7 +14,7 @@ LONGEST = 1000
 CONSIDERED = 20_000
 MOST_ENTRIES, DEEPEST = 200, 6
 HIDDEN, SHORTEST = '***', 4
-#: Of an account: beside secrets, what names its owner.
+#: Of an account: beside secrets, what names its owner. A service of the tutorial's kind keeps it among its parameters.
 ACCOUNT = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 
 

@@ -130,7 +130,6 @@ def question(query: PhotometryQuery) -> list[tuple[str, str]]:
     return asked(query.parameters, labels)
 
 
-#: What a service of the tutorial's kind may keep among its parameters, and nobody is to read.
 DATES = {'mjd_min': 'From', 'mjd_max': 'Until'}
 LABELS = {
     'reduction': 'Photometry',
