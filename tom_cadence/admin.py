@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 
 from tom_cadence.models import CadenceRun, ManagedCadence, ProposalBudget, Submission
-
-
-class ReadOnly(admin.ModelAdmin):
-    """The journal has one writer, and it is not a person."""
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody adds."""
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody deletes: the journal is what keeps telescope time from being booked twice."""
-        return False
+from tom_followup.pages import ReadOnlyAdmin
 
 
 @admin.register(ManagedCadence)
-class ManagedCadenceAdmin(ReadOnly):
+class ManagedCadenceAdmin(ReadOnlyAdmin):
     """State, owner and last check of every cadence."""
 
     list_display = ('host_cadence_id', 'target_name', 'strategy', 'facility', 'owner', 'state', 'reason', 'last_check')
@@ -37,7 +20,7 @@ class ManagedCadenceAdmin(ReadOnly):
 
 
 @admin.register(Submission)
-class SubmissionAdmin(ReadOnly):
+class SubmissionAdmin(ReadOnlyAdmin):
     """Every observation request, and what became of it."""
 
     list_display = ('managed', 'origin', 'cause', 'attempt', 'state', 'facility', 'window_start', 'created', 'message')
@@ -48,7 +31,7 @@ class SubmissionAdmin(ReadOnly):
 
 
 @admin.register(CadenceRun)
-class CadenceRunAdmin(ReadOnly):
+class CadenceRunAdmin(ReadOnlyAdmin):
     """What was decided, and why."""
 
     list_display = ('managed', 'decision', 'reason', 'count', 'first', 'last')

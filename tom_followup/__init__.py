@@ -1,1 +1,1 @@
-"""What both apps stand on and neither owns: units and time scales. A library, not a Django app; it imports no Django."""
+"""What both apps stand on and neither owns. A library, not a Django app: no models, no templates, no static files."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import plotly
+from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -40,6 +41,22 @@ def read_pks(texts: Iterable[object]) -> list[int]:
 def labelled_cell(label: str) -> dict[str, Any]:
     """What a narrow screen writes before the value, where there is no room for a head."""
     return {'td': {'data-label': label}}
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that have one writer, which is no person: a row that is lost is a booking made twice, or a lost query."""
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody adds."""
+        return False
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody changes."""
+        return False
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        """Nobody deletes."""
+        return False
 
 
 class FixedPaginator(Paginator[Any]):

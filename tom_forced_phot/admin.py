@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 
+from tom_followup.pages import ReadOnlyAdmin
 from tom_forced_phot.models import LightCurve, PhotometryQuery, PhotometrySubscription, RemoteJob
 
 
-class ReadOnly(admin.ModelAdmin):
-    """These rows have one writer, and it is not a person."""
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody adds."""
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        """Nobody deletes: a lost row is a lost query."""
-        return False
-
-
 @admin.register(PhotometryQuery)
-class PhotometryQueryAdmin(ReadOnly):
+class PhotometryQueryAdmin(ReadOnlyAdmin):
     """Every question, and what became of it."""
 
     list_display = ('pk', 'service', 'target', 'asked_by', 'state', 'message', 'new', 'updated', 'rejected', 'created', 'closed')
@@ -36,7 +19,7 @@ class PhotometryQueryAdmin(ReadOnly):
 
 
 @admin.register(RemoteJob)
-class RemoteJobAdmin(ReadOnly):
+class RemoteJobAdmin(ReadOnlyAdmin):
     """Every request to a service."""
 
     list_display = ('mark', 'service', 'credential', 'state', 'sent', 'message', 'created', 'closed')
@@ -46,7 +29,7 @@ class RemoteJobAdmin(ReadOnly):
 
 
 @admin.register(LightCurve)
-class LightCurveAdmin(ReadOnly):
+class LightCurveAdmin(ReadOnlyAdmin):
     """What each service has brought for each target."""
 
     list_display = ('target', 'service', 'points', 'last_point', 'version')

@@ -67,7 +67,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """How many cadences were looked at, booked, wait, ended and had problems, in one sentence for a log."""
         booked = sum(len(line.observation_ids) for line in self.lines if line.changed)
         verb = 'would be sent' if self.dry_run else 'observations booked'
         number = self.count(SUBMIT) if self.dry_run else booked
@@ -77,7 +77,7 @@ class Report:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What ``runcadencestrategies --json`` prints."""
         lines = [asdict(line) for line in self.lines]
         return {
             'dry_run': self.dry_run,

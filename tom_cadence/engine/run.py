@@ -113,7 +113,7 @@ def _checked(item: Decided, now: datetime) -> Checked:
 
 
 class Run:
-    """The state of one run."""
+    """One run: its pool of calls, its facilities, and the report that grows with every cadence."""
 
     def __init__(
         self, clock: Callable[[], datetime], workers: int | None = None, dry_run: bool = False, validate: bool = False

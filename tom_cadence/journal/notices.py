@@ -26,7 +26,7 @@ KEPT = timedelta(days=90)
 
 
 def write_notice(user: Any, managed: ManagedCadence | None, text: str, now: datetime) -> None:
-    """One notice for one user."""
+    """One notice for one user, cut to 3,000 characters, without secrets; a busy database is asked FEW times."""
     notice = Notice(user=user, managed=managed, text=said(text, 3000), created=now)
     until_written(lambda: Notice.objects.bulk_create([notice]), most=FEW)  # no receiver of the site is called
 

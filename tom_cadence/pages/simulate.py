@@ -100,7 +100,7 @@ class ComparedStrategy:
 
 
 class SimulationPage:
-    """One request."""
+    """One request for simulated futures: the strategy as it is, another one beside it, and the sky over both."""
 
     def __init__(self, request: HttpRequest, managed: ManagedCadence | None) -> None:
         """Read what is to be simulated; ``problem`` says why it cannot be."""

@@ -256,7 +256,7 @@ def rows(timelines: Sequence[Timeline]) -> Iterator[dict[str, Any]]:
 
 
 def as_csv(timelines: Sequence[Timeline]) -> str:
-    """The rows as CSV."""
+    """One line an observation, as ``rows`` has them, with a head of the names of COLUMNS."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
     writer.writeheader()

@@ -152,7 +152,7 @@ def _check(own: Brightness) -> None:
 
 
 class BrightnessForm(CadenceParametersForm):
-    """The parameters of Brightness."""
+    """AB magnitudes with hours and exposure seconds for each, hours that a point may be old, and where the cadence ends."""
 
     own_fields = (
         'bright_follow',

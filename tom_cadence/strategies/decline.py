@@ -88,7 +88,7 @@ def read(raw: Mapping[str, Any]) -> Decline:
 
 
 class DeclineFollowingForm(CadenceParametersForm):
-    """The parameters of Decline-following."""
+    """Magnitudes from one observation to the next, hours between which the interval stays, days of points for the slope."""
 
     own_fields = (
         'decline_step',

@@ -56,7 +56,7 @@ def read(raw: Mapping[str, Any]) -> Gaps:
 
 
 class FillGapsForm(CadenceParametersForm):
-    """The parameters of Fill the gaps."""
+    """Hours without a point before one is asked for, what counts as a point, and which service is asked first."""
 
     own_fields = ('cadence_frequency', 'gap_bands', 'gap_snr', 'gap_ask', 'gap_patience')
     cadence_frequency = forms.FloatField(

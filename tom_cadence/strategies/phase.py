@@ -75,7 +75,7 @@ def read(raw: Mapping[str, Any]) -> Ephemeris:
 
 
 class PhaseCoverageForm(CadenceParametersForm):
-    """The parameters of Phase coverage."""
+    """Epoch (MJD, UTC) and period (days), how many bins, and how many points each of them wants."""
 
     own_fields = ('phase_epoch', 'phase_period', 'phase_bins', 'phase_points', 'phase_counted', 'phase_bands')
     phase_epoch = forms.FloatField(min_value=0, max_value=100_000, label='Epoch', help_text='MJD (UTC) of phase 0; JD - 2400000.5.')

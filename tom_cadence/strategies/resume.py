@@ -12,7 +12,7 @@ from tom_cadence.strategies.forms import CadenceParametersForm
 
 
 class ResumeCadenceAfterFailureForm(CadenceParametersForm):
-    """The parameters of Resume."""
+    """The fields that every cadence has: hours between observations, and the limits."""
 
 
 class ResumeCadenceAfterFailureStrategy(AdvancesWindow):

@@ -15,7 +15,7 @@ NAMED = 5
 
 
 class RetryFailedObservationsForm(CadenceParametersForm):
-    """The parameters of Retry."""
+    """The fields that every cadence has: hours from a failure to its repetition, and the limits."""
 
 
 class RetryFailedObservationsStrategy(AdvancesWindow):

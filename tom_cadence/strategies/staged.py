@@ -149,7 +149,7 @@ def read(raw: Mapping[str, Any]) -> Staged:
 
 
 class StagedForm(CadenceParametersForm):
-    """The parameters of Staged."""
+    """Intervals and how long each is kept, as text, and what they count from."""
 
     own_fields = ('staged_stages', 'staged_from', 'staged_date')
     staged_stages = forms.CharField(

@@ -40,7 +40,7 @@ def read(raw: Mapping[str, Any]) -> UntilSuccess:
 
 
 class UntilSuccessForm(CadenceParametersForm):
-    """The parameters of Until success."""
+    """Days in which one success is wanted, and hours between tries."""
 
     own_fields = ('until_mode', 'until_days', 'cadence_frequency')
     until_mode = forms.ChoiceField(label='Ask', choices=list(MODES.items()))

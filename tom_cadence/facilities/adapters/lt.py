@@ -34,7 +34,7 @@ class LiverpoolTelescope(Adapter):
         return frozenset(FIELDS)
 
     def window(self, window: Window) -> Window:
-        """To the minute."""
+        """To the minute, as its form takes dates."""
         return read_window(*(write_instant(each, '2000-01-01T00:00') for each in (window.start, window.end)))
 
     def fields(self, data: Mapping[str, Any], window: Window) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def now(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def history(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
-    """The history as a file."""
+    """All observations of the cadence that the user may see, as ``kind``, csv or ecsv; times in UTC."""
     if kind not in export.FORMATS:
         raise Http404
     managed = _visible(request, pk)

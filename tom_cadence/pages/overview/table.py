@@ -120,7 +120,7 @@ class CadenceTable(ListTable):
         return value or 'no observation yet'
 
     def render_strategy(self, value: str) -> str:
-        """In words."""
+        """By the name that people know, not by its class."""
         return registry.strategy_name(value)
 
     def render_state(self, value: str, record: ManagedCadence) -> Any:

@@ -33,7 +33,7 @@ WINDOW = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyChoice:
-    """A strategy in words."""
+    """A strategy that can be started: its class name, what people call it, and what it does."""
 
     key: str
     name: str

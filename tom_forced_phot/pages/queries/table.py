@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters
 import django_tables2 as tables
@@ -121,27 +121,6 @@ class QueryFilterSet(HTMXTableFilterSet):
         found |= Q(service__icontains=text) | Q(message__icontains=text)
         found |= Q(asked_by__in=get_user_model()._default_manager.filter(username__icontains=text).values('pk'))
         return rows.filter(found | Q(pk=read_pk(text)))
-
-
-class Page(TableQuerysetData):
-    """Asks once which rows there are, in their order, and then reads only those of a page."""
-
-    #: What is read together with a row of a page.
-    related: ClassVar[tuple[str, ...]] = ()
-
-    @cached_property
-    def pks(self) -> list[int]:
-        """All of the list, as it is filtered and sorted."""
-        return list(self.data.values_list('pk', flat=True))
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.pks)
-
-    def __getitem__(self, key: slice) -> list[Any]:
-        """The rows of one page."""
-        rows = self.data.model._default_manager.select_related(*self.related).in_bulk(self.pks[key])
-        return [rows[pk] for pk in self.pks[key] if pk in rows]
 
 
 class PlainTable(HTMXTable):
