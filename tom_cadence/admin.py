@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 
 from tom_cadence.models import CadenceRun, ManagedCadence, ProposalBudget, Submission

@@ -53,7 +53,7 @@ from tom_cadence.journal import departures
 from tom_cadence.models import Submission
 from tom_cadence.pages.templates import views
 from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
-from tom_followup.pages import read_pk
+from tom_followup.pages import read_pk, read_pks
 from tom_followup.refusals import NotYours, refused_with_message
 
 HOST_VERSION = '3.1.0'
@@ -359,7 +359,7 @@ def _order(request: Any, cadence: Mapping[str, Any] | None) -> Order:
     data, kind = request.data, str(request.data['observation_type'])
     gateway = Facilities().gateway(str(data['facility']), request.user)
     form, payload = _checked(data, kind, gateway)
-    target = Target.objects.get(pk=data['target_id'])
+    target = Target.objects.get(pk=read_pk(data['target_id']))
     parameters = {name: value for name, value in (cadence or {}).items() if name != 'cadence_strategy'}
     return Order(
         user=request.user,
@@ -396,18 +396,17 @@ def _groups(request: Any) -> list[Group]:
     asked = request.data.get('groups') or []
     if settings.TARGET_PERMISSIONS_ONLY or not isinstance(asked, list):
         return []
-    pks = [each.get('id') for each in asked if isinstance(each, Mapping)]
-    return list(request.user.groups.filter(pk__in=[pk for pk in pks if isinstance(pk, int)]))
+    pks = read_pks(each.get('id') for each in asked if isinstance(each, Mapping))
+    return list(request.user.groups.filter(pk__in=pks))
 
 
 def _check_target(request: Any, *, needs_change: bool) -> None:
-    try:
-        wanted = Target.objects.filter(pk=request.data.get('target_id'))
-    except (TypeError, ValueError) as error:
-        raise ValidationError({'target_id': 'A number is expected.'}) from error
-    if not visible_targets(request.user).filter(pk__in=wanted.values('pk')).exists():
+    wanted = read_pk(request.data.get('target_id'))
+    if wanted is None:
+        raise ValidationError({'target_id': 'A number is expected.'})
+    if not visible_targets(request.user).filter(pk=wanted).exists():
         raise ValidationError({'target_id': 'There is no such target, or it is not yours to see.'})
-    if needs_change and not startable_targets(request.user).filter(pk__in=wanted.values('pk')).exists():
+    if needs_change and not startable_targets(request.user).filter(pk=wanted).exists():
         raise ValidationError({'target_id': 'You may look at this target, but not start a cadence of it.'})
 
 

@@ -1,4 +1,4 @@
-"""Form fields of both apps: an instant as text, which is UTC under every TIME_ZONE, and says beside itself what it was read as."""
+"""Form fields of both apps: rows by their keys; instants as texts, which are UTC under every TIME_ZONE and say what was read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 
 from tom_followup.dates import UTC, instant_of, normalised, read_date, read_instant
+from tom_followup.pages import read_pk
 
 HELP = 'UTC: a date such as 2024-01-07 03:25, or an MJD such as 60316.5.'
 
@@ -53,6 +54,19 @@ class InstantField(forms.CharField):
             with suppress(ValueError):  # said as the field's error
                 bound.help_text = f'{bound.help_text} Read as {normalised(read_instant(text))}.'.strip()
         return bound
+
+
+class RowsField(forms.ModelMultipleChoiceField):
+    """Several rows; a key that no database can compare is refused as any other that is not offered, where Django's would raise."""
+
+    def clean(self, value: Any) -> Any:
+        """The rows chosen."""
+        for key in value if isinstance(value, (list, tuple)) else ():
+            if read_pk(key) is None:
+                raise forms.ValidationError(
+                    self.error_messages['invalid_choice'], code='invalid_choice', params={'value': str(key)[:50]}
+                )
+        return super().clean(value)
 
 
 class MjdField(InstantField):

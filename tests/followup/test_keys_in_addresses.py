@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.urls import NoReverseMatch, reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tom_cadence import urls as cadence_urls
+from tom_followup.fields import RowsField
 from tom_followup.pages import read_pk, read_pks
 from tom_forced_phot import urls as photometry_urls
 
@@ -57,6 +60,25 @@ def test_every_key_of_a_database_is_read(key: int) -> None:
 
 def test_several_keys_are_read_once_each_in_their_order() -> None:
     assert read_pks(['3', '1,3', 'x', '2, 1', *HOSTILE]) == [3, 1, 2]
+
+
+@pytest.mark.django_db
+def test_rows_are_chosen_by_keys_that_are_offered_and_nothing_else_is_an_error_of_the_form() -> None:
+    offered = Group.objects.create(name='observers')
+    field = RowsField(Group.objects.all(), required=False)
+    assert list(field.clean([str(offered.pk)])) == [offered]
+    for value in HOSTILE:
+        with pytest.raises(ValidationError, match='is not one of the available choices'):
+            field.clean([value])
+
+
+@pytest.mark.django_db
+def test_no_number_of_a_target_or_a_group_fails_the_api(client: Any, admin_user: Any) -> None:
+    client.force_login(admin_user)
+    asked = {'facility': 'LCO', 'observation_type': 'IMAGING', 'observing_parameters': {}}
+    for value in [*HOSTILE, 10**30, [1], {'a': 1}, None, True, 1.5]:
+        answer = client.post('/api/observations/', {**asked, 'target_id': value}, content_type='application/json')
+        assert (answer.status_code, list(answer.json())) == (400, ['target_id']), value
 
 
 @pytest.mark.django_db

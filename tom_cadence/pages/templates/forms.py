@@ -21,6 +21,7 @@ from tom_targets.models import TargetList
 from tom_cadence import registry
 from tom_cadence.core.windows import UTC
 from tom_cadence.permissions import startable_targets, visible_targets
+from tom_followup.fields import RowsField
 from tom_followup.pages import read_pks
 
 MOST_TARGETS = 1000
@@ -36,7 +37,7 @@ class OwnershipForm(forms.Form):
 
     name = forms.CharField(max_length=200, label='Name of the template')
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={'rows': 2}), help_text='What it is good for.')
-    groups = forms.ModelMultipleChoiceField(
+    groups = RowsField(
         Group.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -72,7 +73,7 @@ class ApplyForm(forms.Form):
         help_text='One a line.',
     )
     strategy = forms.ChoiceField(required=False, label='Repeat')
-    groups = forms.ModelMultipleChoiceField(
+    groups = RowsField(
         Group.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
