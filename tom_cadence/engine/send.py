@@ -249,10 +249,20 @@ def take(due: Sequence[Known]) -> list[Taken]:
     """Claim these cadences and read them again, whole; those that another process holds, or that were paused, are left out.
 
     What the facility said of them stays, and what was caught. Their context is seconds old, and is read again only
-    where it was not read: what must be read again under the claim is what was asked for.
+    where it was not read: what must be read again under the claim is what was asked for. Where reading raises, all are let go, so
+    that each can be taken alone.
     """
     taken_at = elapsed()
     holder = journal.claim([known.managed.pk for known in due])
+    try:
+        return _read_claimed(due, holder, taken_at)
+    except Exception as error:
+        if not is_lost(error):
+            journal.release_all(holder)
+        raise
+
+
+def _read_claimed(due: Sequence[Known], holder: str, taken_at: float) -> list[Taken]:
     reach(CadencePoint.CLAIMED)
     before = {known.managed.pk: known for known in due}
     prepared, claims = [], {}

@@ -15,7 +15,7 @@ from tom_cadence.journal.adoption import (
     switched_unseen,
     unadopted,
 )
-from tom_cadence.journal.claims import Claim, claim, expire_claims, release
+from tom_cadence.journal.claims import Claim, claim, expire_claims, release, release_all
 from tom_cadence.journal.log import Checked, note, note_checked, note_late_checks
 from tom_cadence.journal.records import (
     Reply,
@@ -105,6 +105,7 @@ __all__ = [
     'recorded',
     'refuse',
     'release',
+    'release_all',
     'resume',
     'resume_after_credentials',
     'save_status',

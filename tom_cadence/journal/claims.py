@@ -51,6 +51,11 @@ def release(claimed: Claim) -> None:
     ManagedCadence.objects.filter(pk=claimed.managed, claim_holder=claimed.holder).update(claim_holder='', claim_expires=None)
 
 
+def release_all(holder: str) -> None:
+    """Let go of whatever is held under this name."""
+    until_written(lambda: ManagedCadence.objects.filter(claim_holder=holder).update(claim_holder='', claim_expires=None), most=FEW)
+
+
 def claim_time() -> timedelta:
     """How long a claim lasts: always longer than preparing and sending may take together."""
     return max(conf.seconds('CLAIM_TIME'), 3 * conf.seconds('FACILITY_TIMEOUT'))

@@ -13,7 +13,7 @@ from tom_observations.models import DynamicCadence
 from tests.conftest import NIGHT
 from tests.support import site
 from tests.support.stage import Stage, furnished
-from tom_cadence.engine import send
+from tom_cadence.engine import send, snapshot
 from tom_cadence.journal import adoption
 from tom_cadence.models import ManagedCadence, Submission
 
@@ -114,3 +114,20 @@ def test_an_open_request_of_an_ended_cadence_whose_look_up_raises_leaves_the_oth
     assert sum('the open request of cadence' in problem for problem in report.problems) == 2
     assert not ManagedCadence.objects.exclude(claim_holder='').exists()
     assert [scene.booked(f'good {number}') for number in range(4)] == [0, 1, 1, 1]
+
+
+def test_a_cadence_that_cannot_be_read_under_its_claim_is_told_of_and_keeps_no_other_claimed(
+    scene: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_rows = snapshot.read_rows
+
+    def raising(snapshots: Any, *, full: bool, **given: Any) -> Any:
+        if full and any(each.managed.cadence_id == scene.victim.pk for each in snapshots):
+            raise RuntimeError('parameters that are no JSON')
+        return read_rows(snapshots, full=full, **given)
+
+    monkeypatch.setattr(snapshot, 'read_rows', raising)
+    scene.run()
+    scene.assert_all_others_are_served_once()
+    assert ManagedCadence.objects.get(cadence=scene.victim).state == 'attention'
+    assert not ManagedCadence.objects.exclude(claim_holder='').exists()
