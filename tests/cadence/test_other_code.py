@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_class
 from tom_observations.models import ObservationRecord
+from tom_targets.models import Target
 
 from custom_code.observatory import SimulatedObservatoryFacility
 from tests.conftest import NIGHT
@@ -215,6 +216,17 @@ def test_what_was_sent_in_a_transaction_that_is_rolled_back_is_not_forgotten(
     assert (request.state, request.reply) == ('uncertain', [str(bookings(observatory)[0]['id'])])
     later()
     assert ObservationRecord.objects.count() == 1
+
+
+def test_what_was_sent_for_a_target_that_went_with_the_transaction_is_not_forgotten(
+    client: Any, observatory: Any, astronomer: Any
+) -> None:
+    with transaction.atomic():
+        [found] = book(Target.objects.create(name='SN 2026abc', type='SIDEREAL', ra=83.6, dec=22.0), astronomer)
+        transaction.set_rollback(True)
+    client.get('/')
+    request = Submission.objects.get()
+    assert (request.state, request.reply, request.target_id) == ('uncertain', [found], None)
 
 
 def test_what_was_sent_in_a_transaction_that_is_committed_is_written_once(

@@ -57,6 +57,9 @@ def carry_out(call: ForeignCall) -> Any:
 def _opened(call: ForeignCall) -> Submission | None:
     try:
         foreign.rescue()
+    except Exception:  # of an earlier request; this one is written down all the same
+        logger.exception('A request whose transaction was rolled back could not be written again', extra=_about(call))
+    try:
         return foreign.open_foreign(_intent(call), conf.utc_now())
     except Exception:
         logger.exception('A request of other code could not be written down; it is sent all the same', extra=_about(call))

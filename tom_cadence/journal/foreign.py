@@ -12,14 +12,16 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.transaction import Atomic
 from tom_observations.models import ObservationRecord
+from tom_targets.models import Target
 
 from tom_cadence.journal.records import take_over
 from tom_cadence.journal.requests import Intent, State, insert, keep_replies
@@ -96,7 +98,7 @@ def record_saved(record: ObservationRecord, clock: Callable[[], datetime]) -> No
 def rescue(**_: Any) -> None:
     """Write again what was sent inside a transaction that was rolled back since."""
     mine = connections[DEFAULT_DB_ALIAS]
-    over = [] if mine.in_atomic_block else [token for token, each in _unsure.items() if each.connection is mine]
+    over = [] if mine.in_atomic_block else [token for token, each in list(_unsure.items()) if each.connection is mine]
     for token in over:
         each = _unsure.pop(token)
         if Submission.objects.filter(token=token).exists():
@@ -104,11 +106,18 @@ def rescue(**_: Any) -> None:
         reply = {'reply': each.ids} if each.ids else {}
         said = f'It was sent inside a transaction that was rolled back, so {each.intent.facility} may have it.'
         closed = {'state': State.UNCERTAIN, 'message': said, 'closed': each.sent, **reply}
-        until_written(partial(insert, None, each.intent, each.sent, **closed))
+        until_written(partial(insert, None, _as_it_is_now(each.intent), each.sent, **closed))
         logger.error(
             'A request was sent inside a transaction that was rolled back',
             extra={'event': 'rolled_back_request', 'facility': each.intent.facility, 'mark': token, 'ids': each.ids},
         )
+
+
+def _as_it_is_now(intent: Intent) -> Intent:
+    """Without a target and an owner that were made in the transaction, and went with it."""
+    target = intent.target if Target.objects.filter(pk=intent.target).exists() else None
+    owner = get_user_model()._default_manager.filter(pk=getattr(intent.owner, 'pk', None)).first()
+    return replace(intent, target=target, owner=owner)
 
 
 def rescue_at_exit() -> None:
