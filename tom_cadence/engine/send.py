@@ -124,7 +124,8 @@ def conclude(
     if isinstance(error, NotAsked):
         error = Temporary(str(error))
     if isinstance(error, NOT_BOOKED):
-        passes = isinstance(error, NotYet) and request.managed is not None  # with the season: for a cadence that is no failure
+        # With the season, or when a person asks for something else: for a cadence no failure, and its first is sent again then.
+        passes = isinstance(error, (NotYet, ChangeNeeded)) and request.managed is not None
         counts = isinstance(error, (Refused, NeedsAttention)) and not passes
         journal.refuse(request, str(error), now, counts=counts)
         raise error

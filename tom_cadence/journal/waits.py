@@ -23,11 +23,14 @@ from tom_cadence.models import CadenceRun, FacilityPause, ManagedCadence, Propos
 from tom_followup.retry import until_written
 
 State = ManagedCadence.State
+FORGOTTEN = timedelta(days=2)
+"""How long after the end of a wait another one of its kind goes on with it; later it is a new one, and told again."""
 
 
 def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
     """Keep that the facility cannot take it yet, and since when; until when it is not asked again. The owner is told once."""
-    same = managed.postponed_kind == error.kind and managed.postponed_since is not None
+    before = managed.postponed_until
+    same = managed.postponed_kind == error.kind and before is not None and now < before + FORGOTTEN
     since = managed.postponed_since if same and managed.postponed_since else now
     until = asked_again(season_named(error.kind), since, now, error.until)
     managed.postponed_kind = error.kind
@@ -35,9 +38,14 @@ def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
     managed.postponed_since, managed.postponed_until = since, until
     names = ('postponed_kind', 'postponed_reason', 'postponed_since', 'postponed_until')
     values = {name: getattr(managed, name) for name in names}
-    until_written(lambda: ManagedCadence.objects.filter(pk=managed.pk).update(**values))
-    if not same:
-        notices.tell_owner(managed, 'waits', managed.postponed_reason)
+
+    def write() -> None:
+        with transaction.atomic():
+            ManagedCadence.objects.filter(pk=managed.pk).update(**values)
+            if not same:
+                notices.tell_owner(managed, 'waits', managed.postponed_reason)
+
+    until_written(write)
     return until
 
 

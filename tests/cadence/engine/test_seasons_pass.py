@@ -12,8 +12,11 @@ from simulators.portal import Portal
 from simulators.server import serve
 from tests.support.cadences import records
 from tests.support.webform import IMAGER, connect, forget
+from tom_cadence.engine import send
 from tom_cadence.engine.run import run_cadences
+from tom_cadence.exceptions import ChangeNeeded, NotYet
 from tom_cadence.flows import steer
+from tom_cadence.journal import waits
 from tom_cadence.models import CadenceRun, ManagedCadence, Notice, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -222,3 +225,37 @@ def test_an_unknown_refusal_counts_as_before(portal: Portal, managed: ManagedCad
     assert (line.decision, line.failed) == ('error', True)
     assert Submission.objects.get().counts_as_failure is True
     assert state(managed).postponed_until is None
+
+
+def test_a_wait_is_kept_together_with_what_its_owner_is_told(managed: ManagedCadence, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        """The process died here."""
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    no_time = NotYet('The proposal does not have enough time allocated', kind='time')
+    with monkeypatch.context() as patched:
+        patched.setattr(waits.notices, 'tell_owner', die)
+        with pytest.raises(Killed):
+            waits.postpone(managed, no_time, NIGHT)
+    assert state(managed).postponed_kind == ''
+    waits.postpone(managed, no_time, NIGHT)
+    waits.postpone(state(managed), no_time, NIGHT + HOUR)
+    assert Notice.objects.filter(managed=managed).count() == 1
+
+
+def test_the_same_wait_months_later_is_told_again(managed: ManagedCadence) -> None:
+    no_time = NotYet('The proposal does not have enough time allocated', kind='time')
+    waits.postpone(managed, no_time, NIGHT)
+    waits.postpone(state(managed), no_time, NIGHT + 90 * DAY)
+    assert state(managed).postponed_since == NIGHT + 90 * DAY
+    assert Notice.objects.filter(managed=managed).count() == 2
+
+
+def test_what_a_person_has_to_change_keeps_the_first_observation_from_nothing_afterwards(managed: ManagedCadence) -> None:
+    request = Submission.objects.create(managed=managed, origin='start', cause='begin:1', facility='LCO', created=NIGHT)
+    with pytest.raises(ChangeNeeded):
+        send.conclude(request, None, ChangeNeeded('The proposal is over.'), frozenset(), '', NIGHT)
+    request.refresh_from_db()
+    assert (request.state, request.counts_as_failure) == ('refused', False)
