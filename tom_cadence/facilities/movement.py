@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from tom_cadence.core.bounds import utc
@@ -21,7 +22,8 @@ from tom_cadence.facilities.gateway import Gateway
 
 LATER = timedelta(days=3, hours=2, minutes=17)
 """Another date, another hour and another minute, whichever of them a payload holds."""
-DEEPEST = 20
+DEEPEST, MOST_PARTS = 20, 20_000
+"""How deep, and how many values of a payload are compared: objects of a plugin may know half of the process."""
 _PARTS = re.compile(r"""[^\s<>"'=;,&{}()\[\]]+""")
 _INSTANT = re.compile(r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d')
 
@@ -61,7 +63,8 @@ def _compare(gateway: Gateway, parameters: Mapping[str, Any], window: Window) ->
     name = gateway.name
     later = window.starting(window.start + LATER)
     try:
-        first, second, again = (set(_parts(gateway.draft(parameters, each))) for each in (window, later, window))
+        sent = (gateway.draft(parameters, each) for each in (window, later, window))
+        first, second, again = (set(islice(_parts(payload), MOST_PARTS)) for payload in sent)
     except CadenceError as error:
         reason = f'Whether what {name} is sent moves with the window could not be tried: {error}'
         return Movement(verdict=Verdict.UNKNOWN, reason=reason)
@@ -81,16 +84,22 @@ def _compare(gateway: Gateway, parameters: Mapping[str, Any], window: Window) ->
     return Movement(verdict=Verdict.MOVES)
 
 
-def _parts(value: Any, path: str = '', depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every value in a payload with its place; a text (XML, JSON, words) in the pieces between its signs."""
-    if depth > DEEPEST:
-        return
+def _parts(value: Any, path: str = '', depth: int = 0, seen: dict[int, Any] | None = None) -> Iterator[tuple[str, str]]:
+    """Every value in a payload with its place; a text (XML, JSON, words) in the pieces between its signs.
+
+    ``seen``: what was gone into before, by ``id``, and kept, so that none is given twice: objects may know each other.
+    """
+    seen = {} if seen is None else seen
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)) or hasattr(value, '__dict__'):
+        if depth > DEEPEST or id(value) in seen:
+            return
+        seen[id(value)] = value
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _parts(inner, f'{path}.{key}' if path else str(key), depth + 1)
+            yield from _parts(inner, f'{path}.{key}' if path else str(key), depth + 1, seen)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for inner in value:
-            yield from _parts(inner, path, depth + 1)
+            yield from _parts(inner, path, depth + 1, seen)
     elif isinstance(value, date):
         yield path, value.isoformat()
     elif isinstance(value, (str, bytes)):
@@ -99,7 +108,7 @@ def _parts(value: Any, path: str = '', depth: int = 0) -> Iterator[tuple[str, st
     elif value is None or isinstance(value, (bool, int, float, complex)):
         yield path, repr(value)
     elif hasattr(value, '__dict__'):
-        yield from _parts(vars(value), path, depth + 1)
+        yield from _parts(vars(value), path, depth + 1, seen)
     else:
         yield path, repr(value)
 

@@ -26,7 +26,7 @@ from tom_cadence.core.windows import Window, read_instant
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import Refused
 from tom_cadence.facilities import Gateway
-from tom_cadence.facilities.movement import Verdict, movement
+from tom_cadence.facilities.movement import MOST_PARTS, Verdict, _parts, movement
 from tom_cadence.models import ManagedCadence, Submission, TemplateOwnership
 from tom_followup.units import mjd_of
 
@@ -274,3 +274,16 @@ def test_a_cadence_that_moves_is_compared_once_a_run_and_goes_on(
         site.Good.states[number] = 'COMPLETED'
     assert [line.decision for line in run_cadences(now=NIGHT + timedelta(hours=5)).lines] == ['submit'] * 3
     assert len(made) == 3, 'one comparison of three drafts'
+
+
+def test_objects_of_a_plugin_that_know_each_other_are_compared_in_time() -> None:
+    class Known:
+        """Knows all others."""
+
+    nodes = [Known() for _ in range(12)]
+    for node in nodes:
+        vars(node).update({f'other {number}': each for number, each in enumerate(nodes)}, name='x')
+    begun = time.monotonic()
+    found = set(itertools.islice(_parts(nodes[0]), MOST_PARTS))
+    assert 'x' in {text for _, text in found}
+    assert time.monotonic() - begun < 10
