@@ -6,15 +6,18 @@ looked at. What is found is saved and told to the owner; nothing is decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Wait
 from tom_cadence.engine import snapshot
+from tom_cadence.engine.containment import each_alone
 from tom_cadence.engine.polling import Polling, save_states
-from tom_cadence.engine.stages import Decided, Known
+from tom_cadence.engine.stages import Decided, Known, Snapshot
+from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.facilities.calls import Call
 from tom_cadence.journal.states import CREDENTIALS
@@ -41,10 +44,21 @@ def look(facilities: Facilities, calls: Calls, now: datetime, other: Callable[[C
     found = {row.pk: row for row in due(now)}
     if not found:
         return
-    read = {each.pk: each for each in snapshot.read_rows([snapshot.prepare(row) for row in found.values()], full=False)}
+    read, troubles = each_alone([snapshot.prepare(row) for row in found.values()], _read, 'its observations were read')
     polling = Polling(facilities, calls, may_write=True, now=now)
     polling.start(read.values(), {})
     for pks in polling.ready(read, other):
         known = [Known(snapshot=read[pk], polled=polling.polled(read[pk])) for pk in pks]
-        save_states([Decided(known=each, decision=Wait(reason='It has ended.')) for each in known], facilities, now)
+        ended = [Decided(known=each, decision=Wait(reason='It has ended.')) for each in known]
+        troubles |= each_alone(ended, partial(_save, facilities=facilities, now=now), 'its states were saved')[1]
     journal.note_late_checks([(managed, now) for managed in found.values()])
+    if troubles:  # the others were served, and these are asked for again after the interval
+        raise CadenceError(' '.join(f'Cadence {found[pk].host_cadence_id}: {text}' for pk, text in troubles.items()))
+
+
+def _read(prepared: Sequence[Snapshot]) -> dict[int, Snapshot]:
+    return {each.pk: each for each in snapshot.read_rows(prepared, full=False)}
+
+
+def _save(items: Sequence[Decided], facilities: Facilities, now: datetime) -> None:
+    save_states(items, facilities, now)
