@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from tom_observations.models import ObservationRecord
 
@@ -62,8 +63,8 @@ def spent(budget: ProposalBudget, facilities: Facilities) -> Spent:
         for status, parameters in records.order_by().values_list('status', 'parameters').iterator()
         if gateway.outcome(status) in (Outcome.SUCCEEDED, Outcome.WAITING)
     )
-    parameters = (*asked, *opened.values_list('parameters', flat=True))
-    seconds = [exposure_seconds(each) if isinstance(each, dict) else None for each in parameters]
+    parameters = chain(asked, opened.values_list('parameters', flat=True))
+    seconds = [exposure_seconds(each) if isinstance(each, dict) else None for each in parameters]  # numbers alone are kept
     return Spent(budget=budget, seconds=sum(filter(None, seconds)), unknown=seconds.count(None))
 
 

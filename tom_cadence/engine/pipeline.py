@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import cast
 
+from django.db import OperationalError
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
@@ -138,7 +139,9 @@ class Pipeline:
                 self._finish(replace(item, decision=Wait(reason=waits.reason)), claimed, [])
                 return None
             if first is not None:
-                return send.prepare_first(first, taken, self.facilities, self.once, self.clock())
+                ready = send.prepare_first(first, taken, self.facilities, self.once, self.clock())
+                self.budgets.check(ready.intent, self.clock())
+                return ready
             item = send.decide_again(known, self.facilities, self.clock())
             if own:
                 decision, records = own_run.run(item, claimed, self.facilities, self.clock)
@@ -172,8 +175,13 @@ class Pipeline:
         try:
             committed = send.commit(ready, self.clock())
         except Exception as error:
+            if is_lost(error):
+                raise
+            failed: Exception = error
+            if isinstance(error, OperationalError):  # it is busy or ill, and has taken none of them
+                failed = Temporary(f'Nothing was sent, because the database could not keep the request: {failure(error)}')
             for each in ready:
-                self._fail(each.decided, each.taken.claimed, error)
+                self._fail(each.decided, each.taken.claimed, failed)
             return
         for each, found in committed:
             if not isinstance(found, Sending):

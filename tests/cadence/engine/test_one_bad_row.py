@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.db.models import TextField, Value
 from django.db.models.functions import Cast
 from tom_observations.models import DynamicCadence
@@ -14,7 +15,7 @@ from tests.conftest import NIGHT
 from tests.support import site
 from tests.support.stage import Stage, furnished
 from tom_cadence.engine import send, snapshot
-from tom_cadence.journal import adoption
+from tom_cadence.journal import adoption, requests
 from tom_cadence.models import ManagedCadence, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,3 +132,19 @@ def test_a_cadence_that_cannot_be_read_under_its_claim_is_told_of_and_keeps_no_o
     scene.assert_all_others_are_served_once()
     assert ManagedCadence.objects.get(cadence=scene.victim).state == 'attention'
     assert not ManagedCadence.objects.exclude(claim_holder='').exists()
+
+
+def test_a_database_that_cannot_keep_the_requests_for_a_moment_stops_no_cadence(
+    scene: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ill(*_: Any) -> None:
+        raise OperationalError('disk I/O error')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(requests, '_open', ill)
+        report = scene.run()
+    assert report.failed
+    assert set(ManagedCadence.objects.values_list('state', 'claim_holder')) == {('active', '')}
+    scene.run(5.5)
+    scene.assert_all_others_are_served_once()
+    assert scene.booked('victim') == 1
