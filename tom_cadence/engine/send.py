@@ -161,7 +161,11 @@ def look_up(
             'cannot be asked. Say whether it is there, or send it again.'
         )
     window = Window(start=request.window_start, end=request.window_end) if request.window_start and request.window_end else None
-    found = gateway.find(sought(request.token, request.created, request.parameters, window, thorough=True))
+    try:
+        found = gateway.find(sought(request.token, request.created, request.parameters, window, thorough=True))
+    except CadenceError as error:  # one after the other is looked up, so one that does not answer is not asked for all of them
+        facilities.breaker.hear(gateway.name, error)
+        raise
     reach(CadencePoint.LOOKED_UP)
     if found:
         return journal.accept(request, found, known, found_at(request), now)

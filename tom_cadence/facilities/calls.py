@@ -84,12 +84,16 @@ class Breaker:
         return {facility: seconds for facility, seconds in left.items() if seconds > 0}
 
     def note(self, call: Call) -> None:
+        """What came of a call."""
+        self.hear(call.facility, call.error)
+
+    def hear(self, facility: str, error: BaseException | None) -> None:
         """Count a time-out; an answer of any kind wipes the slate."""
-        self.hold(call.facility, call.error)
-        if _is_silence(call.error):
-            self._strikes[call.facility] += 1
-        elif not isinstance(call.error, NotAsked):
-            self._strikes[call.facility] = 0
+        self.hold(facility, error)
+        if _is_silence(error):
+            self._strikes[facility] += 1
+        elif not any(isinstance(each, NotAsked) for each in (error, getattr(error, '__cause__', None))):
+            self._strikes[facility] = 0
 
     def open(self, facility: str) -> bool:
         """Whether this facility is not asked any more."""

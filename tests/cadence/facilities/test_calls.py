@@ -155,6 +155,19 @@ def test_a_timeout_behind_one_of_our_errors_counts() -> None:
     assert breaker.open('a')
 
 
+def test_who_was_not_asked_has_given_no_answer_and_a_look_up_counts_as_a_call() -> None:
+    try:
+        raise ValueError('ours') from NotAsked('not asked')
+    except ValueError as error:
+        not_asked = error
+    breaker = Breaker()
+    for error in (requests.ReadTimeout(), requests.ReadTimeout(), not_asked, NotAsked('not asked'), requests.ReadTimeout()):
+        breaker.hear('a', error)
+    assert breaker.open('a')
+    breaker.hear('a', None)
+    assert not breaker.open('a')
+
+
 def test_the_deadline_reaches_the_thread() -> None:
     from tom_cadence.facilities.transport import remaining
 
