@@ -57,7 +57,7 @@ def owner_goes(user: Any, now: datetime) -> None:
             for managed in ManagedCadence.objects.filter(owner=user, state=State.ACTIVE).exclude(cadence=None)
             if states.stop(managed, State.ATTENTION, reason, now, reason_class=OWNER_GONE)
         ]
-        lost = list(Submission.objects.filter(owner=user, managed=None, state__in=Submission.OPEN))
+        lost = list(Submission.objects.filter(owner=user, managed__cadence=None, state__in=Submission.OPEN))
         others = get_user_model().objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
         for each in others:
             if stopped:

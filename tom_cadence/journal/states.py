@@ -93,7 +93,10 @@ def pause(managed: ManagedCadence, reason: str, now: datetime) -> bool:
 
 
 def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> None:
-    """Let a cadence go on: failures and cancellations so far were seen by a person and count no more."""
+    """Let a cadence go on: failures and cancellations so far were seen by a person and count no more. A deleted one stays ended."""
+    if managed.cadence_id is None:
+        note(managed, CadenceRun.Decision.NOTE, reason, now)
+        return
     newest = ObservationRecord.objects.filter(observationgroup__dynamiccadence=managed.cadence_id).aggregate(Max('pk'))
     with transaction.atomic():
         _let_deleted_be_followed(managed, now)

@@ -1,4 +1,4 @@
-"""Observation requests that belong to no cadence and whose fate is not known: what a person found out about them."""
+"""Observation requests of no cadence, or of one that was deleted, whose fate is not known: what a person found out about them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = 50
 
 def open_requests(user: Any) -> QuerySet[Submission]:
     """Those that this user sent, of a superuser all, oldest first."""
-    rows = Submission.objects.filter(managed=None, state__in=Submission.OPEN).select_related('target', 'owner', 'task')
+    rows = Submission.objects.filter(managed__cadence=None, state__in=Submission.OPEN).select_related('target', 'owner', 'task')
     return rows.order_by('pk') if user.is_superuser else rows.filter(owner=user.pk).order_by('pk')
 
 
@@ -56,7 +56,10 @@ def decide_request(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
             journal.confirm_not_booked(found, by, now)
             messages.success(request, f'Noted: {found.facility} does not have it. It can be asked for again.')
         elif verb == 'look':
-            send.look_up_open(Submission.objects.filter(pk=found.pk), Facilities(), now)
+            if found.managed is None:
+                send.look_up_open(Submission.objects.filter(pk=found.pk), Facilities(), now)
+            else:
+                send.settle_orphaned(found.managed, Facilities(), conf.utc_now)
             found.refresh_from_db()
             messages.info(request, f'{found.get_state_display()}. {found.message}'.strip())
         else:

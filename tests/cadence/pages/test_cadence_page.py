@@ -489,6 +489,17 @@ def test_the_hosts_record_page_names_the_cadence_and_the_observations_around(ver
     assert 'Request Parameters' in page.text
 
 
+def test_the_lost_request_of_a_deleted_cadence_is_ended_on_the_page_of_requests(vera: Any, in_doubt: ManagedCadence) -> None:
+    request = Submission.objects.get(state='uncertain')
+    in_doubt.host.observation_group.delete()
+    address = f'/cadences/requests/{request.pk}/again/'
+    assert address in vera.get('/cadences/requests/').content.decode()
+    vera.post(address, {'request': request.shown})
+    request.refresh_from_db()
+    in_doubt.refresh_from_db()
+    assert (request.state, in_doubt.state) == ('refused', 'finished')
+
+
 def test_the_record_page_leads_to_the_history_of_a_deleted_cadence(vera: Any, cadence: ManagedCadence) -> None:
     second = records(cadence.host)[1]
     cadence.host.observation_group.delete()
