@@ -323,4 +323,5 @@ def _run(call: Call) -> None:
     except BaseException as error:  # whatever a facility raises belongs to its own cadence
         call.error = error
     finally:
-        connections.close_all()
+        with suppress(Exception):  # a database that is lost must not lose what the facility answered
+            connections.close_all()

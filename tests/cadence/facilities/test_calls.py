@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +167,16 @@ def test_who_was_not_asked_has_given_no_answer_and_a_look_up_counts_as_a_call() 
     assert breaker.open('a')
     breaker.hear('a', None)
     assert not breaker.open('a')
+
+
+def test_a_connection_that_cannot_be_closed_loses_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise OSError('the database is lost')
+
+    monkeypatch.setattr('tom_cadence.facilities.calls.connections', SimpleNamespace(close_all=lost))
+    calls = Calls(1, 1)
+    calls.start('x', 'a', lambda: 'booked', LONG)
+    assert run(calls)['x'].result == 'booked'
 
 
 def test_the_deadline_reaches_the_thread() -> None:
