@@ -99,6 +99,7 @@ def confirm_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: 
 
     ``shown`` is what the page said about the request.
     """
+    _check_not_off(managed)
     named = [text.strip() for text in ids if text.strip()]
     if not named:
         raise CadenceError(f'Say under which number {managed.facility} has it.')
@@ -110,10 +111,18 @@ def confirm_not_booked(managed: ManagedCadence, user: Any, now: datetime, shown:
 
     A cadence goes on by itself from its observations; one whose first observation it was has none yet, so it is sent now.
     """
+    _check_not_off(managed)
     journal.confirm_not_booked(journal.open_request_of(managed, shown), str(user), now)
     if managed.host.observation_group.observation_records.exists():
         return 'The cadence is active again: the observation is asked for once more at the next run.'
     return start.send_first_again(managed, now).text
+
+
+def _check_not_off(managed: ManagedCadence) -> None:
+    """CadenceError where somebody has paused or ended it: a word about a request, of an older page, is no wish to go on."""
+    state = ManagedCadence.objects.filter(pk=managed.pk).values_list('state', flat=True).first()
+    if state in (State.PAUSED, State.FINISHED):
+        raise CadenceError(f'{managed} is {state}: resume it first; its next run finds out what became of the request, or asks.')
 
 
 def record_again(managed: ManagedCadence, user: Any, now: datetime) -> str:

@@ -489,6 +489,17 @@ def test_the_hosts_record_page_names_the_cadence_and_the_observations_around(ver
     assert 'Request Parameters' in page.text
 
 
+def test_a_word_about_a_request_from_an_old_page_brings_no_ended_cadence_back(vera: Any, in_doubt: ManagedCadence) -> None:
+    request = Submission.objects.get(state='uncertain')
+    press(vera, in_doubt, 'end')
+    for verb in ('booked', 'send-again'):
+        told = said(press(vera, in_doubt, verb, request=request.shown, observation_ids='2'))
+        assert 'is finished: resume it first' in told
+    in_doubt.refresh_from_db()
+    assert in_doubt.state == 'finished'
+    assert not in_doubt.host.active
+
+
 def test_the_lost_request_of_a_deleted_cadence_is_ended_on_the_page_of_requests(vera: Any, in_doubt: ManagedCadence) -> None:
     request = Submission.objects.get(state='uncertain')
     in_doubt.host.observation_group.delete()
