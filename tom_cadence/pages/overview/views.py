@@ -27,7 +27,7 @@ from tom_cadence.pages.cadence.change import MOST_MOVED, address_of
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
-from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks
+from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks, read_text
 
 MOST_IN_A_TAB = 50
 
@@ -67,7 +67,7 @@ def change_many(request: HttpRequest) -> HttpResponse:
         level, text = change_cadences(request.user, request.POST, conf.utc_now())
         messages.add_message(request, level, text)
         return _changed(request)
-    facility = request.GET.get('facility', '')
+    facility = read_text(request.GET.get('facility', ''))
     if not facility:
         return redirect('cadences:list')
     found = active_at(request.user, facility)
@@ -177,7 +177,7 @@ def active_at(user: Any, facility: str) -> ActiveAt:
 
 def change_cadences(user: Any, given: QueryDict, now: datetime) -> MessageText:
     """Do what the form of the overview asks for; the level and text of the message about it."""
-    action, facility = given.get('action', ''), given.get('facility', '')
+    action, facility = given.get('action', ''), read_text(given.get('facility', ''))
     if action in ('pause', 'resume'):
         return _selected(user, action, given.getlist('selected-row'), now)
     if action == 'pause-facility' and facility:
