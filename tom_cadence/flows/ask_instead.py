@@ -225,17 +225,21 @@ def _offered(asked: AskedNow) -> dict[str, str]:
 def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> Iterator[Moved]:
     """Let each of these cadences ask for the proposal from its next request on; what stands in the way of one touches no other."""
     facilities = Facilities()
+    offered: dict[tuple[Any, ...], dict[str, str]] = {}
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
-            yield Moved(managed=managed, moved=True, text=_move(managed, proposal, reason, user, now, facilities))
+            asked = asked_now(managed, now, facilities)
+            who = (managed.owner_id, asked.gateway.name, asked.kind)
+            if who not in offered:
+                offered[who] = _offered(asked)
+            yield Moved(managed=managed, moved=True, text=_move(asked, proposal, offered[who], reason, user, now))
         except CadenceError as error:
             yield Moved(managed=managed, moved=False, text=str(error))
 
 
-def _move(managed: ManagedCadence, proposal: str, reason: str, user: Any, now: datetime, facilities: Facilities) -> str:
-    asked = asked_now(managed, now, facilities)
-    if proposal not in _offered(asked):
-        raise CadenceError(f'{asked.gateway.name} does not offer the proposal {said(proposal, 60)} to {managed.owner}.')
+def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: str, user: Any, now: datetime) -> str:
+    if proposal not in offered:
+        raise CadenceError(f'{asked.gateway.name} does not offer the proposal {said(proposal, 60)} to {asked.managed.owner}.')
     old = asked.parameters.get(PROPOSAL)
     seconds = exposure_seconds(asked.parameters)
     differences = [Difference(label='Proposal', old=_words(old), new=proposal)] if str(old) != proposal else []
