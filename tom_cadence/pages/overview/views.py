@@ -26,6 +26,7 @@ from tom_cadence.models import ManagedCadence, Notice, NoticePreference
 from tom_cadence.pages.cadence.change import MOST_MOVED, address_of
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
+from tom_cadence.pages.requests import open_requests
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
 from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks, read_text
 
@@ -50,6 +51,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
     }
     if not only_table:
         context['locked_out'] = summary.locked_out(changeable_cadences(request.user))
+        context['unanswered'] = open_requests(request.user).count() if request.user.is_authenticated else 0
     name = table.partial_template_name if only_table else 'tom_cadence/overview.html'
     response = render(request, name, context)
     patch_vary_headers(response, ['HX-Request'])
