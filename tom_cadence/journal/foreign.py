@@ -96,7 +96,7 @@ def record_saved(record: ObservationRecord, clock: Callable[[], datetime]) -> No
 def rescue(**_: Any) -> None:
     """Write again what was sent inside a transaction that was rolled back since."""
     mine = connections[DEFAULT_DB_ALIAS]
-    over = [] if mine.in_atomic_block else [token for token, each in _unsure.items() if each.connection is mine]
+    over = [] if mine.in_atomic_block else [token for token, each in list(_unsure.items()) if each.connection is mine]
     for token in over:
         each = _unsure.pop(token)
         if Submission.objects.filter(token=token).exists():
