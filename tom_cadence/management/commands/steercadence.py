@@ -71,4 +71,4 @@ class Command(BaseCommand):
         if owner is None:
             raise CommandError(f'There is no user {username!r}.')
         number = journal.resume_after_credentials(facility, owner, conf.utc_now())
-        return f'Active again: {number} cadence{"" if number == 1 else "s"} of {username} at {facility}.'
+        return f'{number} cadence{"" if number == 1 else "s"} of {username} at {facility}: active again.'
