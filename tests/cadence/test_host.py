@@ -7,6 +7,7 @@ import inspect
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import tom_observations.api_views
@@ -225,7 +226,7 @@ class FacilityElsewhere(BaseRedirectObservationFacility):
 
     def redirect_url(self, target_id: str, callback_url: str) -> str:
         """It names the target."""
-        return f'https://elsewhere.example/?target={Target.objects.get(pk=target_id).name}'
+        return f'https://elsewhere.example/?target={quote(Target.objects.get(pk=target_id).name)}'
 
 
 def test_the_way_to_a_facilitys_own_page_names_no_target_that_one_may_not_see(
@@ -234,7 +235,7 @@ def test_the_way_to_a_facilitys_own_page_names_no_target_that_one_may_not_see(
     settings.TOM_FACILITY_CLASSES = [*settings.TOM_FACILITY_CLASSES, f'{__name__}.FacilityElsewhere']
     client.force_login(astronomer)
     url = f'/observations/Elsewhere/redirect/?target_id={target.pk}'
-    assert client.get(url)['Location'] == f'https://elsewhere.example/?target={target.name}'
+    assert client.get(url)['Location'] == f'https://elsewhere.example/?target={quote(target.name)}'
     target.permissions = 'PRIVATE'
     target.save()
     assert client.get(url).status_code == 404

@@ -84,7 +84,7 @@ def test_the_list_leads_to_requests_without_a_reply_of_whoever_looks(client: Any
 
 def test_the_pages_say_where_a_part_of_them_could_not_be_fetched(vera: Any, observatory: Any, make_cadence: Any) -> None:
     for address in (LIST, f'{LIST}{managed(make_cadence()).pk}/', f'{LIST}start/'):
-        assert 'tom_cadence/failures.js' in page(vera, address)
+        assert 'tom_cadence/failures' in page(vera, address)
 
 
 def test_a_row_says_why_a_cadence_does_not_go_on(vera: Any, observatory: Any, make_cadence: Any) -> None:
