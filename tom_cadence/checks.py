@@ -193,7 +193,7 @@ def _gone(field: str, configured: Callable[[], Iterable[str]], number: str, what
             lost.setdefault(name, []).append(pk)
     return [
         Warning(
-            f'The {what} {name!r} of {len(pks)} active cadences is not in {setting}: cadence {", ".join(map(str, pks[:10]))}.',
+            f'The {what} {name!r} of active cadences ({len(pks)}) is not in {setting}: cadence {", ".join(map(str, pks[:10]))}.',
             hint=f'Add it to {setting} again, or pause these cadences: they need attention at the next run.',
             id=f'tom_cadence.{number}',
         )

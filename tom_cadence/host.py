@@ -22,6 +22,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import include, path, reverse
+from django.views.decorators.http import require_http_methods
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, ValidationError
@@ -30,12 +31,15 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.urlpatterns import format_suffix_patterns
 from tom_common.views import UserDeleteView
 from tom_observations.api_views import ObservationRecordViewSet
+from tom_observations.cadence import get_cadence_strategies
+from tom_observations.facility import get_service_classes
 from tom_observations.models import ObservationRecord
 from tom_observations.views import (
     AddExistingObservationView,
     ObservationCallbackView,
     ObservationCreateView,
     ObservationRecordUpdateView,
+    ObservationRedirectView,
 )
 from tom_targets.models import Target
 from tom_targets.views import render_observation_table
@@ -73,7 +77,7 @@ def _api() -> list[Any]:
     router.register('observations', CheckedObservationViewSet, 'observations')
     patterns: list[Any] = format_suffix_patterns(router.urls)
     for pattern in patterns:
-        if 'post' in pattern.callback.actions:
+        if {'post', 'patch'} & set(pattern.callback.actions):  # they call the facility
             pattern.callback = non_atomic_requests(pattern.callback)
     return patterns
 
@@ -93,6 +97,7 @@ def url_paths() -> list[Any]:
         path('observations/<int:pk>/update/', change_number),
         path('observations/add/', add_existing),
         path('observations/callback/', callback),
+        path('observations/<str:facility>/redirect/', to_facility),
         path('targets/<int:pk>/observation-list/', observation_table),
         path('observations/<str:facility>/create/', non_atomic_requests(CheckedObservationCreateView.as_view())),
     ]
@@ -130,6 +135,11 @@ class CheckedObservationCreateView(ObservationCreateView):
             raise Http404('There is no such target.')
         if not Facilities().knows(str(kwargs.get('facility'))):
             raise Http404(f'There is no facility {kwargs.get("facility")!r} in the settings of this TOM.')
+        strategy = request.GET.get('cadence_strategy', '')
+        if strategy and strategy not in get_cadence_strategies():
+            raise Http404('There is no such strategy in the settings of this TOM.')
+        if '\0' in (request.POST if request.method == 'POST' else request.GET).get('observation_type', ''):
+            raise Http404('There is no such kind of observation.')
         return super().dispatch(request, *args, **kwargs)
 
     def get_form_class(self, observation_type: str | None = None) -> Any:
@@ -259,6 +269,7 @@ def change_number(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
+@require_http_methods(['GET', 'POST'])
 def add_existing(request: HttpRequest) -> HttpResponseBase:
     """The host's page that records an observation made elsewhere; the host adds it to any target, seen or not."""
     _check_named(request, request.POST if request.method == 'POST' else request.GET)
@@ -272,9 +283,18 @@ def callback(request: HttpRequest) -> HttpResponseBase:
     return ObservationCallbackView.as_view()(request)
 
 
+@login_required
+def to_facility(request: HttpRequest, facility: str) -> HttpResponseBase:
+    """The way to a facility's own page, whose address may name the target; the host leads there with any target."""
+    _check_named(request, request.GET)
+    if not getattr(get_service_classes().get(facility), 'is_redirect', False):
+        raise Http404('There is no such facility with a page of its own in the settings of this TOM.')
+    return ObservationRedirectView.as_view()(request, facility=facility)
+
+
 def _check_named(request: HttpRequest, said: Mapping[str, Any]) -> None:
     wanted = str(said.get('target_id') or '')
-    if wanted and not _may_see(request.user, wanted):
+    if wanted and not (wanted == wanted.strip() and _may_see(request.user, wanted)):
         raise Http404('There is no such target.')
 
 

@@ -32,6 +32,11 @@ def read_pk(text: object) -> int | None:
     return int(given) if PK.fullmatch(given) else None
 
 
+def read_text(text: str) -> str:
+    """What was typed, to be looked for: without a NUL, which no text in PostgreSQL has and which is an error there."""
+    return text.replace('\0', '').strip()
+
+
 def read_pks(texts: Iterable[object]) -> list[int]:
     """Those of the texts that are primary keys, each once, in their order; one text may name several, with commas between."""
     parts = (read_pk(part) for text in texts for part in str(text).split(','))

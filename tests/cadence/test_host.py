@@ -7,13 +7,16 @@ import inspect
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import tom_observations.api_views
 import tom_observations.views
 import tom_targets.views
 from django.urls import get_resolver, resolve, reverse
+from tom_observations.facility import BaseRedirectObservationFacility
 from tom_observations.models import DynamicCadence, ObservationRecord
+from tom_targets.models import Target
 
 from tests.conftest import NIGHT
 from tests.support.cadences import SIMULATED, bookings, parameters
@@ -29,6 +32,7 @@ CHECKED = {
     tom_observations.views.ObservationRecordUpdateView: '40fd340b57279b78',
     tom_observations.views.AddExistingObservationView: 'b0bcf683b53f6b0b',
     tom_observations.views.ObservationCallbackView: 'b8e930b1cca7b9ce',
+    tom_observations.views.ObservationRedirectView: '79c9e29f64d4e85b',
     tom_targets.views.render_observation_table: 'bc625e202ae99b6a',
 }
 
@@ -196,3 +200,47 @@ def test_a_form_without_a_name_starts_no_cadence_and_books_nothing(
     assert response.status_code == 200
     assert b'Nothing was sent' in response.content
     assert bookings(observatory) == []
+
+
+@pytest.mark.parametrize('rest', ['&cadence_strategy=NoSuchStrategy', '&observation_type=a%00b'])
+def test_what_the_hosts_form_cannot_show_is_not_found_in_place_of_an_error(
+    client: Any, observatory: Any, astronomer: Any, target: Any, rest: str
+) -> None:
+    client.force_login(astronomer)
+    assert client.get(f'/observations/{SIMULATED}/create/?target_id={target.pk}{rest}').status_code == 404
+
+
+def test_a_target_that_is_no_number_and_a_question_for_the_head_are_no_errors(client: Any, astronomer: Any, target: Any) -> None:
+    client.force_login(astronomer)
+    assert client.get(f'/observations/add/?target_id=%20{target.pk}').status_code == 404
+    assert client.head(f'/observations/add/?target_id={target.pk}').status_code == 405
+
+
+class FacilityElsewhere(BaseRedirectObservationFacility):
+    """A facility whose own page takes observations."""
+
+    name = 'Elsewhere'
+    get_terminal_observing_states = get_observing_sites = get_observation_url = (  # type: ignore[assignment]
+        get_observation_status
+    ) = data_products = lambda self, *_: None
+
+    def redirect_url(self, target_id: str, callback_url: str) -> str:
+        """It names the target."""
+        return f'https://elsewhere.example/?target={quote(Target.objects.get(pk=target_id).name)}'
+
+
+def test_the_way_to_a_facilitys_own_page_names_no_target_that_one_may_not_see(
+    client: Any, observatory: Any, astronomer: Any, target: Any, settings: Any
+) -> None:
+    settings.TOM_FACILITY_CLASSES = [*settings.TOM_FACILITY_CLASSES, f'{__name__}.FacilityElsewhere']
+    client.force_login(astronomer)
+    url = f'/observations/Elsewhere/redirect/?target_id={target.pk}'
+    assert client.get(url)['Location'] == f'https://elsewhere.example/?target={quote(target.name)}'
+    target.permissions = 'PRIVATE'
+    target.save()
+    assert client.get(url).status_code == 404
+    assert client.get(f'/observations/{SIMULATED}/redirect/?target_id={target.pk}').status_code == 404
+
+
+def test_cancelling_by_rest_holds_no_transaction_while_the_facility_is_asked() -> None:
+    assert resolve('/api/observations/7/cancel/').func._non_atomic_requests == {'default'}

@@ -17,9 +17,12 @@ from tom_targets.models import Target
 from custom_code.observatory import SimulatedObservatoryFacility
 from tests.conftest import NIGHT
 from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters
+from tom_cadence import journal
 from tom_cadence.engine.run import run_cadences
+from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import doors
 from tom_cadence.facilities.transport import watched
+from tom_cadence.flows import other_code
 from tom_cadence.journal import foreign
 from tom_cadence.models import Notice, Submission
 from tom_followup import failpoints
@@ -341,6 +344,18 @@ def test_the_facilities_of_the_toolkit_are_watched() -> None:
 def test_no_secret_of_a_payload_is_kept(db: Any) -> None:
     classes()['Whole']().submit_observation({'target_id': 1, 'params': {'filter': 'r', 'api_token': 'abc123'}})
     assert Submission.objects.get().parameters == {'filter': 'r'}
+
+
+@pytest.mark.parametrize('said', ['M 31', '9' * 40, True, ''])
+def test_a_target_that_is_no_key_is_no_reason_to_forget_the_request(db: Any, said: Any) -> None:
+    assert other_code._target({'target_id': said}) is None
+
+
+@pytest.mark.parametrize('said', ['x' * 256, 'a\0b'])
+def test_an_id_that_no_database_keeps_is_refused_in_words(db: Any, said: str) -> None:
+    waiting = Submission.objects.create(cause='x', facility=SIMULATED, state='uncertain', created=NIGHT)
+    with pytest.raises(CadenceError, match='at most 255 letters'):
+        journal.confirm_booked(waiting, [said], 'vera', NIGHT)
 
 
 def test_it_works_where_every_request_is_one_transaction(db: Any) -> None:

@@ -460,6 +460,12 @@ RULES: dict[str, list[Rule]] = {
             get=SEERS_DO, post='login 404 405 405 405 405',
         ),
     ],
+    'observations/<str:facility>/redirect/': [
+        Rule(
+            address=lambda case: f'/observations/{quote(SIMULATED)}/redirect/?target_id={case.target.pk}',
+            get='login 404 404 404 404 404', post='login 404 404 404 404 404',
+        ),
+    ],
     'targets/<int:pk>/observation-list/': [
         Rule(address=lambda case: f'/targets/{case.target.pk}/observation-list/', get=SEEN_BY_MEMBERS, post=SEEN_BY_MEMBERS),
     ],

@@ -196,21 +196,42 @@ class Moved:
 
 def proposals(rows: Rows, now: datetime) -> tuple[list[tuple[str, str]], list[str]]:
     """The proposals that the facility's form offers to the owners of all these cadences, and what is wrong with some of them."""
-    offered: list[dict[str, str]] = []
+    facilities, offers = Facilities(), ProposalOffers()
     troubles: list[str] = []
-    facilities = Facilities()
-    asked_for: set[tuple[Any, ...]] = set()
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
-            asked = asked_now(managed, now, facilities)
-            who = (managed.owner_id, asked.gateway.name, asked.kind)
-            if who not in asked_for:
-                offered.append(_offered(asked))
-                asked_for.add(who)
+            offers.to(asked_now(managed, now, facilities))
         except CadenceError as error:
             troubles.append(f'Cadence {managed.host_cadence_id}: {error}')
+    offered = offers.all
     common = [key for key in offered[0] if all(key in each for each in offered)] if offered else []
     return [(key, offered[0][key]) for key in common], troubles
+
+
+class ProposalOffers:
+    """The proposals of facilities' forms: each form is asked once for each owner, also where it does not answer."""
+
+    def __init__(self) -> None:
+        """Nothing was asked yet."""
+        self._found: dict[tuple[Any, ...], dict[str, str] | CadenceError] = {}
+
+    def to(self, asked: AskedNow) -> dict[str, str]:
+        """What is offered to the owner of this cadence; raises what the form raised."""
+        who = (asked.managed.owner_id, asked.gateway.name, asked.kind)
+        if who not in self._found:
+            try:
+                self._found[who] = _offered(asked)
+            except CadenceError as error:
+                self._found[who] = error
+        found = self._found[who]
+        if isinstance(found, CadenceError):
+            raise found
+        return found
+
+    @property
+    def all(self) -> list[dict[str, str]]:
+        """All that was offered."""
+        return [found for found in self._found.values() if not isinstance(found, CadenceError)]
 
 
 def _offered(asked: AskedNow) -> dict[str, str]:
@@ -224,18 +245,18 @@ def _offered(asked: AskedNow) -> dict[str, str]:
 
 def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> Iterator[Moved]:
     """Let each of these cadences ask for the proposal from its next request on; what stands in the way of one touches no other."""
-    facilities = Facilities()
+    facilities, offers = Facilities(), ProposalOffers()
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
-            yield Moved(managed=managed, moved=True, text=_move(managed, proposal, reason, user, now, facilities))
+            asked = asked_now(managed, now, facilities)
+            yield Moved(managed=managed, moved=True, text=_move(asked, proposal, offers.to(asked), reason, user, now))
         except CadenceError as error:
             yield Moved(managed=managed, moved=False, text=str(error))
 
 
-def _move(managed: ManagedCadence, proposal: str, reason: str, user: Any, now: datetime, facilities: Facilities) -> str:
-    asked = asked_now(managed, now, facilities)
-    if proposal not in _offered(asked):
-        raise CadenceError(f'{asked.gateway.name} does not offer the proposal {said(proposal, 60)} to {managed.owner}.')
+def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: str, user: Any, now: datetime) -> str:
+    if proposal not in offered:
+        raise CadenceError(f'{asked.gateway.name} does not offer the proposal {said(proposal, 60)} to {asked.managed.owner}.')
     old = asked.parameters.get(PROPOSAL)
     seconds = exposure_seconds(asked.parameters)
     differences = [Difference(label='Proposal', old=_words(old), new=proposal)] if str(old) != proposal else []

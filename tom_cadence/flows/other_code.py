@@ -30,6 +30,7 @@ from tom_cadence.journal import Intent, foreign
 from tom_cadence.journal.adoption import default_owner
 from tom_cadence.models import Submission
 from tom_followup.failpoints import CadencePoint, reach
+from tom_followup.pages import read_pk
 from tom_followup.redaction import SECRET_NAME
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ def _target(payload: Any) -> int | None:
     if not isinstance(payload, Mapping):
         return None
     if isinstance(payload.get('target_id'), (int, str)):
-        return _known({'pk': payload['target_id']})
+        return _known({'pk': read_pk(payload['target_id'])})
     said = payload.get('target')
     if isinstance(said, str):
         return _known({'name': said})

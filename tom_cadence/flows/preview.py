@@ -35,7 +35,7 @@ FIVE = 5
 TURN, HORIZON = timedelta(minutes=15), timedelta(days=90)
 """How exactly the end of a wait is looked for, and for how long."""
 MOST_STEPS = 200
-TOO_MUCH = 'What follows takes longer to work out than a page may.'
+TOO_MUCH = 'What follows takes too long to work out on a page.'
 NOT_YET = 'not asked for yet'
 """The state of an observation that nobody has asked for."""
 

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _SAID = ('status', 'scheduled_start', 'scheduled_end', 'modified')
 """What a change of state writes: whatever a person edits in the meantime stays edited."""
 PERMISSIONS = ('view_observationrecord', 'change_observationrecord', 'delete_observationrecord')
+LONGEST_ID = 255
+"""Letters of an observation's ID that the host keeps."""
 GROUP_PERMISSIONS = ('view_observationgroup', 'change_observationgroup', 'delete_observationgroup')
 
 
@@ -434,6 +436,8 @@ def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: dat
     ids = list(dict.fromkeys(ids))
     if not ids:
         raise CadenceError(f'Say under which number {submission.facility} has it.')
+    if any(len(each) > LONGEST_ID or '\0' in each for each in ids):
+        raise CadenceError(f'An ID has at most {LONGEST_ID} letters: nothing was recorded.')
     managed = submission.managed
     if submission.origin == Origin.OWN_RUN and managed is not None:
         records = list(managed.host.observation_group.observation_records.filter(observation_id__in=ids))

@@ -19,6 +19,8 @@ from tom_cadence.core.decisions import Submit, Wait
 from tom_cadence.core.policy import Instead
 from tom_cadence.core.windows import Window
 from tom_cadence.engine.run import run_cadences
+from tom_cadence.exceptions import Temporary
+from tom_cadence.flows import ask_instead
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -167,6 +169,25 @@ def test_many_cadences_are_moved_to_another_proposal_each_for_itself(
     assert 'New semester.' in CadenceRun.objects.filter(managed=one, decision='note').latest('pk').reason
     two.refresh_from_db()
     assert two.asked_instead == {}
+
+
+def test_a_form_is_asked_for_its_proposals_once_an_owner_also_where_it_fails(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any, monkeypatch: Any
+) -> None:
+    begin(client, settings, portal, astronomer, target)
+    begin(client, settings, portal, astronomer, target, name='another SN')
+    asked = []
+
+    def fails(now: Any) -> dict[str, str]:
+        asked.append(now)
+        raise Temporary('The portal does not answer.')
+
+    monkeypatch.setattr(ask_instead, '_offered', fails)
+    rows = ManagedCadence.objects.all()
+    choices, troubles = ask_instead.proposals(rows, NOW)
+    assert (choices, len(troubles), len(asked)) == ([], 2, 1)
+    moved = list(ask_instead.move(rows, 'TOM2027A-001', 'New semester.', astronomer, NOW))
+    assert ([each.text for each in moved], len(asked)) == (['The portal does not answer.'] * 2, 2)
 
 
 def test_the_example_observatory_has_such_a_form_too(client: Any, observatory: Any, make_cadence: Any, astronomer: Any) -> None:

@@ -157,5 +157,5 @@ def test_a_preview_that_would_be_too_much_work_says_so_and_stops_at_the_same_pla
     assert len(whole.windows) == 5
     assert 0 < len(part.windows) < 5
     assert part == again
-    assert part.ending == 'What follows takes longer to work out than a page may.'
+    assert part.ending == 'What follows takes too long to work out on a page.'
     assert windows(0).windows == ()

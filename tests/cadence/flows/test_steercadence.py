@@ -45,7 +45,7 @@ def test_nothing_is_sent_again_without_a_persons_word(observatory: Any, in_doubt
 
 def test_it_is_there_records_it_and_goes_on(observatory: Any, in_doubt: Any) -> None:
     booked = str(bookings(observatory)[1]['id'])
-    assert '1 observations recorded' in steer('booked', in_doubt.pk, booked)
+    assert '1 observation recorded' in steer('booked', in_doubt.pk, booked)
     new = records(in_doubt)[1]
     assert (new.observation_id, new.facility, new.user) == (booked, PLAIN, records(in_doubt)[0].user)
     run_cadences(now=at(6))

@@ -478,6 +478,7 @@ def test_decisions_are_folded_to_ten_until_all_are_asked_for(vera: Any, cadence:
     assert len(shown) == 10
     assert 'Note 19' in shown[0].text
     assert len(soup(vera.get(f'{url(cadence)}?decisions=all')).select('#cadence-decisions li')) == cadence.runs.count()
+    assert f'href="{url(cadence)}?decisions=all"' in vera.get(url(cadence)).content.decode()  # also below an address of a button
 
 
 def test_the_hosts_record_page_names_the_cadence_and_the_observations_around(vera: Any, cadence: ManagedCadence) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -14,7 +15,7 @@ from tom_targets.models import Target
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import PLAIN, SIMULATED, make, records
-from tom_cadence.models import ManagedCadence
+from tom_cadence.models import ManagedCadence, Submission
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +68,23 @@ def test_the_next_window_says_when_it_opens(vera: Any, observatory: Any, make_ca
     make_cadence(start=at(5))
     assert 'Window opens' in page(vera)
     assert 'in 5 h' in page(vera)
+
+
+def test_the_list_leads_to_requests_without_a_reply_of_whoever_looks(client: Any, vera: Any, astronomer: Any) -> None:
+    assert 'Requests without a reply' not in page(vera)
+    Submission.objects.create(cause='x', facility=SIMULATED, state='uncertain', created=NIGHT, owner=astronomer)
+    assert '<a class="btn btn-outline-danger" href="/cadences/requests/">Requests without a reply: 1</a>' in page(vera)
+    assert 'Hours of proposals' not in page(vera)
+    client.force_login(User.objects.create_user('staff', is_staff=True))
+    assert 'Requests without a reply' not in page(client)
+    assert 'href="/cadences/budgets/">Hours of proposals</a>' in page(client)
+    client.logout()
+    assert 'Requests without a reply' not in page(client)
+
+
+def test_the_pages_say_where_a_part_of_them_could_not_be_fetched(vera: Any, observatory: Any, make_cadence: Any) -> None:
+    for address in (LIST, f'{LIST}{managed(make_cadence()).pk}/', f'{LIST}start/'):
+        assert 'tom_cadence/failures' in page(vera, address)
 
 
 def test_a_row_says_why_a_cadence_does_not_go_on(vera: Any, observatory: Any, make_cadence: Any) -> None:

@@ -305,6 +305,16 @@ def test_the_list_costs_the_same_for_three_and_for_thirty(client: Any, observato
     assert counted[0] == counted[1]
 
 
+def test_pages_of_the_list_have_one_size_whatever_the_address_says(client: Any, observatory: Any, astronomer: Any) -> None:
+    for number in range(27):
+        make(f'template {number:02}', astronomer)
+    client.force_login(astronomer)
+    for size in ('-5', '100000'):
+        page = client.get(f'{LIST}?per_page={size}')
+        assert page.status_code == 200
+        assert len(page.context['table'].page.object_list) == 25
+
+
 def test_the_hosts_addresses_lead_here(client: Any, observatory: Any, astronomer: Any) -> None:
     template = make(owner=astronomer)
     client.force_login(astronomer)

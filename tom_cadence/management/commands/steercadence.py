@@ -57,7 +57,7 @@ class Command(BaseCommand):
             return f'{managed}: {steer.confirm_not_booked(managed, BY, now)}'
         else:
             records = journal.confirm_booked(journal.open_request_of(managed), options['observation'], BY, now)
-            return f'{managed}: {len(records)} observations recorded, and active again.'
+            return f'{managed}: {len(records)} observation{"" if len(records) == 1 else "s"} recorded, and active again.'
         return f'{managed}: {"paused" if action == "pause" else "active again"}.'
 
     def _managed(self, pk: int) -> ManagedCadence:
@@ -71,4 +71,4 @@ class Command(BaseCommand):
         if owner is None:
             raise CommandError(f'There is no user {username!r}.')
         number = journal.resume_after_credentials(facility, owner, conf.utc_now())
-        return f'{number} cadences of {username} at {facility} are active again.'
+        return f'{number} cadence{"" if number == 1 else "s"} of {username} at {facility}: active again.'

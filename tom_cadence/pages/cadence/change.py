@@ -40,7 +40,7 @@ class ReasonForm(forms.Form):
     change_reason = forms.CharField(
         label='Reason',
         max_length=ask_instead.LONGEST_REASON,
-        help_text='One sentence for the history of the cadence, and for whoever reads it later.',
+        help_text='One sentence for the history of the cadence, where everybody who may see the cadence reads it.',
     )
 
 
@@ -128,7 +128,11 @@ class ProposalForm(forms.Form):
     """Where to."""
 
     proposal = forms.ChoiceField(label='Proposal')
-    reason = forms.CharField(label='Reason', max_length=ask_instead.LONGEST_REASON, help_text='It stands in the history of each.')
+    reason = forms.CharField(
+        label='Reason',
+        max_length=ask_instead.LONGEST_REASON,
+        help_text='It stands in the history of each, where everybody who may see the cadence reads it.',
+    )
 
     def __init__(self, choices: list[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
         """``choices``: the proposals that are offered to all of their owners."""
@@ -154,7 +158,7 @@ def proposal(request: HttpRequest) -> HttpResponse:
         )
         messages.warning(request, text)
         return redirect('cadences:list')
-    left = visible_cadences(request.user, chosen).count() - rows.count()
+    left = max(0, visible_cadences(request.user, chosen).count() - rows.count())
     return _proposal(request, rows, found[0], left)
 
 
@@ -165,7 +169,7 @@ def _proposal(request: HttpRequest, rows: Rows, facility: str, left: int) -> Htt
     context = {
         'facility': facility,
         'form': form,
-        'cadences': list(rows.order_by('pk')),
+        'cadences': list(rows.select_related('owner').order_by('pk')),
         'named': set(rows.filter(names_visible_to(request.user)).values_list('pk', flat=True)),
         'troubles': troubles,
         'left': left,

@@ -26,8 +26,9 @@ from tom_cadence.models import ManagedCadence, Notice, NoticePreference
 from tom_cadence.pages.cadence.change import MOST_MOVED, address_of
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
+from tom_cadence.pages.requests import open_requests
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
-from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks
+from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks, read_text
 
 MOST_IN_A_TAB = 50
 
@@ -50,6 +51,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
     }
     if not only_table:
         context['locked_out'] = summary.locked_out(changeable_cadences(request.user))
+        context['unanswered'] = open_requests(request.user).count() if request.user.is_authenticated else 0
     name = table.partial_template_name if only_table else 'tom_cadence/overview.html'
     response = render(request, name, context)
     patch_vary_headers(response, ['HX-Request'])
@@ -67,7 +69,7 @@ def change_many(request: HttpRequest) -> HttpResponse:
         level, text = change_cadences(request.user, request.POST, conf.utc_now())
         messages.add_message(request, level, text)
         return _changed(request)
-    facility = request.GET.get('facility', '')
+    facility = read_text(request.GET.get('facility', ''))
     if not facility:
         return redirect('cadences:list')
     found = active_at(request.user, facility)
@@ -177,7 +179,7 @@ def active_at(user: Any, facility: str) -> ActiveAt:
 
 def change_cadences(user: Any, given: QueryDict, now: datetime) -> MessageText:
     """Do what the form of the overview asks for; the level and text of the message about it."""
-    action, facility = given.get('action', ''), given.get('facility', '')
+    action, facility = given.get('action', ''), read_text(given.get('facility', ''))
     if action in ('pause', 'resume'):
         return _selected(user, action, given.getlist('selected-row'), now)
     if action == 'pause-facility' and facility:

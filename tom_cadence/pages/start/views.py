@@ -34,6 +34,7 @@ from tom_cadence.pages.start import check, forms
 from tom_cadence.pages.start import source as start_source
 from tom_cadence.pages.start.check import put_errors_at_fields
 from tom_cadence.pages.start.source import StartSource
+from tom_followup.pages import read_text
 from tom_followup.refusals import refused_with_message
 
 ONCE = 'start_once'
@@ -207,7 +208,7 @@ class StartPage:
 
     def _offered(self) -> dict[str, Any]:
         """Targets, and unless a template was chosen observation groups, by what was typed."""
-        typed = self.request.GET.get('q', '').strip()
+        typed = read_text(self.request.GET.get('q', ''))
         groups = [] if self.source.template else start_source.find_groups(self.user, typed)
         return {'targets': start_source.find_targets(self.user, typed), 'groups': groups}
 

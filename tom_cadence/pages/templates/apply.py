@@ -31,7 +31,7 @@ from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.forms import ApplyForm, strategy_form, with_utc_in_help, without_fields, without_unmentioned_fields
 from tom_cadence.pages.templates.forms import render as laid_out
 from tom_cadence.permissions import visible_targets, visible_templates
-from tom_followup.pages import read_pk, read_pks
+from tom_followup.pages import read_pk, read_pks, read_text
 
 State = TemplateTask.State
 OURS = ('csrfmiddlewaretoken', 'for-', 'cadence-')
@@ -149,7 +149,7 @@ def _cadence_parameters(request: HttpRequest, strategy: str, context: dict[str, 
 @login_required
 def targets(request: HttpRequest) -> HttpResponse:
     """Targets whose name holds what was typed, to be added to the form."""
-    text = request.GET.get('for-query', '').strip()
+    text = read_text(request.GET.get('for-query', ''))
     found = visible_targets(request.user).filter(name__icontains=text).order_by('name')[:20] if text else []
     return render(request, 'tom_cadence/partials/template_targets.html', {'found': found, 'text': text})
 

@@ -26,6 +26,7 @@ from tom_cadence.pages.templates import edit as editing
 from tom_cadence.pages.templates.table import TemplateFilter, TemplateTable, listed
 from tom_cadence.permissions import changeable_templates, visible_records, visible_templates
 from tom_followup.labels import label
+from tom_followup.pages import FixedPaginator
 from tom_followup.refusals import NotYours, refused_with_message
 
 
@@ -45,6 +46,10 @@ class TemplateListView(HTMXTableViewMixin, FilterView):
     filterset_class = TemplateFilter
     template_name = 'tom_cadence/template_list.html'
     paginate_by = 25
+
+    def get_table_pagination(self, table: Any) -> dict[str, Any]:
+        """Pages of one size, as the list of cadences has them."""
+        return {'paginator_class': FixedPaginator}
 
     def get_queryset(self) -> Any:
         """With what the list shows."""
