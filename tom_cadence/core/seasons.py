@@ -51,6 +51,10 @@ def _any(*texts: str) -> re.Pattern[str]:
 
 
 SEMESTER, TIME, INSTRUMENT, SKY, PROPOSAL, BUDGET = 'semester', 'time', 'instrument', 'sky', 'proposal', 'budget'
+OF_AN_INSTRUMENT = _any(
+    r'(?:^|_)(?:filter|slit|grating|grism|fiber|diffuser|elements?)(?:_|$)', r'_mode(?:_|$)', r'configuration_type'
+)
+"""Choices that go with an instrument: alone, one that is not offered may be a word that nobody ever offered, so a refusal."""
 SEASONS = (
     Season(
         kind=PROPOSAL,
@@ -87,10 +91,7 @@ SEASONS = (
             r'\binstrument\b.{0,100}\b(?:not (?:currently )?(?:available|schedulable|offered|operational)|out of service)',
             r'\boptical element\b.{0,100}\bis not available',
         ),
-        fields=_any(
-            r'instrument(?!_config)', r'(?:^|_)(?:filter|slit|grating|grism|fiber|diffuser|elements?)(?:_|$)',
-            r'_mode(?:_|$)', r'configuration_type',
-        ),
+        fields=_any(r'instrument(?!_config)'),
         says='what it observes with to be offered again',
     ),
     Season(
@@ -114,11 +115,13 @@ SEASONS = (
 
 def season_of(objections: Sequence[Objection]) -> Season | None:
     """What these objections wait for; None where any of them is a plain refusal. What a person must mend comes first."""
-    found = [_season(objection) for objection in objections]
-    known = [season for season in found if season is not None]
-    if not known or len(known) < len(found):
+    found = [(objection, _season(objection)) for objection in objections]
+    seasons = [season for _, season in found if season is not None]
+    instrument = any(season.kind == INSTRUMENT for season in seasons)
+    others = [objection for objection, season in found if season is None]
+    if not seasons or not all(instrument and each.not_offered and OF_AN_INSTRUMENT.search(each.field) for each in others):
         return None
-    return next((season for season in known if not season.passes), known[0])
+    return next((season for season in seasons if not season.passes), seasons[0])
 
 
 def _season(objection: Objection) -> Season | None:

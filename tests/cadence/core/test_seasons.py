@@ -69,10 +69,10 @@ def test_an_unknown_refusal_stays_a_refusal_also_beside_a_known_one(text: str) -
     [
         ('proposal', PROPOSAL),
         ('c_1_instrument_type', INSTRUMENT),
-        ('c_2_ic_1_filter', INSTRUMENT),
-        ('filter', INSTRUMENT),
-        ('c_1_ic_1_readout_mode', INSTRUMENT),
-        ('observation_mode_of_nobody', INSTRUMENT),
+        ('c_2_ic_1_filter', None),
+        ('filter', None),
+        ('c_1_ic_1_readout_mode', None),
+        ('observation_mode_of_nobody', None),
         ('ipp_value', None),
         ('name', None),
     ],
@@ -81,6 +81,16 @@ def test_a_choice_that_the_form_does_not_offer_any_more(field: str, kind: str | 
     text = f'{field}: Select a valid choice. ACCEPT is not one of the available choices.'
     season = season_of([Objection(text=text, field=field, not_offered=True)])
     assert (season.kind if season else None) == kind
+
+
+def test_what_goes_with_an_instrument_that_is_not_offered_goes_with_its_season() -> None:
+    gone = [Objection(text='.', field=field, not_offered=True) for field in ('c_1_ic_1_readout_mode', 'c_1_ic_1_filter')]
+    assert season_of(gone) is None
+    season = season_of([*gone, Objection(text='.', field='c_1_instrument_type', not_offered=True)])
+    assert season is not None
+    assert season.kind == INSTRUMENT
+    named = Objection(text='.', field='name', not_offered=True)
+    assert season_of([*gone, named, Objection(text='.', field='c_1_instrument_type', not_offered=True)]) is None
 
 
 def test_what_a_person_must_mend_comes_before_what_passes() -> None:

@@ -80,10 +80,10 @@ OFTEN = ['LCO imaging, dithered in a line', 'LCO MuSCAT', 'LCO photometric seque
 def but_for_window_and_mark(payload: dict[str, Any]) -> dict[str, Any]:
     """What was sent without what may differ from night to night."""
     found = copy.deepcopy(payload)
-    found['name'] = re.sub(r'\s*~[a-z2-7]{8}\Z', '', found['name'])
+    found['name'] = re.sub(r'\s*~[a-z2-7]{10}\Z', '', found['name'])
     for request in found['requests']:
         assert len(request.pop('windows')) == 1
-        request['observation_note'] = re.sub(r'\s*~[a-z2-7]{8}\Z', '', request.get('observation_note') or '')
+        request['observation_note'] = re.sub(r'\s*~[a-z2-7]{10}\Z', '', request.get('observation_note') or '')
     return found
 
 
