@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.axe import THEMES, sticking_out, violations
@@ -14,6 +15,7 @@ from tests.browser.seeding import Seeds, seed
 from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.support.cadences import SIMULATED
+from tom_cadence.models import ProposalBudget
 
 OURS = '.cadences'
 PAGE = '.cadence-page'
@@ -83,6 +85,15 @@ def see_request(browser: Browser) -> None:
     browser.sees('It is there', 'Look again now')
 
 
+def see_hours(browser: Browser) -> None:
+    """The page of hours, which is for staff, with two proposals."""
+    get_user_model().objects.filter(username='vera').update(is_staff=True)
+    for proposal, hours in (('TOM2026B-001', 0.01), ('TOM2026B-002', 20)):
+        ProposalBudget.objects.get_or_create(facility=SIMULATED, proposal=proposal, defaults={'hours': hours})
+    browser.open('/cadences/budgets/')
+    browser.sees('TOM2026B-002')
+
+
 def cadences(seeds: Seeds) -> list[Stop]:
     """The list, one cadence in three states, and what hangs on pages of the host."""
     return [
@@ -95,9 +106,12 @@ def cadences(seeds: Seeds) -> list[Stop]:
         Stop('notice-preference', '/users/profile/', '.card.cadences'),
         Stop('page', f'/cadences/{seeds.active.pk}/', PAGE),
         Stop('edit', f'/cadences/{seeds.active.pk}/', PAGE, open_panels),
+        Stop('change', f'/cadences/{seeds.active.pk}/change/'),
+        Stop('proposal', f'/cadences/proposal/?selected-row={seeds.active.pk}'),
         Stop('page', f'/cadences/{seeds.in_doubt.pk}/', PAGE, open_doubt),
         Stop('page', f'/cadences/{seeds.ended.pk}/', PAGE),
         Stop('observation', f'/observations/{seeds.record.pk}/', PAGE),
+        Stop('budgets', '/cadences/', first=see_hours),
     ]
 
 
