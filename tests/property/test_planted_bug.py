@@ -50,7 +50,7 @@ def _written_first(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def plant_sent_again_blindly(monkeypatch: Any) -> None:
     """A request whose reply was lost is looked up, but never found."""
-    monkeypatch.setattr(Gateway, 'find', lambda self, token, created_after: [])
+    monkeypatch.setattr(Gateway, 'find', lambda self, what: [])
 
 
 @pytest.fixture
