@@ -116,7 +116,8 @@ def rescue(**_: Any) -> None:
 def _as_it_is_now(intent: Intent) -> Intent:
     """Without a target and an owner that were made in the transaction, and went with it."""
     target = intent.target if Target.objects.filter(pk=intent.target).exists() else None
-    owner = get_user_model()._default_manager.filter(pk=getattr(intent.owner, 'pk', None)).first()
+    key = getattr(intent.owner, 'pk', None)
+    owner = get_user_model()._default_manager.filter(pk=key).first() if key is not None else None
     return replace(intent, target=target, owner=owner)
 
 
