@@ -42,10 +42,13 @@ class Refused(CadenceError):
 class NotYet(Refused):
     """The facility cannot take the observation now, and may later."""
 
-    def __init__(self, text: str, *, kind: str = '', until: datetime | None = None) -> None:
-        """``kind`` is what it waits for (``core.seasons``); ``until`` when that is known to have come, aware UTC."""
+    def __init__(self, text: str, *, kind: str = '', until: datetime | None = None, for_owner: str = '') -> None:
+        """``kind`` is what it waits for (``core.seasons``); ``until`` when that is known to have come, aware UTC.
+
+        ``for_owner`` is a sentence that only the owner is told: ``text`` is read by whoever may see the cadence.
+        """
         super().__init__(text)
-        self.kind, self.until = kind, until
+        self.kind, self.until, self.for_owner = kind, until, for_owner
 
 
 class ChangeNeeded(Refused):

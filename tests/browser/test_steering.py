@@ -155,7 +155,7 @@ def test_what_is_asked_for_is_changed_with_the_facilitys_form_and_asked_for_next
     vera.sees('Preview: nothing has been changed yet', 'Reason: It has faded.')
     assert vera.driver.execute_script('return document.documentElement.scrollWidth') == 400
     vera.press('Ask for this from the next request on')
-    vera.sees('From the next request on it asks for what you filled in.', 'vera asks for: Exposure time from 60 to 45')
+    vera.sees('From the next request on it asks for what you filled in.', 'changed by vera: Exposure time. Reason: It has faded.')
     vera.resize(1400)
     tom.observatory.set_state('1', 'COMPLETED')
     tom.pass_hours(25)

@@ -106,7 +106,7 @@ SEASONS = (
     ),
     Season(
         kind=BUDGET,
-        words=_any(r'\bNothing was sent: .{1,40} h of exposure of the proposal'),
+        words=_any(r'\bNothing was sent: the hours of its proposal are used up'),
         says='hours of the proposal',
         longest=HOUR,
     ),

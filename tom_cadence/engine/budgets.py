@@ -87,15 +87,17 @@ class Budgets:
             return
         seconds = exposure_seconds(intent.parameters)
         if seconds is None:
-            raise NeedsAttention(
-                f'The proposal {budget.proposal} has a budget of hours, but the exposure time of this observation cannot be read.'
-            )
+            raise NeedsAttention('Its proposal has a budget of hours, but the exposure time of this observation cannot be read.')
         if key not in self._spent:
             self._spent[key] = spent(budget, self._facilities).seconds
         after = self._spent[key] + seconds
-        used = f'{self._spent[key] / HOUR:.4g} of the {budget.hours:.4g} h of exposure of the proposal {budget.proposal}'
         if after > budget.hours * HOUR:
-            raise NotYet(f'Nothing was sent: {used} are used up, and this observation takes {seconds:.4g} s.', kind=BUDGET)
+            used = f'{self._spent[key] / HOUR:.4g} of the {budget.hours:.4g} h of exposure of the proposal {budget.proposal}'
+            raise NotYet(
+                'Nothing was sent: the hours of its proposal are used up.',
+                kind=BUDGET,
+                for_owner=f'{used} are used up, and this observation takes {seconds:.4g} s.',
+            )
         self._spent[key] = after
         if after >= WARNED_AT * budget.hours * HOUR and budget.warned is None:
             text = f'{after / HOUR:.4g} of the {budget.hours:.4g} h of exposure of {budget.proposal} at {budget.facility} are used.'

@@ -168,3 +168,8 @@ def host_form(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any
     with gateway.call(CallStage.PREPARE):
         form = make()
         return (form, True, form.observation_payload()) if form.is_valid() else (form, False, None)
+
+
+def leads_to_its_own_page(name: str) -> bool:
+    """Whether the settings of this TOM know a facility of this name whose own page people are sent to, in place of a form."""
+    return bool(getattr(get_service_classes().get(name), 'is_redirect', False))

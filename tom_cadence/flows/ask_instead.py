@@ -23,6 +23,7 @@ from tom_cadence.engine.decide import runs_itself
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotYet
 from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities.forms import observation_type
+from tom_cadence.journal import notices
 from tom_cadence.journal.waits import shown
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.permissions import Rows
@@ -171,16 +172,25 @@ def _words(value: Any) -> str:
     return 'yes' if str(value) == 'True' else f'{value:g}' if isinstance(value, float) else said(value, 100)
 
 
-def change(asked: AskedNow, found: Change, reason: str, user: Any, now: datetime, given: str | None = None) -> str:
-    """Keep it, with a line in the history that says who changed what, and why; what was done, in words."""
+def change(
+    asked: AskedNow, found: Change, reason: str, user: Any, now: datetime, given: str | None = None, *, tells: bool = True
+) -> str:
+    """Keep it, with a line in the history that says who changed which fields, and why; what was done, in words.
+
+    Who may see the cadence reads the history: the values, such as the code of a proposal, are told to its owner alone, where
+    somebody else changed them and it ``tells``.
+    """
     if not found.differences:
         raise CadenceError('That is what is asked for already: nothing was changed.')
     why = said(reason, LONGEST_REASON)
     if not why:
         raise CadenceError('Say why: the reason stands in the history of the cadence.')
+    names = ', '.join(each.label for each in found.differences)
     changes = '; '.join(f'{each.label} from {each.old} to {each.new}' for each in found.differences)
+    line = f'From the next request on, what is asked for was changed by {user}: {names}. Reason: {why}'
+    told = f'From the next request on, {user} asks for: {changes}. Reason: {why}'
     journal.ask_instead(
-        asked.managed, found.fields, f'From the next request on, {user} asks for: {changes}. Reason: {why}', now, given
+        asked.managed, found.fields, line, now, given, for_owner=told if tells and user != asked.managed.owner else ''
     )
     return 'From the next request on it asks for what you filled in. What is booked already stays as it is.'
 
@@ -244,14 +254,25 @@ def _offered(asked: AskedNow) -> dict[str, str]:
 
 
 def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> Iterator[Moved]:
-    """Let each of these cadences ask for the proposal from its next request on; what stands in the way of one touches no other."""
+    """Let each of these cadences ask for the proposal from its next request on; what stands in the way of one touches no other.
+
+    An owner whose cadences somebody else moved is told once, when all were tried.
+    """
     facilities, offers = Facilities(), ProposalOffers()
+    others: dict[Any, list[str]] = {}
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
             asked = asked_now(managed, now, facilities)
-            yield Moved(managed=managed, moved=True, text=_move(asked, proposal, offers.to(asked), reason, user, now))
+            text = _move(asked, proposal, offers.to(asked), reason, user, now)
         except CadenceError as error:
             yield Moved(managed=managed, moved=False, text=str(error))
+            continue
+        if managed.owner != user:
+            others.setdefault(managed.owner, []).append(f'- {managed}')
+        yield Moved(managed=managed, moved=True, text=text)
+    for owner, moved in others.items():
+        why, names = said(reason, LONGEST_REASON), '\n'.join(moved)
+        notices.tell(owner, 'Another proposal', f'{user} lets these cadences ask for {proposal}. Reason: {why}\n{names}')
 
 
 def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: str, user: Any, now: datetime) -> str:
@@ -261,5 +282,5 @@ def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: st
     seconds = exposure_seconds(asked.parameters)
     differences = [Difference(label='Proposal', old=_words(old), new=proposal)] if str(old) != proposal else []
     found = Change(fields={PROPOSAL: proposal}, differences=differences, seconds=(seconds, seconds))
-    change(asked, found, reason, user, now, asked.shown)
+    change(asked, found, reason, user, now, asked.shown, tells=False)
     return f'From {_words(old)} to {proposal}, from the next request on.'

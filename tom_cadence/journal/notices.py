@@ -87,6 +87,7 @@ WORDS = {
     'deleted': 'was deleted',
     'changed': 'has a late change',
     'waits': 'waits',
+    'asks': 'asks for something else',
     'lost': 'has lost a target',
 }
 

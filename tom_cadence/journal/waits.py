@@ -43,7 +43,7 @@ def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
         with transaction.atomic():
             ManagedCadence.objects.filter(pk=managed.pk).update(**values)
             if not same:
-                notices.tell_owner(managed, 'waits', managed.postponed_reason)
+                notices.tell_owner(managed, 'waits', f'{managed.postponed_reason} {error.for_owner}'.rstrip())
 
     until_written(write)
     return until
@@ -54,8 +54,17 @@ def shown(managed: ManagedCadence) -> str:
     return f'{managed.asked_instead.get("number", 0)}-{_newest(managed)}'
 
 
-def ask_instead(managed: ManagedCadence, fields: Mapping[str, Any], reason: str, now: datetime, given: str | None = None) -> None:
+def ask_instead(
+    managed: ManagedCadence,
+    fields: Mapping[str, Any],
+    reason: str,
+    now: datetime,
+    given: str | None = None,
+    for_owner: str = '',
+) -> None:
     """From the next request on, ask for these fields' values; ``given`` is what the page ``shown``.
+
+    ``reason`` is read by whoever may see the cadence; ``for_owner``, where given, is told to the owner alone.
 
     A cadence that waited for this goes on. CadenceError where a request is open: what became of it comes first.
     """
@@ -76,6 +85,8 @@ def ask_instead(managed: ManagedCadence, fields: Mapping[str, Any], reason: str,
         }
         ManagedCadence.objects.filter(pk=row.pk).update(asked_instead=asked, version=F('version') + 1, **NOT_POSTPONED)
         note(row, CadenceRun.Decision.NOTE, reason, now)
+        if for_owner:
+            notices.tell_owner(row, 'asks', for_owner)
         if row.state == State.ATTENTION and row.reason_class == CHANGE:
             resume(row, now, 'It goes on with what is asked for now.')
 

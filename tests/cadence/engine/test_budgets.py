@@ -12,7 +12,7 @@ from tom_observations.models import ObservationRecord
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, bookings, records, settle
 from tom_cadence.engine.run import run_cadences
-from tom_cadence.models import FacilityPause, ManagedCadence, Notice, ProposalBudget, Submission
+from tom_cadence.models import CadenceRun, FacilityPause, ManagedCadence, Notice, ProposalBudget, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,9 +38,15 @@ def test_what_is_asked_for_in_one_run_counts_for_the_next_cadence_of_the_same_ru
     assert sorted(line.decision for line in lines) == ['submit', 'submit', 'wait']
     [waits] = [line.reason for line in lines if line.decision == 'wait']
     assert not any(line.failed for line in lines)
-    assert 'of the 0.08611 h of exposure of the proposal P1 are used up' in waits
+    assert waits.startswith('Nothing was sent: the hours of its proposal are used up.')
     assert 'It waits for hours of the proposal, and asks again by itself.' in waits
     assert len(bookings(observatory)) == 5
+    [told] = Notice.objects.filter(text__contains=' waits. ')
+    assert 'of the 0.08611 h of exposure of the proposal P1 are used up, and this observation takes 60 s.' in told.text
+    public = [waits, *CadenceRun.objects.values_list('reason', flat=True)]
+    public += ManagedCadence.objects.values_list('reason', flat=True)
+    public += ManagedCadence.objects.values_list('postponed_reason', flat=True)
+    assert not [reason for reason in public if '0.08611' in reason or 'P1' in reason]
     [notice] = Notice.objects.exclude(text__contains=' waits. ')
     assert 'of P1 at Simulated observatory are used.' in notice.text
     run_cadences(now=at(20.2))

@@ -21,7 +21,7 @@ from tom_cadence.core.windows import Window
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import Temporary
 from tom_cadence.flows import ask_instead
-from tom_cadence.models import CadenceRun, ManagedCadence, Submission
+from tom_cadence.models import CadenceRun, ManagedCadence, Notice, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RESUME = 'ResumeCadenceAfterFailureStrategy'
@@ -95,8 +95,9 @@ def test_every_form_shows_what_is_asked_now_and_keeps_what_is_changed(
     assert len(changed) == len(KINDS[kind][2]), changed
     assert all(before[name] != value for name, value in changed.items())
     line = CadenceRun.objects.get(managed=managed, decision='note').reason
-    assert line.startswith('From the next request on, vera asks for: ')
-    assert 'Reason: The host is bright.' in line
+    assert line.startswith('From the next request on, what is asked for was changed by vera: ')
+    assert line.endswith('. Reason: The host is bright.')
+    assert not Notice.objects.exists()
     assert len(portal.submissions) == 1
 
 
@@ -147,6 +148,29 @@ def test_only_who_may_change_the_cadence_changes_what_is_asked_for(
     assert client.post(f'/cadences/{managed.pk}/change/', {'change_confirmed': '1'}).status_code == 302
     managed.refresh_from_db()
     assert managed.asked_instead == {}
+
+
+def test_values_and_codes_of_proposals_are_told_to_the_owner_and_stand_in_no_reason(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any
+) -> None:
+    one = begin(client, settings, portal, astronomer, target)
+    two = begin(client, settings, portal, astronomer, target, name='another SN')
+    client.force_login(User.objects.create_superuser('root'))
+    confirm(client, one, preview(client, one, {'c_1_ic_1_exposure_time': '45', 'proposal': 'TOM2027A-001'}))
+    [notice] = Notice.objects.all()
+    assert notice.user == astronomer
+    assert 'root asks for: ' in notice.text
+    assert 'from TOM2026B-001 to TOM2027A-001' in notice.text
+    assert 'to 45' in notice.text
+    move = {'selected-row': [one.pk, two.pk], 'proposal': 'TOM2027A-001', 'reason': 'New semester.'}
+    client.post('/cadences/proposal/', move)
+    notice = Notice.objects.exclude(pk=notice.pk).get()
+    assert notice.user == astronomer
+    assert 'root lets these cadences ask for TOM2027A-001. Reason: New semester.' in notice.text
+    assert (str(one) in notice.text, str(two) in notice.text) == (False, True)
+    reasons = list(CadenceRun.objects.filter(decision='note').values_list('reason', flat=True))
+    assert sum('changed by root: ' in reason and 'Proposal' in reason for reason in reasons) == 2
+    assert not [reason for reason in reasons if 'TOM202' in reason or '45' in reason]
 
 
 def test_many_cadences_are_moved_to_another_proposal_each_for_itself(

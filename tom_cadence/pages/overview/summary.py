@@ -73,7 +73,9 @@ def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
     open_requests: dict[int, Any] = dict(asked.values_list('managed_id', 'target_id'))
     targets = {*(each.target_id for each in records.values()), *open_requests.values()}
     seen = set(visible_targets(user).filter(pk__in=targets - {None}).values_list('pk', flat=True))
-    numbered = set(visible_records(user, ObservationRecord.objects.filter(pk__in=wanted)).values_list('pk', flat=True))
+    waits = {summary.newest[Outcome.WAITING] for summary in found.values() if Outcome.WAITING in summary.newest}
+    booked = ObservationRecord.objects.filter(pk__in=waits)  # whose ID is shown: the permission is asked for where there is any
+    numbered = set(visible_records(user, booked).values_list('pk', flat=True)) if waits else set()
     for row in rows:
         summary = found[row.pk]
         _last_result(summary, records)
