@@ -13,7 +13,7 @@ from django.db.models.fields.json import KeyTextTransform
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tom_forced_phot.core.photometry import Measurements
-from tom_forced_phot.ingest import sql
+from tom_forced_phot.ingest import hidden, sql
 from tom_forced_phot.models import IngestedFile, LightCurve
 
 #: Fluxes are printed as whole microjansky.
@@ -54,6 +54,7 @@ def _relabelled(file: IngestedFile, measured: dict[str, tuple[float, float]], re
     sql.delete([pk for pk, exposure in exposures.items() if exposure in there])
     for some in sql.slices([pk for pk, exposure in exposures.items() if exposure not in there]):
         PhotometryReducedDatum.objects.filter(pk__in=some).update(reduction_version=reduction)
+    hidden.relabel(curve, file.reduction, reduction, {exposure[: hidden.LONGEST_EXPOSURE] for exposure in exposures.values()})
     IngestedFile.objects.filter(pk=file.pk).update(reduction=reduction, assumed=False)
     return True
 
