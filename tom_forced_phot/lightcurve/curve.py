@@ -82,12 +82,7 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     for service, column in options.inflated.items():
         errors = _larger_errors(stored, service, column, asked & sound, account)
         larger |= errors > 0
-        of_magnitude = (errors > 0) & np.isfinite(points.magnitude)  # the service's own knows nothing of this scatter
-        points = replace(
-            points,
-            flux_error=np.where(errors > 0, errors, points.flux_error),
-            magnitude_error=np.where(of_magnitude, magnitude_error_of(points.flux, errors), points.magnitude_error),
-        )
+        points = _with_errors(points, errors)
     groups: Sequence[ReferenceGroup] = ()
     if options.baseline is not None:
         without = baselines.corrected(stored, points, sound, options)
@@ -222,6 +217,17 @@ def _larger_errors(stored: Columns, service: str, column: str, keep: Mask, accou
         words = counted_as(without, f'{service} point')
         account.notes.append(f'{words} without control light curves: the errors stay as they are.')
     return np.where(of_service, own, np.nan)
+
+
+def _with_errors(points: Points, errors: Floats) -> Points:
+    """These errors where there are any, also of magnitudes: the service's own know nothing of this scatter."""
+    given = errors > 0
+    of_magnitude = given & np.isfinite(points.magnitude)
+    return replace(
+        points,
+        flux_error=np.where(given, errors, points.flux_error),
+        magnitude_error=np.where(of_magnitude, magnitude_error_of(points.flux, errors), points.magnitude_error),
+    )
 
 
 def judged(points: Points, snr: float, which: Mask | None = None) -> Points:
