@@ -47,7 +47,9 @@ def with_controls(target: Measurements, controls: Sequence[Measurements]) -> Mea
     found = {name: np.full(len(target), np.nan) for name in COLUMNS}
     controls = [control for control in controls if is_judged(control)]
     bands = np.unique(target.band)
-    for band in bands if len(bands) <= MOST_BANDS else ():
+    if len(bands) > MOST_BANDS:
+        bands = bands[:0]
+    for band in bands:
         rows = np.flatnonzero((target.band == band) & np.isfinite(target.flux) & (target.flux_error > 0))
         of_band = [control.only(sound(control, band)) for control in controls]
         if not len(rows) or not any(len(control) for control in of_band):

@@ -202,6 +202,8 @@ def halve(job: RemoteJob, now: datetime, message: str) -> None:
     """Put the queries of a job that was refused for one of them, nobody said which, back into the queue as two requests."""
     queued = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
     indexes = sorted(queued.values_list('index', flat=True))
+    if not indexes:  # all of them were cancelled meanwhile
+        return
     middle = indexes[len(indexes) // 2]
     for half, side in ((queued.filter(index__lt=middle), 'a'), (queued.filter(index__gte=middle), 'b')):
         half.update(part=Concat('part', Value(side)))
