@@ -204,6 +204,8 @@ def _votes(table: Measurements, curve: sql.StoredCurve, reduction: str) -> tuple
     known = match.identities(stored)
     pairs = [(row, known[key]) for row, key in enumerate(identities(table, reduction)) if key in known]
     rows, at = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    if not pairs:
+        rows, at = match.by_start(table, stored)
     return match.agreement(table, rows, stored, at)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_followup.units import Floats
+from tom_followup.units import SECONDS_A_DAY, Floats
 from tom_forced_phot import registry
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.ingest import sql
@@ -159,6 +159,20 @@ SAME_START = SECOND // 10
 def is_made(exposure: Any) -> bool:
     """Whether a reader made the name of an exposure."""
     return isinstance(exposure, str) and MADE.fullmatch(exposure) is not None
+
+
+def made_names(table: Measurements) -> list[str]:
+    """What a reader would have called these exposures, had their file not named them."""
+    start = table.mjd - table.exposure_time / 2 / SECONDS_A_DAY
+    return [f'{mjd:.6f}{band}' for mjd, band in zip(start.tolist(), table.band.tolist(), strict=True)]
+
+
+def by_start(table: Measurements, stored: Stored) -> tuple[Integers, Integers]:
+    """(rows, points) of one exposure, for a file that names none."""
+    if not all(map(is_made, table.exposure.tolist())):
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing
+    return _pairs(table, microseconds(table.mjd), stored, np.arange(len(stored)), SAME_START)
 
 
 def named_already(table: Measurements, curve: sql.StoredCurve, reduction: str) -> NDArray[np.bool_]:

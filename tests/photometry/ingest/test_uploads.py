@@ -101,6 +101,17 @@ def test_what_came_without_names_gets_them_from_the_service(answers: Answers) ->
     assert numbers(answers.target) == numbers(by_query.target)
 
 
+def test_a_nameless_copy_of_reduced_photometry_is_known_for_it_whichever_comes_first(answers: Answers) -> None:
+    content, other = exposures(0, 30), Answers(make_target('asked first'))
+    ingesting.process(upload(answers.target, nameless(content)), 'ATLAS')
+    answers.bring(content, 'reduced')
+    other.bring(content, 'reduced')
+    ingesting.process(upload(other.target, nameless(content), 'theirs.txt'), 'ATLAS')
+    for target in (answers.target, other.target):
+        assert {point.reduction_version for point in stored(target)} == {'reduced'}
+        assert len(stored(target)) == 30
+
+
 def test_a_file_with_hundreds_of_filters_is_none_of_a_survey(answers: Answers) -> None:
     odd = atlas(*(row(number, band=f'f{number}') for number in range(101)))
     with pytest.raises(InvalidFileFormatException, match='101 filters'):
