@@ -32,7 +32,6 @@ from rest_framework.urlpatterns import format_suffix_patterns
 from tom_common.views import UserDeleteView
 from tom_observations.api_views import ObservationRecordViewSet
 from tom_observations.cadence import get_cadence_strategies
-from tom_observations.facility import get_service_classes
 from tom_observations.models import ObservationRecord
 from tom_observations.views import (
     AddExistingObservationView,
@@ -287,7 +286,7 @@ def callback(request: HttpRequest) -> HttpResponseBase:
 def to_facility(request: HttpRequest, facility: str) -> HttpResponseBase:
     """The way to a facility's own page, whose address may name the target; the host leads there with any target."""
     _check_named(request, request.GET)
-    if not getattr(get_service_classes().get(facility), 'is_redirect', False):
+    if not user_forms.has_own_page(facility):
         raise Http404('There is no such facility with a page of its own in the settings of this TOM.')
     return ObservationRedirectView.as_view()(request, facility=facility)
 

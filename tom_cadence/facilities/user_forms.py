@@ -41,6 +41,11 @@ def facilities_with_form() -> list[str]:
     return sorted(name for name, made in found.items() if _has_form(made))
 
 
+def has_own_page(name: str) -> bool:
+    """Whether a facility of this name is configured that asks people on a page of its own, elsewhere, instead of by a form here."""
+    return bool(getattr(get_service_classes().get(name), 'is_redirect', False))
+
+
 def _has_form(facility_class: Any) -> bool:
     if getattr(facility_class, 'is_redirect', False):
         return False
