@@ -286,7 +286,7 @@ def callback(request: HttpRequest) -> HttpResponseBase:
 def to_facility(request: HttpRequest, facility: str) -> HttpResponseBase:
     """The way to a facility's own page, whose address may name the target; the host leads there with any target."""
     _check_named(request, request.GET)
-    if not user_forms.has_own_page(facility):
+    if not user_forms.leads_to_its_own_page(facility):
         raise Http404('There is no such facility with a page of its own in the settings of this TOM.')
     return ObservationRedirectView.as_view()(request, facility=facility)
 

@@ -41,11 +41,6 @@ def facilities_with_form() -> list[str]:
     return sorted(name for name, made in found.items() if _has_form(made))
 
 
-def has_own_page(name: str) -> bool:
-    """Whether a facility of this name is configured that asks people on a page of its own, elsewhere, instead of by a form here."""
-    return bool(getattr(get_service_classes().get(name), 'is_redirect', False))
-
-
 def _has_form(facility_class: Any) -> bool:
     if getattr(facility_class, 'is_redirect', False):
         return False
@@ -173,3 +168,8 @@ def host_form(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any
     with gateway.call(CallStage.PREPARE):
         form = make()
         return (form, True, form.observation_payload()) if form.is_valid() else (form, False, None)
+
+
+def leads_to_its_own_page(name: str) -> bool:
+    """Whether the settings of this TOM know a facility of this name whose own page people are sent to, in place of a form."""
+    return bool(getattr(get_service_classes().get(name), 'is_redirect', False))
