@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -101,7 +102,13 @@ def reading(name: str) -> ForcedPhotometryService:
 
 def of_type(data_product_type: str) -> str:
     """The name of the service whose data products are of this type; Refused where none or several are."""
-    found = sorted(name for name in known() if reading(name).get_data_product_type() == data_product_type)
+    found = []
+    for name in sorted(known()):
+        with suppress(Refused, ImproperlyConfigured):  # a class of the site's that cannot be made costs no other service
+            if reading(name).get_data_product_type() == data_product_type:
+                found.append(name)
+    if len(found) > 1:  # a site's own class in the place of one that comes with the app
+        found = [name for name in found if name in services()] or found
     if len(found) != 1:
         raise Refused(f'Files of the type {data_product_type!r} are of {len(found)} services of {SETTING}, not of one.')
     return found[0]

@@ -24,6 +24,8 @@ X2, SNR, CLIPPED, FEW_GOOD, QUESTIONABLE, BAD = 0x100, 0x200, 0x400, 0x800, 0x80
 #: Extra noise (uncert_est): of measurements below this chi squared; added where errors grow by as many per cent.
 TEMPORARY_X2, WORTH_ADDING = 20.0, 10.0
 SIGMAS, ITERATIONS = 3.0, 10
+#: A file with more bands is none of ATLAS, which has had three; and each costs a look at all of it.
+MOST_BANDS = 20
 #: The columns that a table of ATLAS gains.
 COLUMNS = ('c2_mean', 'c2_mean_err', 'c2_X2norm', 'c2_Nclip', 'c2_Ngood', 'c2_flags', 'duJy_new')
 
@@ -39,15 +41,21 @@ def positions(ra: float, dec: float, number: int = NUMBER, radius: float = RADIU
 def with_controls(target: Measurements, controls: Sequence[Measurements]) -> Measurements:
     """The target's table with COLUMNS, each band by itself; nan where a band has no control light curve.
 
-    A control's measurement belongs to the exposure of its own name; those of other exposures are not used.
+    A control's measurement belongs to the exposure of its own name; those of other exposures are not used, nor is a control without
+    the columns of ATClean's static cut.
     """
     found = {name: np.full(len(target), np.nan) for name in COLUMNS}
-    for band in np.unique(target.band):
+    controls = [control for control in controls if is_judged(control)]
+    bands = np.unique(target.band)
+    if len(bands) > MOST_BANDS:
+        bands = bands[:0]
+    for band in bands:
         rows = np.flatnonzero((target.band == band) & np.isfinite(target.flux) & (target.flux_error > 0))
         of_band = [control.only(sound(control, band)) for control in controls]
         if not len(rows) or not any(len(control) for control in of_band):
             continue
-        matched = [matching(control, target.exposure[rows]) for control in of_band]
+        place = {name: number for number, name in enumerate(target.exposure[rows].tolist())}
+        matched = [matching(control, place) for control in of_band]
         extra = extra_noise([control for control, _ in matched])
         found['duJy_new'][rows] = np.hypot(target.flux_error[rows], extra)
         for name, column in statistics(matched, len(rows), extra).items():
@@ -55,14 +63,19 @@ def with_controls(target: Measurements, controls: Sequence[Measurements]) -> Mea
     return replace(target, columns={**target.columns, **found})
 
 
+def is_judged(control: Measurements) -> bool:
+    """Whether it has the columns of ATClean's static cut, as numbers."""
+    needed = [control.columns.get(rule.column) for rule in ATLAS_STATIC.rules]
+    return all(column is not None and column.dtype.kind in 'if' for column in needed)
+
+
 def sound(control: Measurements, band: str) -> NDArray[np.bool_]:
     """The measurements of a band that have a flux and an error."""
     return np.asarray((control.band == band) & np.isfinite(control.flux) & (control.flux_error > 0))
 
 
-def matching(control: Measurements, exposures: NDArray[np.str_]) -> tuple[Measurements, NDArray[np.intp]]:
-    """The measurements on the target's exposures, and the place of each among them."""
-    place = {name: number for number, name in enumerate(exposures.tolist())}
+def matching(control: Measurements, place: Mapping[str, int]) -> tuple[Measurements, NDArray[np.intp]]:
+    """The measurements on the target's exposures, and the ``place`` of each among them."""
     where = np.array([place.get(name, -1) for name in control.exposure.tolist()], dtype=np.intp)
     return control.only(where >= 0), where[where >= 0]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tom_followup.units import DETECTION, Floats
 from tom_forced_phot.cleaning.cuts import judge
-from tom_forced_phot.core.photometry import Measurements, Rejections, Texts
+from tom_forced_phot.core.photometry import Measurements, Rejections, Texts, rows_by_group
 
 SIGMAS = 3.0
 STACK_ITERATIONS = 10
@@ -177,8 +177,8 @@ def clip(
 ) -> NDArray[np.bool_]:
     """The points to leave out: for each band, in order of time, those that :func:`rolling_clip` marks; shape (n,)."""
     clipped = np.zeros(len(measured), dtype=np.bool_)
-    for band in np.unique(measured.band):
-        rows = np.flatnonzero(measured.band == band)
+    _, number = np.unique(measured.band, return_inverse=True)
+    for rows in rows_by_group(number.reshape(-1)):
         ordered = rows[np.lexsort((measured.flux[rows], measured.mjd[rows]))]
         clipped[ordered] = rolling_clip(measured.flux[ordered], window=window, sigmas=sigmas, iterations=iterations)
     return clipped

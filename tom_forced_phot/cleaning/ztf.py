@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tom_followup.units import Floats, microjansky_of
 from tom_forced_phot.cleaning.cuts import ZTF_RECOMMENDED, Cut, judge, quality
-from tom_forced_phot.core.photometry import Measurements
+from tom_forced_phot.core.photometry import Measurements, rows_by_group
 
 #: The guide's thresholds (section 6.4): a magnitude above SNT, else a limit at SNU times the error.
 SNT, SNU = 3.0, 5.0
@@ -112,9 +112,8 @@ def per_group(
 ) -> tuple[Floats, NDArray[np.int64]]:
     """A statistic of the chosen rows of each point's group, nan where there are fewer than ``least``, and how many there are."""
     found, epochs = np.full(len(number), np.nan), np.zeros(len(number), dtype=np.int64)
-    for group in np.unique(number):
-        members = number == group
-        chosen = values[members & rows]
+    for members in rows_by_group(number):
+        chosen = values[members[rows[members]]]
         epochs[members] = len(chosen)
         if len(chosen) >= max(least, 1):
             found[members] = what(chosen)

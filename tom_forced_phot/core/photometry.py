@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import asin, atan2, cos, degrees, hypot, radians, sin, sqrt
 from typing import Any
@@ -138,6 +138,13 @@ class Measurements:
 ROW_FIELDS = (
     'mjd', 'band', 'flux', 'flux_error', 'magnitude', 'magnitude_error', 'limit', 'exposure', 'exposure_time', 'instrument',
 )  # fmt: skip
+
+
+def rows_by_group(number: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """The rows of each group, by the ``number`` of each row, in order of the numbers; linear in the rows, however many groups."""
+    order = np.argsort(number, kind='stable')
+    ends = np.flatnonzero(np.diff(number[order])) + 1
+    yield from (rows for rows in np.split(order, ends) if len(rows))
 
 
 def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:

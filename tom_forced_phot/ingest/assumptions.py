@@ -13,7 +13,7 @@ from django.db.models.fields.json import KeyTextTransform
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tom_forced_phot.core.photometry import Measurements
-from tom_forced_phot.ingest import sql
+from tom_forced_phot.ingest import hidden, match, sql
 from tom_forced_phot.models import IngestedFile, LightCurve
 
 #: Fluxes are printed as whole microjansky.
@@ -23,9 +23,12 @@ PRINTED = 1.0
 def put_right(curve: LightCurve, product: DataProduct, table: Measurements, reduction: str) -> str:
     """Let assumed files of another kind that hold the table's measurements be of this kind; what was done, in words."""
     files = curve.files.filter(assumed=True).exclude(reduction=reduction).exclude(data_product=product)
-    values = zip(table.flux.tolist(), table.flux_error.tolist(), strict=True)
-    measured = dict(zip(map(str, table.exposure.tolist()), values, strict=True))
-    changed = [file for file in files.select_related('data_product') if measured and _relabelled(file, measured, reduction)]
+    if not len(table) or not files.exists():
+        return ''
+    values = list(zip(table.flux.tolist(), table.flux_error.tolist(), strict=True))
+    measured = dict(zip(match.made_names(table), values, strict=True))  # of a file that names no exposures
+    measured |= dict(zip(map(str, table.exposure.tolist()), values, strict=True))
+    changed = [file for file in files.select_related('data_product') if _relabelled(file, measured, reduction)]
     if not changed:
         return ''
     names = 'an uploaded file was' if len(changed) == 1 else f'{len(changed)} uploaded files were'
@@ -54,6 +57,7 @@ def _relabelled(file: IngestedFile, measured: dict[str, tuple[float, float]], re
     sql.delete([pk for pk, exposure in exposures.items() if exposure in there])
     for some in sql.slices([pk for pk, exposure in exposures.items() if exposure not in there]):
         PhotometryReducedDatum.objects.filter(pk__in=some).update(reduction_version=reduction)
+    hidden.relabel(curve, file.reduction, reduction, {exposure[: hidden.LONGEST_EXPOSURE] for exposure in exposures.values()})
     IngestedFile.objects.filter(pk=file.pk).update(reduction=reduction, assumed=False)
     return True
 

@@ -28,6 +28,8 @@ from tom_forced_phot.models import IngestedFile, PhotometryQuery
 logger = logging.getLogger(__name__)
 #: Rows compared at a time, and after how many judged exposures the kind of a file is clear.
 WINDOW, ENOUGH = 1000, 300
+#: No survey has as many filters; each of a target's is named in every question to the database about its points.
+MOST_BANDS = 100
 DECLARE = 'If that is not what it holds, delete it and upload it as the type for difference or for reduced images.'
 
 
@@ -109,7 +111,11 @@ def read(product: DataProduct, service: str) -> Measurements:
         raise BadFile(f'The file {name} cannot be read: {error.strerror or error}.') from error
     if len(content) > limit:
         raise BadFile(f'The file {name} is larger than {limit:,} bytes (TOM_FORCED_PHOT["RESULT_LIMIT"]).')
-    return registry.reading(service).read(content)
+    found = registry.reading(service).read(content)
+    bands = len(np.unique(found.band))
+    if bands > MOST_BANDS:
+        raise BadFile(f'This is not a result file of {service}: it has points in {bands:,} filters.')
+    return found
 
 
 def read_again(file: IngestedFile) -> Measurements | None:
@@ -198,6 +204,8 @@ def _votes(table: Measurements, curve: sql.StoredCurve, reduction: str) -> tuple
     known = match.identities(stored)
     pairs = [(row, known[key]) for row, key in enumerate(identities(table, reduction)) if key in known]
     rows, at = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    if not pairs:
+        rows, at = match.by_start(table, stored)
     return match.agreement(table, rows, stored, at)
 
 

@@ -7,6 +7,7 @@ and asked for anew, or when it is measured again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from tom_dataproducts.models import PhotometryReducedDatum
 
-from tom_forced_phot.models import HiddenPoint
+from tom_forced_phot.ingest import sql
+from tom_forced_phot.models import HiddenPoint, LightCurve
 
-#: More are not looked for: whoever hides as many wants a cut.
+#: More are not taken: whoever hides as many wants a cut.
 MOST = 500
-LONGEST_REASON = 200
+LONGEST_REASON, LONGEST_EXPOSURE = 200, 200
 
 
 def hide(point: PhotometryReducedDatum, user: Any, reason: str, now: datetime) -> None:
@@ -28,6 +30,19 @@ def hide(point: PhotometryReducedDatum, user: Any, reason: str, now: datetime) -
         HiddenPoint.objects.create(
             target_id=point.target_id, **identity(point), reason=reason[:LONGEST_REASON], hidden_by=user, created=now
         )
+
+
+def has_room(point: PhotometryReducedDatum) -> bool:
+    """Whether one more of this target may be hidden, so that each of them stays hidden."""
+    return HiddenPoint.objects.filter(target_id=point.target_id).exclude(**identity(point)).count() < MOST
+
+
+def relabel(curve: LightCurve, before: str, after: str, exposures: AbstractSet[str]) -> None:
+    """Let points of these exposures stay hidden, whose kind of photometry is called otherwise now."""
+    rows = HiddenPoint.objects.filter(target_id=curve.target_id, source=curve.service, reduction=before)
+    moved = [row.pk for row in rows if row.exposure and row.exposure in exposures]
+    for some in sql.slices(moved):
+        HiddenPoint.objects.filter(pk__in=some).update(reduction=after)
 
 
 def show_again(point: PhotometryReducedDatum) -> bool:
@@ -44,7 +59,7 @@ def identity(point: PhotometryReducedDatum) -> dict[str, Any]:
         'band': point.bandpass or '',
         'instrument': point.instrument or '',
         'timestamp': point.timestamp,
-        'exposure': str(value.get('exposure') or '')[:200],
+        'exposure': str(value.get('exposure') or '')[:LONGEST_EXPOSURE],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tom_followup.units import Floats
+from tom_followup.units import SECONDS_A_DAY, Floats
 from tom_forced_phot import registry
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.ingest import sql
@@ -150,7 +151,74 @@ class Legacy:
         return {number: self.of_row[row] for number, row in enumerate(rows.tolist()) if row in self.of_row}
 
 
+#: What a reader calls an exposure that its file does not name: its start and its filter; and how exactly files print a start.
+MADE = re.compile(r'\d{5}\.\d{6}.{0,100}')
+SAME_START = SECOND // 10
+
+
+def is_made(exposure: Any) -> bool:
+    """Whether a reader made the name of an exposure."""
+    return isinstance(exposure, str) and MADE.fullmatch(exposure) is not None
+
+
+def made_names(table: Measurements) -> list[str]:
+    """What a reader would have called these exposures, had their file not named them."""
+    start = table.mjd - table.exposure_time / 2 / SECONDS_A_DAY
+    return [f'{mjd:.6f}{band}' for mjd, band in zip(start.tolist(), table.band.tolist(), strict=True)]
+
+
+def by_start(table: Measurements, stored: Stored) -> tuple[Integers, Integers]:
+    """(rows, points) of one exposure, for a file that names none."""
+    if not all(map(is_made, table.exposure.tolist())):
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing
+    return _pairs(table, microseconds(table.mjd), stored, np.arange(len(stored)), SAME_START)
+
+
+def named_already(table: Measurements, curve: sql.StoredCurve, reduction: str) -> NDArray[np.bool_]:
+    """The rows of a file that names no exposures whose exposures are stored under their own names."""
+    found = np.zeros(len(table), dtype=np.bool_)
+    # a file that names its exposures names their telescope units, too
+    nameless = np.flatnonzero(np.asarray(table.instrument == ''))
+    nameless = nameless[[is_made(name) for name in table.exposure[nameless].tolist()]] if len(nameless) else nameless
+    if len(nameless):
+        some = table.only(nameless)
+        stored = curve.around(microseconds(some.mjd), [reduction])
+        known = np.flatnonzero([name is not None and not is_made(name) for name in map(exposure_of, stored.columns['value'])])
+        rows, _ = _pairs(some, microseconds(some.mjd), stored, known, SAME_START)
+        found[nameless[rows]] = True
+    return found
+
+
 def find(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
+    """The points of the exposures in the table that are stored without the exposures' own names.
+
+    Those of the toolkit, if they are of this kind of image, and those of an uploaded file that names no exposures.
+    """
+    found = _of_toolkit(table, curve, reduction)
+    for row, pks in _of_nameless(table, curve, reduction).items():
+        found.of_row[row] = sorted({*found.of_row.get(row, ()), *pks})
+    return found
+
+
+def _of_nameless(table: Measurements, curve: sql.StoredCurve, reduction: str) -> dict[int, list[int]]:
+    if not registry.kind_of(curve.service).toolkit_points or not curve.bands:
+        return {}
+    mine = sql.Model.objects.filter(target_id=curve.target, source_name=curve.service, reduction_version=reduction, instrument='')
+    named = np.flatnonzero(np.asarray(table.instrument != ''))
+    if not len(named) or not mine.exists():
+        return {}
+    some = table.only(named)
+    stored = curve.around(microseconds(some.mjd), [reduction])
+    nameless = np.flatnonzero([is_made(name) for name in map(exposure_of, stored.columns['value'])])
+    rows, points = _pairs(some, microseconds(some.mjd), stored, nameless, SAME_START)
+    found: dict[int, list[int]] = defaultdict(list)
+    for row, pk in zip(named[rows].tolist(), stored.ids[points].tolist(), strict=True):
+        found[row].append(pk)
+    return found
+
+
+def _of_toolkit(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
     """The toolkit's points of the exposures in the table; none where they are of the other kind of image."""
     if not registry.kind_of(curve.service).toolkit_points or not curve.bands:
         return Legacy()
@@ -159,7 +227,7 @@ def find(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Legacy:
     theirs = _toolkits(stored, table.telescope)
     if not len(theirs):
         return Legacy()
-    rows, points = _pairs(table, start, stored, theirs)
+    rows, points = _pairs(table, start, stored, theirs, SECOND)
     if not len(rows):
         return Legacy()
     agreeing, judged = agreement(table, rows, stored, points)
@@ -181,8 +249,8 @@ def _toolkits(stored: Stored, telescope: str) -> Integers:
     return np.flatnonzero(np.array(good, dtype=np.bool_))
 
 
-def _pairs(table: Measurements, start: Integers, stored: Stored, theirs: Integers) -> tuple[Integers, Integers]:
-    """(rows, points): each point with the row of its band that began at the same time, within a second."""
+def _pairs(table: Measurements, start: Integers, stored: Stored, theirs: Integers, within: int) -> tuple[Integers, Integers]:
+    """(rows, points): each point with the row of its band that began at the same time, ``within`` so many microseconds."""
     times, bands = np.asarray(stored.columns['timestamp']), np.array(stored.columns['bandpass'], dtype=np.str_)
     ours = np.array(texts(table.band, 'bandpass'), dtype=np.str_)
     rows, points = [], []
@@ -192,7 +260,7 @@ def _pairs(table: Measurements, start: Integers, stored: Stored, theirs: Integer
         if len(order):
             order = order[np.argsort(start[order], kind='stable')]
             nearest = order[_nearest(start[order], times[points_of_band])]
-            near = np.abs(start[nearest] - times[points_of_band]) <= SECOND
+            near = np.abs(start[nearest] - times[points_of_band]) <= within
             rows.append(nearest[near])
             points.append(points_of_band[near])
     nothing = np.zeros(0, dtype=np.int64)

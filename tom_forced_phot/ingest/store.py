@@ -100,6 +100,7 @@ def ingest(
     if not assumed:
         note = '; '.join(filter(None, (note, assumptions.put_right(curve, product, table, reduction))))
     stored = sql.StoredCurve.of(product.target_id, service)
+    table = unnamed_once(table, stored, reduction)
     found = match.find(table, stored, reduction)
     tally = _write(product, table, stored, reduction, found)
     reach(PhotometryPoint.POINTS_WRITTEN)
@@ -115,7 +116,8 @@ def ingest(
 def put_back(product: DataProduct, table: Measurements, service: str, reduction: str) -> None:
     """Store the points of the table once more, as another file had found them. In the caller's turn."""
     newest = _newest_point()
-    _write(product, sound(table, reduction), sql.StoredCurve.of(product.target_id, service), reduction, Legacy())
+    curve = sql.StoredCurve.of(product.target_id, service)
+    _write(product, unnamed_once(sound(table, reduction), curve, reduction), curve, reduction, Legacy())
     permissions.grant(product, _made(product, newest), (), Watchers())
 
 
@@ -138,6 +140,15 @@ def sound(table: Measurements, reduction: str) -> Measurements:
     repeated = np.ones(len(table), dtype=np.bool_)
     repeated[list(last.values())] = False
     return table.rejecting(repeated, 'a later row holds the same exposure', lines)[0]
+
+
+def unnamed_once(table: Measurements, curve: sql.StoredCurve, reduction: str) -> Measurements:
+    """The table without exposures that its file does not name, and that are stored under their own names."""
+    there = match.named_already(table, curve, reduction)
+    return table.rejecting(there, NAMED, positions.numbered(table))[0]
+
+
+NAMED = 'the file does not name its exposure, which is here already under its own name'
 
 
 def count_again(curve: LightCurve) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tom_forced_phot.cleaning import (
     rescale,
     subtract_baseline,
 )
-from tom_forced_phot.core.photometry import Measurements
+from tom_forced_phot.core.photometry import Measurements, rows_by_group
 from tom_forced_phot.lightcurve.columns import Columns, numeric
 from tom_forced_phot.lightcurve.options import Baseline, Options
 from tom_forced_phot.lightcurve.points import Mask, Points
@@ -130,13 +130,13 @@ def quiet_between(found: Measurements, baseline: Baseline) -> Mask:
 
 def described_groups(made: Measurements) -> list[ReferenceGroup]:
     """What was made of each group, for people."""
-    number, found = reference_groups(made), []
+    found = []
     starts, ends = (quality(made, name) for name in ('refjdstart', 'refjdend'))
-    for group in np.unique(number):
-        rows = np.flatnonzero(number == group)
+    zero_point = quality(made, 'zpdiff')
+    for rows in rows_by_group(reference_groups(made)):
         first = rows[0]
         level = float(made.columns['baseline'][first])
-        scales = flux_of(quality(made, 'zpdiff')[rows])
+        scales = flux_of(zero_point[rows])
         found.append(
             ReferenceGroup(
                 words=f'{made.instrument[first]} {made.band[first]}, reference of JD {starts[first]:.1f} to {ends[first]:.1f}',

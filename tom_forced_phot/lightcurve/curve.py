@@ -82,7 +82,7 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     for service, column in options.inflated.items():
         errors = _larger_errors(stored, service, column, asked & sound, account)
         larger |= errors > 0
-        points = replace(points, flux_error=np.where(errors > 0, errors, points.flux_error))
+        points = _with_errors(points, errors)
     groups: Sequence[ReferenceGroup] = ()
     if options.baseline is not None:
         without = baselines.corrected(stored, points, sound, options)
@@ -121,19 +121,19 @@ def evaluate(stored: Columns, options: Options) -> Curve:
 def _without_dust(points: Points, series: Sequence[Series], dust: Dust, account: _Account) -> Points:
     """As bright as without the dust of the Milky Way; a band whose wavelength nobody knows is left out, and counted."""
     dimmed = np.array([dust.of(each.band) for each in series], dtype=np.float64)
-    for place, each in enumerate(series):
-        number = int(np.count_nonzero(points.series == place))
-        if number and np.isnan(dimmed[place]):
+    numbers = np.bincount(points.series, minlength=len(series)).tolist()
+    for each, by, number in zip(series, dimmed.tolist(), numbers, strict=True):
+        if number and np.isnan(by):
             account.left_out[f'no wavelength is known of the band of {each.words}: no extinction'] += number
     points = points.only(np.isfinite(dimmed[points.series])) if len(points) else points
-    by = dimmed[points.series]
+    away = dimmed[points.series]
     return replace(
         points,
-        magnitude=points.magnitude - by,
-        limit=points.limit - by,
-        flux=points.flux * 10 ** (0.4 * by),
-        flux_error=points.flux_error * 10 ** (0.4 * by),
-        extinction=by,
+        magnitude=points.magnitude - away,
+        limit=points.limit - away,
+        flux=points.flux * 10 ** (0.4 * away),
+        flux_error=points.flux_error * 10 ** (0.4 * away),
+        extinction=away,
     )
 
 
@@ -217,6 +217,17 @@ def _larger_errors(stored: Columns, service: str, column: str, keep: Mask, accou
         words = counted_as(without, f'{service} point')
         account.notes.append(f'{words} without control light curves: the errors stay as they are.')
     return np.where(of_service, own, np.nan)
+
+
+def _with_errors(points: Points, errors: Floats) -> Points:
+    """These errors where there are any, also of magnitudes: the service's own know nothing of this scatter."""
+    given = errors > 0
+    of_magnitude = given & np.isfinite(points.magnitude)
+    return replace(
+        points,
+        flux_error=np.where(given, errors, points.flux_error),
+        magnitude_error=np.where(of_magnitude, magnitude_error_of(points.flux, errors), points.magnitude_error),
+    )
 
 
 def judged(points: Points, snr: float, which: Mask | None = None) -> Points:

@@ -32,6 +32,8 @@ MOST_POINTS = 200_000
 #: Fewer points than this are read as quickly as they are kept.
 WORTH_KEEPING = 2000
 KEPT_FOR = 3600
+#: Characters of a text in a source's own column; the card of a point has all of them.
+LONGEST_TEXT = 100
 SEPARATOR = '\x1f'
 TEXTS = ('bandpass', 'unit', 'telescope', 'instrument', 'source_name', 'reduction_version')
 FIELDS = {'magnitude': 'brightness', 'magnitude_error': 'brightness_error', 'limit': 'limit', 'exposure_time': 'exposure_time'}
@@ -305,7 +307,8 @@ def as_column(found: Sequence[Any]) -> NDArray[Any]:
     if kinds <= PLAIN:
         return np.array(found, dtype=np.float64)
     if str in kinds:
-        return np.array(['' if each is None else str(each) for each in found], dtype=np.str_)
+        # an array of texts is as wide as its longest one
+        return np.array(['' if each is None else str(each)[:LONGEST_TEXT] for each in found], dtype=np.str_)
     return np.array([as_number(each) for each in found], dtype=np.float64)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import path, reverse
@@ -166,11 +166,12 @@ def _times(name: str) -> list[float]:
 def _uses(service: ForcedPhotometryService, now: datetime) -> list[Use]:
     writes, reads = client.used(service.name, now)
     there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
-    waiting = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).count()
+    waiting = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED])
+    positions = waiting.aggregate(number=Sum('places'))['number'] or 0  # each control light curve is one, too
     return [
         Use(words='requests that ask for something, this minute', used=writes, most=service.writes_a_minute),
         Use(words='requests that look or fetch, this minute', used=reads, most=service.reads_a_minute),
-        Use(words='queries at the service', used=waiting, most=service.open_jobs),
+        Use(words='positions at the service', used=positions, most=service.open_jobs),
     ]
 
 

@@ -14,7 +14,7 @@ from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, Step, next_step, pause
 from tom_forced_phot.exceptions import ForcedPhotometryError, LostClaim, Refused, Throttled
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, fetch, followers, own_query, poll, rows, submit
+from tom_forced_phot.queries import accounts, companions, fetch, followers, own_query, poll, rows, submit
 from tom_forced_phot.queries.accounts import NoAccount
 from tom_forced_phot.queries.rows import LAST_TRIES
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -214,7 +214,9 @@ def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> date
 
 
 def give_up(query: PhotometryQuery, service: ForcedPhotometryService, now: datetime) -> None:
-    """Fail a query whose time is up, and have it stopped at the service."""
+    """Fail a query whose time is up, and have it stopped at the service; what came of its own position is fetched."""
+    if companions.take_own([query], now):
+        return
     waited = now - query.created
     text = f'{service.name} had no answer for {waited.total_seconds() / 3600:.0f} hours. Ask again, or look at the service itself.'
     if query.message and query.state in (QueryState.QUEUED, QueryState.RESULT):
@@ -244,6 +246,7 @@ def deadly(row: RemoteJob, claim: rows.Claim, now: datetime) -> None:
         rows.move_job(claim, JobState(row.state), JobState.CLOSED, message=text, closed=now, next_step=None)
         waiting = row.queries.filter(state__in=[QueryState.QUEUED, QueryState.SUBMITTED, QueryState.RUNNING])
         there = row.state == JobState.OPEN
+        companions.take_own(waiting, now)
         rows.end(waiting, QueryState.FAILED, now, text, 'Interrupted', to_clean=there)
 
 

@@ -175,6 +175,9 @@ def _check(
         reason = service.objection(position, parameters, now)
         if reason:
             raise Refused(reason)
+        places = len(companions.with_companions(service, position, parameters))
+        if places > max(1, service.open_jobs):  # it would wait for ever
+            raise Refused(f'{places} positions would be measured, and no more than {service.open_jobs} may wait at {service.name}.')
 
 
 def _check_path(service: ForcedPhotometryService, target: Target) -> None:

@@ -8,11 +8,13 @@ under EACH the state of all of them, its own first. It has its result when none 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tom_forced_phot.core.states import ENDS, QueryState
 from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
+from tom_forced_phot.queries import rows as writes
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Answer, Part, Position, Progress
 
@@ -43,6 +45,14 @@ def states_of(query: PhotometryQuery) -> list[QueryState]:
 def open_parts(query: PhotometryQuery, job: RemoteJob) -> list[Part]:
     """Those that are still waited for."""
     return [part for part, state in zip(parts_of(query, job), states_of(query), strict=True) if state not in SETTLED]
+
+
+def take_own(queries: Iterable[PhotometryQuery], now: datetime) -> int:
+    """Wait no longer for what is measured with a position whose own result is there: it is fetched without; of how many."""
+    text = 'Its own result is there; what was measured with it is not waited for any longer.'
+    alone = [query.pk for query in queries if len(states := states_of(query)) > 1 and states[0] is QueryState.RESULT]
+    waiting = PhotometryQuery.objects.filter(pk__in=alone, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
+    return writes.move_query(waiting, QueryState.RESULT, next_step=now, message=text, attempts=0)
 
 
 def owners(rows: Iterable[Row]) -> dict[int, int]:
@@ -88,7 +98,8 @@ def packed(
     """The file with those of its companions that can be read, and what is to be said of the others."""
     good = [file for part, file in companions if _is_good(service, file, part)]
     words = f'{len(good)} of {asked} {service.companion_words}'
-    return service.with_companions(content, good), words
+    made = service.with_companions(content, good)
+    return made, f'{words}, too few to be used' if good and made == content else words
 
 
 def _is_good(service: ForcedPhotometryService, file: bytes, part: Part) -> bool:

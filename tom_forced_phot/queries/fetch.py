@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.core.states import QueryState, pause
 from tom_forced_phot.exceptions import (
     BadFile,
+    Credentials,
     Expired,
     ForcedPhotometryError,
     LostClaim,
@@ -33,6 +34,7 @@ from tom_forced_phot.queries.submit import job_of
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Part, Reply, Request, check
 
+logger = logging.getLogger(__name__)
 CLEAN_TRIES = 5
 #: What was closed here while it may still run at the service.
 STOPPED = (QueryState.CANCELLED, QueryState.FAILED, QueryState.EXPIRED)
@@ -48,9 +50,11 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
     try:
         content = _content(job, own, service, clock())
         if others:
-            content, note = companions.packed(service, content, _companions(query, job, others, service, clock), len(others))
+            content, note = companions.packed(service, content, _companions(query, claim, job, others, service, clock), len(others))
         reach(PhotometryPoint.FETCHED)
         table = _table(service, content, own)
+    except LostClaim:
+        raise
     except ForcedPhotometryError as error:
         return _failed(query, claim, service, error, clock())
     try:
@@ -64,14 +68,33 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
 
 
 def _companions(
-    query: PhotometryQuery, row: RemoteJob, parts: Sequence[Part], service: ForcedPhotometryService, clock: Callable[[], datetime]
+    query: PhotometryQuery,
+    claim: Claim,
+    row: RemoteJob,
+    parts: Sequence[Part],
+    service: ForcedPhotometryService,
+    clock: Callable[[], datetime],
 ) -> list[tuple[Part, bytes]]:
-    """The results of the positions that were measured with its own; one that is gone, or had no image, is left out."""
+    """The results of the positions that were measured with its own.
+
+    One that is gone, or had no image, is left out; and so is one that cannot be fetched, where trying again cannot help: it must
+    not cost the result of the target.
+    """
     found = []
     for part, state in zip(parts, companions.states_of(query)[1:], strict=True):
-        if state is QueryState.RESULT:
-            with suppress(Expired):
-                found.append((part, _content(row, part, service, clock())))
+        if state is not QueryState.RESULT:
+            continue
+        rows.renew_query(claim, clock())  # each call may last as long as CALL_TIMEOUT
+        try:
+            found.append((part, _content(row, part, service, clock())))
+        except Expired:
+            continue
+        except ForcedPhotometryError as error:
+            if isinstance(error, Credentials) or _again(query, error, clock()):
+                raise
+            logger.warning(
+                'A result beside that of query %s is left out: %s', query.pk, http.redacted_message(error, service.secrets())
+            )
     return found
 
 
@@ -156,7 +179,8 @@ def _failed(
     mine = PhotometryQuery.objects.filter(pk=query.pk, claim=claim.number)
     text = http.redacted_message(error, service.secrets())
     if isinstance(error, Expired) and query.attempts:  # not at the first word: a proxy that restarts says the same
-        rows.end(mine, QueryState.EXPIRED, now, text, 'Expired')
+        # what was measured with it may still be there
+        rows.end(mine, QueryState.EXPIRED, now, text, 'Expired', to_clean=companions.EACH in query.remote)
         return None
     until = now + (timedelta(seconds=error.seconds) if isinstance(error, Throttled) else pause(query.attempts + 1))
     if _again(query, error, now):

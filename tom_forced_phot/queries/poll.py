@@ -76,6 +76,7 @@ def _failed(
     if senseless and now - (row.heard or row.created) >= nonsense_patience(service):
         with transaction.atomic():
             rows.move_job(claim, JobState.OPEN, JobState.CLOSED, message=text, closed=now, next_step=None)
+            companions.take_own(at_service, now)
             rows.end(at_service, QueryState.FAILED, now, text, type(error).__name__, to_clean=True)
         return now
     throttled = isinstance(error, Throttled)

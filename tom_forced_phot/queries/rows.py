@@ -65,6 +65,13 @@ def release_query(claim: Claim) -> None:
     PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None, interrupted=0)
 
 
+def renew_query(claim: Claim, now: datetime) -> None:
+    """Hold it for longer; LostClaim where we were taken for dead, or it was cancelled meanwhile."""
+    mine = PhotometryQuery.objects.filter(pk=claim.pk, claim=claim.number, state__in=list(OPEN))
+    if not mine.update(claim_until=now + conf.seconds('CLAIM_TIME')):
+        raise LostClaim(f'Query {claim.pk} is not ours any more.')
+
+
 def release_job(claim: Claim) -> None:
     """Let it go, if it is still ours."""
     RemoteJob.objects.filter(pk=claim.pk, claim=claim.number).update(claim_until=None, interrupted=0)
@@ -155,7 +162,8 @@ def _apply_one(job: RemoteJob, indexes: Iterable[int], progress: Progress, now: 
     remote: Mapping[str, Any] = {'remote': dict(progress.remote)} if progress.remote else {}
     if progress.state in ENDS:
         problem = {'failed': 'Refused', 'expired': 'Expired'}.get(progress.state, '')
-        clean = progress.state in (QueryState.NO_DATA, QueryState.FAILED) and bool(progress.remote)
+        # of what is gone nothing is there any more, but what was measured with it may be
+        clean = progress.state in (QueryState.NO_DATA, QueryState.FAILED, QueryState.EXPIRED) and bool(progress.remote)
         end(rows, progress.state, now, progress.message, problem, to_clean=clean, **remote)
     else:
         due = now if progress.state is QueryState.RESULT else again
@@ -194,6 +202,8 @@ def halve(job: RemoteJob, now: datetime, message: str) -> None:
     """Put the queries of a job that was refused for one of them, nobody said which, back into the queue as two requests."""
     queued = PhotometryQuery.objects.filter(job=job, state__in=[QueryState.QUEUED, QueryState.SUBMITTED])
     indexes = sorted(queued.values_list('index', flat=True))
+    if not indexes:  # all of them were cancelled meanwhile
+        return
     middle = indexes[len(indexes) // 2]
     for half, side in ((queued.filter(index__lt=middle), 'a'), (queued.filter(index__gte=middle), 'b')):
         half.update(part=Concat('part', Value(side)))

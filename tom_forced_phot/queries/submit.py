@@ -357,10 +357,11 @@ def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob
     index = 0
     for query, of_query in zip(queries, places, strict=True):
         query.job, query.index, query.next_step, query.message = job, index, job.next_step, 'Being sent.'
-        index += len(of_query)
+        query.places = len(of_query)  # the site's class may have changed since it was asked
+        index += query.places
         if not query.attempts:  # the service's time begins now, however long nobody was there to send it
             query.deadline = now + patience_of(service)
-    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'next_step', 'message', 'deadline'], batch_size=100)
+    PhotometryQuery.objects.bulk_update(queries, ['job', 'index', 'places', 'next_step', 'message', 'deadline'], batch_size=100)
     return job, account
 
 

@@ -93,8 +93,8 @@ def is_nightly(found: TextColumns) -> bool:
     """Whether there are a good many rows, and never two of one filter in one night: the telescopes take four exposures."""
     if len(found) < NIGHTS:
         return False
-    band, nights = found.values['F'], np.floor(middle(found)).astype(np.int64)
-    return all(len(np.unique(nights[band == each])) == (band == each).sum() for each in set(band.tolist()))
+    nights = np.floor(middle(found)).astype(np.int64).tolist()
+    return len(set(zip(found.values['F'].tolist(), nights, strict=True))) == len(found)
 
 
 def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_eight_positions_are_on_a_circle_of_17_arcsec(ra: float, dec: float) -> 
     assert len(found) == 8
     assert distances == pytest.approx(np.full(8, 17.0), abs=0.02)
     assert all(0 <= place[0] < 360 for place in found)
+
+
+def test_controls_without_the_columns_of_the_cut_say_nothing() -> None:
+    whole = eight(SCATTER)
+    text = np.full(len(whole[0]), 'good')
+    lacking = [replace(each, columns={'duJy': each.columns['duJy']}) for each in whole]
+    worded = [replace(each, columns={**each.columns, 'chi/N': text}) for each in whole]
+    for odd in (lacking, worded):
+        assert np.isnan(with_controls(curve([500.0]), odd).columns['c2_flags']).all()
+
+
+def test_a_file_with_a_band_a_row_costs_no_look_at_all_of_it_for_each() -> None:
+    many = curve([500.0] * 20_000)
+    many = replace(many, band=np.array([f'f{row}' for row in range(len(many))]))
+    assert np.isnan(with_controls(many, [many] * 8).columns['c2_flags']).all()
 
 
 def test_quiet_controls_flag_nothing_and_bad_ones_the_exposure() -> None:

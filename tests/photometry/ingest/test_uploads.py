@@ -77,6 +77,47 @@ def test_an_uploaded_file_gives_the_points_that_a_query_gives(answers: Answers) 
     assert kept.message == '30 rows: 30 new; taken as difference photometry.'
 
 
+def nameless(content: bytes) -> bytes:
+    """A copy of a file that lost its last column, the names of the exposures."""
+    return b'\n'.join(line.rpartition(b' ')[0] for line in content.splitlines())
+
+
+def test_a_file_that_names_no_exposures_doubles_none_that_is_here_under_its_name(answers: Answers) -> None:
+    answers.bring(exposures(0, 30))
+    before = numbers(answers.target)
+    said = post(User.objects.create_superuser('root'), answers.target, nameless(exposures(0, 31)))
+    assert store.NAMED in said[-1]
+    assert '31 rows: 1 new' in said[-1]
+    assert numbers(answers.target)[:30] == before
+    assert len(stored(answers.target)) == 31
+
+
+def test_what_came_without_names_gets_them_from_the_service(answers: Answers) -> None:
+    by_query = Answers(make_target('by query'))
+    by_query.bring(exposures(0, 30))
+    ingesting.process(upload(answers.target, nameless(exposures(0, 30))), 'ATLAS')
+    assert len(stored(answers.target)) == 30
+    answers.bring(exposures(0, 30))
+    assert numbers(answers.target) == numbers(by_query.target)
+
+
+def test_a_nameless_copy_of_reduced_photometry_is_known_for_it_whichever_comes_first(answers: Answers) -> None:
+    content, other = exposures(0, 30), Answers(make_target('asked first'))
+    ingesting.process(upload(answers.target, nameless(content)), 'ATLAS')
+    answers.bring(content, 'reduced')
+    other.bring(content, 'reduced')
+    ingesting.process(upload(other.target, nameless(content), 'theirs.txt'), 'ATLAS')
+    for target in (answers.target, other.target):
+        assert {point.reduction_version for point in stored(target)} == {'reduced'}
+        assert len(stored(target)) == 30
+
+
+def test_a_file_with_hundreds_of_filters_is_none_of_a_survey(answers: Answers) -> None:
+    odd = atlas(*(row(number, band=f'f{number}') for number in range(101)))
+    with pytest.raises(InvalidFileFormatException, match='101 filters'):
+        ingesting.process(upload(answers.target, odd), 'ATLAS')
+
+
 def test_processing_a_product_twice_changes_nothing(answers: Answers) -> None:
     product = upload(answers.target, exposures(0, 30))
     assert run_data_processor(product) == []

@@ -351,6 +351,12 @@ def test_columns_of_chunks_that_hold_numbers_and_others_that_hold_texts_become_t
     assert reading.joined(parts[:1] * 2).dtype.kind == 'f'
 
 
+def test_one_long_text_does_not_make_a_column_of_texts_as_wide_as_itself() -> None:
+    column = reading.as_column(['x' * 1000, 'a', None])
+    assert column.dtype.itemsize == 4 * reading.LONGEST_TEXT
+    assert column.tolist()[1:] == ['a', '']
+
+
 def test_errors_of_control_light_curves_judge_anew_and_who_has_none_is_counted() -> None:
     stored = points(
         measured(50, 10, magnitude=19.65), measured(50, 10, magnitude=19.65), measured(500, 10, magnitude=17.15, label=LCO),
@@ -361,6 +367,11 @@ def test_errors_of_control_light_curves_judge_anew_and_who_has_none_is_counted()
     assert curve.points.flux_error.tolist() == [30, 10, 10]
     assert kinds(curve) == [LIMIT, DETECTED, DETECTED]
     assert curve.points.limit[0] == pytest.approx(23.9 - 2.5 * np.log10(90))
+    sure = evaluate(points(measured(500, 10, magnitude=17.15), quality={'duJy_new': [30.0]}), options).points
+    assert sure.magnitude.tolist() == [17.15]
+    assert sure.magnitude_error[0] == pytest.approx(2.5 / np.log(10) * 30 / 500), (
+        'the error of the magnitude grows with that of the flux'
+    )
     assert curve.notes == ['1 ATLAS point without control light curves: the errors stay as they are.']
     assert 'duJy_new' in next(options.words())
 

@@ -421,3 +421,11 @@ def test_a_thousand_characters_of_message_are_cut_in_the_list_and_whole_on_the_p
     assert 'end' not in row(page(vera), query)
     assert long.strip() in page(vera, f'{LIST}queries/{query.pk}/')
     until(clock, 'failed')
+
+
+def test_what_a_person_waits_for_has_its_place_before_what_nobody_waits_for(
+    vera: Any, astronomer: Any, clock: Hands, atlas: Any, make_target: Any
+) -> None:
+    asked = [ask(make_target(), clock, astronomer) for _ in range(3)]
+    PhotometryQuery.objects.filter(pk__in=[each.pk for each in asked[:2]]).update(urgent=False)
+    assert 'Next to be sent' in row(page(vera), asked[2])

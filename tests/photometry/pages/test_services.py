@@ -49,7 +49,7 @@ def test_it_says_budget_open_queries_times_and_who_works(
     text = card(page(vera), 'ATLAS')
     assert 'Answers' in text
     assert '1 of 50 requests that ask for something, this minute' in text
-    assert '1 of 400 queries at the service' in text
+    assert '1 of 400 positions at the service' in text
     assert 'Open queries 1 : 1 waiting at the service' in text
     assert 'nothing was answered yet' in text
     ended(clock)

@@ -212,6 +212,31 @@ def test_what_has_no_controls_is_refused_in_words(atlas: Any, clock: Hands, make
         ask(make_target(**given), clock, controls=True)
 
 
+def test_controls_that_never_end_do_not_cost_the_result_of_the_target(atlas: Any, clock: Hands, field: Any, settings: Any) -> None:
+    settings.TOM_FORCED_PHOT = {**settings.TOM_FORCED_PHOT, 'DEADLINE_HOURS': 5}
+    atlas.service.configure(held=True)
+    query = ask(field, clock, controls=True)
+    queries.run(clock)
+    first, second, *_ = atlas.service.log()
+    atlas.service.set_task(first['id'])
+    atlas.service.set_task(second['id'])
+    until(clock, 'done', hours=6)
+    assert fresh(query).new == len(points_of(field)) > 0
+    assert '1 of 8 control light curves, too few to be used' in fresh(query).message
+    assert atlas.service.requests['delete'] == 9, 'those that still wait at the server are stopped'
+
+
+def test_a_target_whose_own_task_is_gone_has_its_controls_removed(atlas: Any, clock: Hands, field: Any) -> None:
+    atlas.service.configure(held=True)
+    query = ask(field, clock, controls=True)
+    queries.run(clock)
+    row = fresh(query)
+    remote = {**row.remote, companions.EACH: [{'state': 'submitted', 'remote': {'id': 999_999}}, *row.remote[companions.EACH][1:]]}
+    PhotometryQuery.objects.filter(pk=query.pk).update(remote={**remote, 'id': 999_999})
+    until(clock, 'expired')
+    assert atlas.service.requests['delete'] >= 8
+
+
 def test_a_question_waits_until_no_position_of_it_is_waited_for(atlas: Any, clock: Hands, field: Any) -> None:
     query = ask(field, clock, controls=True)
     queries.run(clock)

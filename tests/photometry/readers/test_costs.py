@@ -247,3 +247,12 @@ def test_some_hundred_mutations_of_real_files() -> None:
 @pytest.mark.prove(why='ten thousand files, each read by three readers whose memory is watched')
 def test_ten_thousand_mutations_of_real_files() -> None:
     mutations(SHORT, LONG)
+
+
+def test_a_file_with_a_filter_a_row_is_read_in_time_linear_in_its_rows() -> None:
+    head = '###MJD m dm uJy duJy F'
+    rows = [f'{59000 + number / 100:.6f} 18.0 0.1 100 10 f{number}' for number in range(60_000)]
+    began = time.process_time()
+    with pytest.raises(BadFile, match='nightly means'):
+        read_atlas('\n'.join([head, *rows]).encode())
+    assert time.process_time() - began < 5

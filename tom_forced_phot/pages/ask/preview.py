@@ -21,7 +21,7 @@ from tom_forced_phot.models import LightCurve, PhotometryQuery
 from tom_forced_phot.pages.ask.words import Dates, DateSpan, Outcome, When, outcome_words, span_of, spans_words, wait_words
 from tom_forced_phot.queries.ask import Foreseen, foresee, hindrance
 from tom_forced_phot.queries.background import CARRIES_ON
-from tom_forced_phot.queries.submit import Waiting, batch, fair_order
+from tom_forced_phot.queries.submit import Waiting, batch
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.subscriptions import first_date
 
@@ -275,10 +275,8 @@ def count_requests(questions: Iterable[tuple[str, int]], size: int) -> int:
 def _requests(group: str, number: int, places: int, size: int) -> int:
     if not group:
         return number
-    left, sent = [Waiting(pk, None, group, places=places) for pk in range(number)], 0
-    while left:
-        left, sent = left[len(batch(fair_order(left), size)) :], sent + 1
-    return sent
+    some = [Waiting(pk, None, group, places=places) for pk in range(min(number, max(1, size)))]
+    return -(-number // len(batch(some, size)))  # they are all alike, and so are the batches but for the last one
 
 
 def is_same(one: Mapping[str, Any], other: Mapping[str, Any], but: Sequence[str] = ()) -> bool:

@@ -22,7 +22,8 @@ from tom_dataproducts.models import PhotometryReducedDatum
 
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_forced_phot import conf, registry
-from tom_forced_phot.ingest.hidden import hidden_points, hidden_row, hide, show_again
+from tom_forced_phot.ingest.hidden import MOST as MOST_HIDDEN
+from tom_forced_phot.ingest.hidden import has_room, hidden_points, hidden_row, hide, show_again
 from tom_forced_phot.integrations import cadences
 from tom_forced_phot.lightcurve import export, reading
 from tom_forced_phot.lightcurve.curve import Curve, evaluate
@@ -170,6 +171,8 @@ def hide_point(request: HttpRequest, pk: int, point: int) -> HttpResponse:
     complaint = ''
     if 'again' in request.POST:
         show_again(found)
+    elif reason and not has_room(found):
+        complaint = f'{MOST_HIDDEN} points of this target are hidden already. Show one of them again, or choose a quality cut.'
     elif reason:
         hide(found, request.user, reason, conf.utc_now())
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet, Sum
 
 from tom_followup.labels import label
 from tom_followup.units import instant_of
@@ -85,11 +85,11 @@ def _places(queued: Iterable[PhotometryQuery]) -> dict[int, int]:
     services = sorted({row.service for row in queued})
     rows = PhotometryQuery.objects.filter(state=QueryState.QUEUED, job=None, service__in=services).order_by('pk')
     waiting: dict[str, list[Waiting]] = defaultdict(list)
-    for service, pk, user in rows.values_list('service', 'pk', 'asked_by')[:MOST_AHEAD]:
-        waiting[service].append(Waiting(pk, user, ''))
+    for service, pk, user, urgent, places in rows.values_list('service', 'pk', 'asked_by', 'urgent', 'places')[:MOST_AHEAD]:
+        waiting[service].append(Waiting(pk, user, '', urgent, places))
     busy: dict[str, dict[int | None, int]] = defaultdict(dict)
     there = PhotometryQuery.objects.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING], service__in=services)
-    for service, user, number in there.order_by().values_list('service', 'asked_by').annotate(Count('pk')):
+    for service, user, number in there.order_by().values_list('service', 'asked_by').annotate(Sum('places')):
         busy[service][user] = number
     return {each.pk: place for service, found in waiting.items() for place, each in enumerate(fair_order(found, busy[service]))}
 

@@ -44,9 +44,12 @@
       this.said = section.querySelector('.phot-curve-wait');
       const given = new URLSearchParams('address' in section.dataset ? location.search : '');
       this.state = {hide: new Set(given.getAll('hide')), x: pair(given.get('x')), y: pair(given.get('y'))};
+      if (this.state.x) this.state.x.sort((one, other) => one - other);
       this.since = openEnded(given.get('x'));
       /* How many of the newest days are shown; 0: all, or those that were zoomed to. */
-      this.recent = this.state.x || this.since !== null || given.get('recent') === 'all' ? 0 : Number(given.get('recent')) || RECENT;
+      const days = Number(given.get('recent'));
+      const usual = days > 0 && Number.isFinite(days) ? days : RECENT;
+      this.recent = this.state.x || this.since !== null || given.get('recent') === 'all' ? 0 : usual;
       this.listen();
       this.tidy();
       this.load();
@@ -90,7 +93,7 @@
 
     /* What was asked for up to the newest point reaches to the one that is the newest now. */
     follow() {
-      const last = curve.last(this.data, this.state);
+      const last = this.data ? curve.last(this.data, this.state) : null;
       if (last === null || curve.isFolded(this.data)) return;
       const first = this.recent > 0 ? last - this.recent : this.since;
       if (first === null || first >= last) return;
@@ -106,6 +109,7 @@
     }
 
     async save() {
+      if (!this.entries) return;
       const link = document.createElement('a');
       link.href = await this.picture();
       link.download = this.section.querySelector('[data-picture]').dataset.picture;
@@ -276,6 +280,7 @@
 
     /* Address, downloads and table say the same as the plot. */
     link() {
+      if (!this.data) return;
       const all = this.parameters(true);
       for (const key of this.state.hide) all.append('hide', key);
       const zoom = (axis) => this.state[axis].map((value) => Number(value.toPrecision(12))).join(',');

@@ -168,8 +168,13 @@
     return first;
   };
 
+  /* MJD of the years 200 to 9800: nothing has a date beyond, whatever an address or a zoom says, and JavaScript soon has no more. */
+  const [EARLIEST, LATEST] = [-605000, 2900000];
+
   /* Dates at round instants for the upper axis. */
-  function dates([first, last], most) {
+  function dates(range, most) {
+    const [first, last] = [Math.max(Math.min(...range), EARLIEST), Math.min(Math.max(...range), LATEST)];
+    if (!(first < last)) return {tickvals: [], ticktext: []};
     const step = STEPS.find(([kind, length]) => (last - first) / (kind === 'days' ? length : length * 30.4) <= most) || STEPS[STEPS.length - 1];
     const at = [];
     if (step[0] === 'days') {
