@@ -232,6 +232,26 @@ def test_what_was_sent_for_a_target_that_went_with_the_transaction_is_not_forgot
     assert (request.state, request.reply, request.target_id) == ('uncertain', [found], None)
 
 
+def test_what_cannot_be_written_again_is_tried_again_and_stands_in_the_log(
+    client: Any, observatory: Any, astronomer: Any, target: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    with transaction.atomic():
+        [found] = book(target, astronomer)
+        transaction.set_rollback(True)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError('Nobody expected that.')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(foreign, 'insert', broken)
+        assert client.get('/').status_code == 200
+    assert not Submission.objects.exists()
+    [line] = [each for each in caplog.records if getattr(each, 'event', '') == 'rolled_back_request']
+    assert line.ids == [found]
+    client.get('/')
+    assert Submission.objects.get().reply == [found]
+
+
 def test_what_was_sent_in_a_transaction_that_is_committed_is_written_once(
     client: Any, observatory: Any, astronomer: Any, target: Any
 ) -> None:

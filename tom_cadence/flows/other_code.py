@@ -56,10 +56,7 @@ def carry_out(call: ForeignCall) -> Any:
 
 
 def _opened(call: ForeignCall) -> Submission | None:
-    try:
-        foreign.rescue()
-    except Exception:  # of an earlier request; this one is written down all the same
-        logger.exception('A request whose transaction was rolled back could not be written again', extra=_about(call))
+    foreign.rescue()
     try:
         return foreign.open_foreign(_intent(call), conf.utc_now())
     except Exception:

@@ -100,17 +100,19 @@ def rescue(**_: Any) -> None:
     mine = connections[DEFAULT_DB_ALIAS]
     over = [] if mine.in_atomic_block else [token for token, each in list(_unsure.items()) if each.connection is mine]
     for token in over:
-        each = _unsure.pop(token)
-        if Submission.objects.filter(token=token).exists():
+        each = _unsure[token]
+        about = {'event': 'rolled_back_request', 'facility': each.intent.facility, 'mark': token, 'ids': each.ids}
+        try:
+            if not Submission.objects.filter(token=token).exists():
+                reply = {'reply': each.ids} if each.ids else {}
+                said = f'It was sent inside a transaction that was rolled back, so {each.intent.facility} may have it.'
+                closed = {'state': State.UNCERTAIN, 'message': said, 'closed': each.sent, **reply}
+                until_written(partial(insert, None, _as_it_is_now(each.intent), each.sent, **closed))
+                logger.error('A request was sent inside a transaction that was rolled back', extra=about)
+        except Exception:  # it is not forgotten: the next occasion tries it again, and the log knows it meanwhile
+            logger.exception('A request whose transaction was rolled back could not be written again', extra=about)
             continue
-        reply = {'reply': each.ids} if each.ids else {}
-        said = f'It was sent inside a transaction that was rolled back, so {each.intent.facility} may have it.'
-        closed = {'state': State.UNCERTAIN, 'message': said, 'closed': each.sent, **reply}
-        until_written(partial(insert, None, _as_it_is_now(each.intent), each.sent, **closed))
-        logger.error(
-            'A request was sent inside a transaction that was rolled back',
-            extra={'event': 'rolled_back_request', 'facility': each.intent.facility, 'mark': token, 'ids': each.ids},
-        )
+        _unsure.pop(token, None)
 
 
 def _as_it_is_now(intent: Intent) -> Intent:
