@@ -121,7 +121,7 @@ def strategy_sentence(name: str, strategy: Any, target: str, facility: str, freq
     if callable(own):
         try:
             return str(own(target, facility))
-        except Exception:  # a strategy of the site, or parameters that it cannot use: the page says those elsewhere
+        except (Exception, SystemExit):  # a strategy of the site, or parameters that it cannot use: the page says those elsewhere
             logger.warning('A strategy has no sentence', extra={'event': 'strategy_sentence', 'strategy': name})
     found = strategies().get(name)
     called = strategy_name(name) if found is not None else 'A strategy that is not configured any more'

@@ -171,6 +171,19 @@ def test_nor_does_it_on_postgresql(stage: None, hook: str, postgres_url: str, dj
         a_hook_that_raises_stops_nobody_else(hook)
 
 
+@pytest.mark.parametrize(
+    'hook',
+    ['strategy.__init__', 'strategy.decide', 'strategy.run', 'facility.set_user', 'form.is_valid', 'facility.submit_observation',
+     'facility.get_observation_status'],
+)  # fmt: skip
+def test_code_of_a_site_that_ends_the_process_ends_its_own_call_only(stage: None, hook: str) -> None:
+    scene = Stage(*site.HOOKS[hook])
+    site.armed[hook] = raiser(lambda: SystemExit(3))  # type: ignore[arg-type]
+    report = scene.run()
+    scene.assert_all_others_are_served_once()
+    scene.assert_the_victim_is_served_or_told_of(report)
+
+
 @many
 @given(hook=st.sampled_from(sorted(site.HOOKS)), happens=happenings, later=happenings, mails=st.none() | happenings)
 def test_whatever_a_hook_does_all_others_are_served(stage: None, hook: str, happens: Any, later: Any, mails: Any) -> None:

@@ -93,7 +93,7 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
         return Stop(reason=said(error) or type(error).__name__, kind='attention')
     except InvalidDecision as error:
         return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
-    except Exception as error:  # a strategy is the site's code: its errors belong to its cadence alone
+    except (Exception, SystemExit) as error:  # a strategy is the site's code: its errors belong to its cadence alone
         return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
 
 
@@ -182,7 +182,10 @@ def contained(decide: Callable[[], Decision]) -> Decision:
         return decide()
     except CadenceError as error:
         return Stop(reason=said(error) or type(error).__name__, kind='attention')
-    except Exception as error:  # rows, forms and facilities can hold anything: what they bring about belongs to their cadence alone
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # rows, forms and facilities can hold anything: what they bring about belongs to their cadence alone
         logger.exception('A decision failed', extra={'event': 'decision_error'})
         return Stop(reason=f'{UNFORESEEN}: {failure(error)}', kind='attention')
 

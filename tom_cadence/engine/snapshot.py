@@ -31,7 +31,7 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Snapshot:
         parameters = clean(managed.host.cadence_parameters)
     except NeedsAttention as error:
         trouble = str(error)
-    except Exception as error:  # a strategy's constructor is the site's code
+    except (Exception, SystemExit) as error:  # a strategy's constructor is the site's code
         trouble = f'The strategy cannot be made: {failure(error)}'
     return Snapshot(managed=managed, strategy=made, parameters=parameters, handed_in=strategy, trouble=trouble)
 

@@ -320,6 +320,8 @@ def _run(call: Call) -> None:
     try:
         with deadline(call.timeout):
             call.result = call.function()
+    except SystemExit as error:  # a site's code that calls sys.exit() ends its own call, and nobody's run
+        call.error = RuntimeError(f'It called sys.exit({error.code!r}).')
     except BaseException as error:  # whatever a facility raises belongs to its own cadence
         call.error = error
     finally:

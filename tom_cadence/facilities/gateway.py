@@ -81,7 +81,7 @@ class Gateway:
             if owner is not None:
                 self.facility.set_user(owner)
             self.adapter = adapter_of(self.facility)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise classify(error, CallStage.STATUS, name) from error
 
     @contextmanager
@@ -96,7 +96,7 @@ class Gateway:
                     raise NotAsked(self.breaker.why(self.name))
                 with deadline(conf.get('FACILITY_TIMEOUT')):
                     yield traffic
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 found = classify(error, stage, self.facility, traffic)
                 self.breaker.hold(self.name, found)
                 if found is error:
