@@ -131,7 +131,7 @@ def tell_about_budget(user: Any, text: str) -> None:
 def _what_it_does(managed: ManagedCadence) -> str:
     strategy = None
     if managed.cadence is not None:
-        with suppress(Exception):  # a class of the site, which may not even be made: its name is told in any case
+        with suppress(Exception, SystemExit):  # a class of the site, which may not even be made: its name is told in any case
             strategy = registry.strategy_class(managed.strategy)(managed.cadence)
     where = managed.facility or 'a facility'
     return registry.strategy_sentence(managed.strategy, strategy, managed.target_name or 'its target', where)
