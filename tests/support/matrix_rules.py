@@ -502,4 +502,6 @@ SENDING = {
     'api/^observations\\.(?P<format>[a-z0-9]+)/?$',
     'request-say',
     'observations/<int:pk>/cancel/',
+    'api/^observations/(?P<pk>[^/.]+)/cancel/$',
+    'api/^observations/(?P<pk>[^/.]+)/cancel\\.(?P<format>[a-z0-9]+)/?$',
 }
