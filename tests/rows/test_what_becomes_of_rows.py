@@ -22,6 +22,7 @@ from tests.support import rows
 from tests.support.matrix import TELLTALE, People, everything_said
 from tests.support.rows import APPS, EVENTS, Event, Stage
 from tests.support.webform import without_sky_plots
+from tom_cadence.journal import site_key
 from tom_cadence.models import Notice
 from tom_forced_phot.models import PhotometryNotice
 
@@ -36,6 +37,8 @@ HOSTS_OWN = {
     'Its target is deleted': r'/targets/\d+/observation-list/',
     'Its facility is removed from the settings': r'/targets/\d+/(observation-list/)?|/observations/(list|\d+)/',
 }
+#: What the page says is not private any more: without the app's rows a template is the toolkit's, which has no owners.
+NOBODYS = {'The app is removed and installed again': r'/observation-templates/.*|/observations/template/.*'}
 CASES = [pytest.param(event, act, id=act.__name__) for event, acts in EVENTS.items() for act in acts]
 QUICK = [case for case in CASES if case.id != 'reinstalled']
 SLOW = pytest.param(*CASES[-1].values, id='reinstalled', marks=pytest.mark.prove(why='migrates both apps to nothing and back'))
@@ -109,6 +112,7 @@ def test_each_row_becomes_what_the_page_says_and_somebody_is_told(
             act(stage, observatory, stack)
             left = {name for name, row in stage.rows.items() if rows.values(row) is not None}
             run_everything()
+            site_key()  # the next request that is sent has one, whether any was sent by now or not
         found = {name: rows.became(name, before[name], rows.values(row), stage) for name, row in stage.rows.items()}
         kinds = {name: type(row) for name, row in stage.rows.items()}
         expected = {name: table(event).get(name, [STAYS])[0] for name in found}
@@ -149,7 +153,8 @@ def test_no_page_fails_and_strangers_see_nothing(
                 if answer.status_code >= 500 and not hosts:
                     wrong.append(f'{answer.status_code} for {role} at {address}')
                 # the host offers every visitor the names of all observation groups in its list of observations
-                if role in ('anonymous', 'stranger') and address != '/observations/list/':
+                nobodys = re.fullmatch(NOBODYS.get(event, 'none'), address)
+                if role in ('anonymous', 'stranger') and address != '/observations/list/' and not nobodys:
                     said = everything_said(answer).lower().replace('=hus', '')
                     wrong += [f'{role} is told a private name at {address}'] * (TELLTALE in said)
     assert not wrong, '\n'.join(wrong)

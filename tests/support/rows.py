@@ -94,7 +94,7 @@ def build(people: People, observatory: Any, changed: Any) -> Stage:
         'request that was booked': accepted,
         'request without a reply': lost,
         'followed observation': cadence.FollowedRecord.objects.create(record=case.record.pk, submission=accepted),
-        'key of the site': cadence.SiteKey.objects.first() or cadence.SiteKey.objects.create(key='k'),
+        'key of the site': cadence.SiteKey.objects.first() or cadence.SiteKey.objects.create(pk=1, key='k'),
         'booking': cadence.Booking.objects.get(record=second),
         'decision': cadence.CadenceRun.objects.create(
             managed=case.managed, decision='wait', reason='Hush.', first=NIGHT, last=NIGHT
