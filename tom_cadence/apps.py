@@ -20,15 +20,15 @@ class TomCadenceConfig(AppConfig):
         who else books, and refuse a strategy path that cannot be loaded."""
         from tom_cadence import checks, registry, signals
         from tom_cadence.engine import run_one
-        from tom_cadence.facilities import doors
+        from tom_cadence.facilities import interception
         from tom_cadence.facilities.transport import install_transport_hook
         from tom_cadence.flows import other_code
         from tom_cadence.strategies import base
 
         install_transport_hook()
         base.carry_out = run_one
-        doors.carry_out = other_code.carry_out
-        doors.watch_facilities()
+        interception.carry_out = other_code.carry_out
+        interception.watch_facilities()
         signals.connect()
         checks.register_all()
         registry.validate_paths()

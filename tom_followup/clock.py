@@ -1,7 +1,7 @@
 """The clock that all hosts of a TOM share: the database's. A host whose own clock is wrong changes nothing by it.
 
 What is compared between processes (claims, times to settle, what is due) is told by this clock. How long something took in one
-process is told by ``elapsed``, which no correction of a host's clock touches.
+process is told by ``monotonic_seconds``, which no correction of a host's clock touches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STATEMENTS = {
 _asked: tuple[float, float] | None = None
 
 
-def elapsed() -> float:
+def monotonic_seconds() -> float:
     """Seconds since some instant, the same for all of this process; they go on while the machine sleeps, where that is known."""
     boot = getattr(time, 'CLOCK_BOOTTIME', None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
@@ -33,7 +33,7 @@ def elapsed() -> float:
 def database_now() -> datetime:
     """The present by the database's clock, as aware UTC; by this host's where the database has never been asked."""
     global _asked
-    here = elapsed()
+    here = monotonic_seconds()
     if _asked is None or not 0 <= here - _asked[0] < KEEP:
         try:
             with connection.cursor() as cursor:

@@ -286,13 +286,13 @@ def test_a_tom_from_yesterdays_backup_finds_its_bookings_before_it_sends(observa
 
 
 def test_another_site_has_other_marks(db: Any, settings: Any) -> None:
-    first = journal.mark_of('follows', SIMULATED, '7')
-    assert journal.mark_of('follows', SIMULATED, '7') == first
-    assert len({first, journal.mark_of('follows', SIMULATED, '8'), journal.mark_of('follows', PLAIN, '7')}) == 3
+    first = journal.request_mark('follows', SIMULATED, '7')
+    assert journal.request_mark('follows', SIMULATED, '7') == first
+    assert len({first, journal.request_mark('follows', SIMULATED, '8'), journal.request_mark('follows', PLAIN, '7')}) == 3
     SiteKey.objects.update(key='another')
-    second = journal.mark_of('follows', SIMULATED, '7')
+    second = journal.request_mark('follows', SIMULATED, '7')
     settings.TOM_CADENCE = {'SITE_KEY': 'a third'}
-    assert len({first, second, journal.mark_of('follows', SIMULATED, '7')}) == 3
+    assert len({first, second, journal.request_mark('follows', SIMULATED, '7')}) == 3
     settings.SECRET_KEY = 'changed'
     assert len(first) == 11
 

@@ -20,7 +20,7 @@ from tests.support.cadences import PLAIN, SIMULATED, bookings, parameters
 from tom_cadence import journal
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.facilities import doors
+from tom_cadence.facilities import interception
 from tom_cadence.facilities.transport import watched
 from tom_cadence.flows import other_code
 from tom_cadence.journal import foreign
@@ -348,8 +348,8 @@ def test_every_shape_of_a_class_is_watched_once_and_answers_as_ever(db: Any, kin
 
 def test_a_class_that_is_watched_twice_records_once(db: Any) -> None:
     made = classes()['Whole']
-    doors.watch(made)  # type: ignore[arg-type]
-    doors.watch_facilities()
+    interception.watch(made)  # type: ignore[arg-type]
+    interception.watch_facilities()
     made().submit_observation(['a'])
     assert Submission.objects.count() == 1
 
@@ -358,7 +358,7 @@ def test_the_facilities_of_the_toolkit_are_watched() -> None:
     from tom_observations.facilities import gemini, lco, manual, ocs
 
     for each in (lco.LCOFacility, ocs.OCSFacility, gemini.GEMFacility, manual.ExampleManualFacility, SimulatedObservatoryFacility):
-        assert getattr(each.submit_observation, doors._WATCHED, False), each
+        assert getattr(each.submit_observation, interception._WATCHED, False), each
 
 
 def test_no_secret_of_a_payload_is_kept(db: Any) -> None:

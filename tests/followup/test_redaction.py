@@ -17,7 +17,7 @@ from tom_forced_phot.core import redaction as photometry
 
 DOORS: dict[str, Callable[[str], str]] = {
     'a facility': short_line,
-    'rows, forms and strategies': bounds.said,
+    'rows, forms and strategies': bounds.bounded_text,
     'a photometry service': photometry.clean,
     'both': redact,
 }

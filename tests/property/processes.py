@@ -125,7 +125,7 @@ def arrange(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(Calls, 'start', counted)
     monkeypatch.setattr('tom_cadence.engine.send.time', Time)
-    monkeypatch.setattr('tom_followup.clock.elapsed', Time.monotonic)
+    monkeypatch.setattr('tom_followup.clock.monotonic_seconds', Time.monotonic)
     monkeypatch.setattr('tom_cadence.facilities.transport.time', Time)
     monkeypatch.setattr(failpoints, 'on_reach', _on_reach)
 

@@ -46,7 +46,7 @@ def intents_are_written_late(patch: Any) -> None:
     patch.setattr(journal, 'open_requests', open_requests)
     for name in ('accept', 'refuse', 'mark_uncertain'):
         patch.setattr(journal, name, late(getattr(journal, name)))
-    patch.setattr(journal, 'accept_together', lambda replies, now: None)
+    patch.setattr(journal, 'accept_batch', lambda replies, now: None)
 
 
 def no_resume_button(patch: Any) -> None:

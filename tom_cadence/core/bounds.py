@@ -21,7 +21,7 @@ from tom_followup.redaction import redact
 LONGEST_HOURS = 24.0 * 3660
 """Ten years: no interval, pause or window of a cadence is longer."""
 MOST_ID = 2**63 - 1
-MOST_TEXT, MOST_SAID, MOST_SHOWN = 10_000, 1000, 200
+MOST_TEXT, MOST_SENTENCE, MOST_REPR = 10_000, 1000, 200
 MOST_PARAMETERS, MOST_PARTS, MOST_DEEP = 500, 5000, 20
 
 _CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
@@ -31,7 +31,7 @@ class OutOfBounds(ValueError):
     """Something from outside that cannot be what it is taken for; the text says what is expected, as the end of a sentence."""
 
 
-def said(value: Any, most: int = MOST_SAID) -> str:
+def bounded_text(value: Any, most: int = MOST_SENTENCE) -> str:
     """Somebody else's words as one short line that every database takes: no control characters, no secrets.
 
     It is cut off between two words before it is searched for secrets, which takes a time that grows with its length, and after it.
@@ -46,18 +46,18 @@ def said(value: Any, most: int = MOST_SAID) -> str:
     return text if len(text) <= most else f'{text[: most - 1]}…'
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A value for a sentence, as Python writes it, short."""
     try:
         text = repr(value)
     except Exception:
         text = f'{type(value).__name__} (it cannot be shown)'
-    return said(text, MOST_SHOWN)
+    return bounded_text(text, MOST_REPR)
 
 
-def failure(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error as its class and a short text."""
-    words = said(error)
+    words = bounded_text(error)
     return f'{type(error).__name__}: {words}' if words else type(error).__name__
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from tom_cadence.core.bounds import OutOfBounds, json_value, primary_key, said, shown, stored_text, utc
+from tom_cadence.core.bounds import OutOfBounds, bounded_text, json_value, primary_key, short_repr, stored_text, utc
 from tom_cadence.core.windows import Window
 
 
@@ -80,14 +80,14 @@ def validate(answer: object, records: set[int]) -> Decision:
     ``records`` are the primary keys of the group.
     """
     if not isinstance(answer, (Wait, Submit, Stop)):
-        raise InvalidDecision(f'returned {shown(answer)}; Wait, Submit or Stop is expected.')
+        raise InvalidDecision(f'returned {short_repr(answer)}; Wait, Submit or Stop is expected.')
     decision: Any = answer
-    reason = said(decision.reason) if isinstance(decision.reason, str) else ''
+    reason = bounded_text(decision.reason) if isinstance(decision.reason, str) else ''
     if not reason:
-        raise InvalidDecision(f'gives {shown(decision.reason)} as its reason; a text is expected.')
+        raise InvalidDecision(f'gives {short_repr(decision.reason)} as its reason; a text is expected.')
     if isinstance(decision, Stop):
         if decision.kind not in ('finished', 'attention'):
-            raise InvalidDecision(f'ends the cadence as {shown(decision.kind)}; finished or attention is expected.')
+            raise InvalidDecision(f'ends the cadence as {short_repr(decision.kind)}; finished or attention is expected.')
         return replace(decision, reason=reason)
     if isinstance(decision, Wait):
         return replace(decision, reason=reason, wish=_wish(decision.wish))
@@ -98,22 +98,22 @@ def _wish(wish: Any) -> PhotometryRequest | None:
     if wish is None:
         return None
     if not isinstance(wish, PhotometryRequest):
-        raise InvalidDecision(f'wishes {shown(wish)}; a PhotometryRequest is expected.')
+        raise InvalidDecision(f'wishes {short_repr(wish)}; a PhotometryRequest is expected.')
     service = _read(stored_text, wish.service, 'wishes that', ' is asked')
     return replace(wish, service=service, since=_read(utc, wish.since, 'asks for points since'))
 
 
 def _submit(decision: Any, records: set[int]) -> Submit:
     if not isinstance(decision.window, Window):
-        raise InvalidDecision(f'gives {shown(decision.window)} as the window; a Window is expected.')
+        raise InvalidDecision(f'gives {short_repr(decision.window)} as the window; a Window is expected.')
     alternatives = decision.alternatives
     listed = isinstance(alternatives, (tuple, list)) and len(alternatives) <= MOST_WINDOWS
     if not listed or not all(isinstance(window, Window) for window in alternatives):
-        raise InvalidDecision(f'gives {shown(alternatives)} as alternatives; Windows are expected, at most {MOST_WINDOWS}.')
+        raise InvalidDecision(f'gives {short_repr(alternatives)} as alternatives; Windows are expected, at most {MOST_WINDOWS}.')
     if not isinstance(decision.changes, Mapping):
-        raise InvalidDecision(f'gives {shown(decision.changes)} as changes; a mapping of form fields is expected.')
+        raise InvalidDecision(f'gives {short_repr(decision.changes)} as changes; a mapping of form fields is expected.')
     changes = {
-        _read(stored_text, name, 'changes'): _read(json_value, value, f'changes {shown(name)} to')
+        _read(stored_text, name, 'changes'): _read(json_value, value, f'changes {short_repr(name)} to')
         for name, value in decision.changes.items()
     }
     like = _read(primary_key, decision.like, 'copies record', ', which is not in the group')
@@ -122,7 +122,7 @@ def _submit(decision: Any, records: set[int]) -> Submit:
     follows = _follows(decision.follows, records)
     cause = _read(stored_text, decision.cause, 'gives', ' as its cause').strip()
     if len(cause) > MOST_CAUSE:
-        raise InvalidDecision(f'gives {shown(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
+        raise InvalidDecision(f'gives {short_repr(cause)} as its cause; at most {MOST_CAUSE} letters are expected.')
     if not (follows or cause):
         raise InvalidDecision('does not say what the new observation follows, or its cause.')
     return replace(decision, like=like, follows=follows, cause=cause, changes=changes, alternatives=tuple(alternatives))
@@ -134,7 +134,7 @@ def _follows(given: Any, records: set[int]) -> tuple[int, ...]:
             found = tuple(dict.fromkeys(primary_key(each) for each in given))
             if set(found) <= records:
                 return found
-    raise InvalidDecision(f'follows {shown(given)}; records of the group are expected.')
+    raise InvalidDecision(f'follows {short_repr(given)}; records of the group are expected.')
 
 
 def _read(how: Callable[[Any], Value], value: Any, before: str, after: str = '') -> Value:
@@ -142,4 +142,4 @@ def _read(how: Callable[[Any], Value], value: Any, before: str, after: str = '')
     try:
         return how(value)
     except OutOfBounds as error:
-        raise InvalidDecision(f'{before} {shown(value)}{after}: {error}.') from error
+        raise InvalidDecision(f'{before} {short_repr(value)}{after}: {error}.') from error

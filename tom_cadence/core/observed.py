@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.exposure import SENT_WORDS
 from tom_cadence.core.template_fields import parameter_lines
 
@@ -28,10 +28,10 @@ def what_is_observed(parameters: Any) -> str:
     given = parameters if isinstance(parameters, Mapping) else {}
     kept = given.get(SENT_WORDS)
     if isinstance(kept, str) and kept:
-        return said(kept, LONGEST)
+        return bounded_text(kept, LONGEST)
     found = _of_configurations(given) or _of_lists(given) or _of_plain(given)
     own = [f'{name.lower()} {value}' for name, value in parameter_lines(given) if name.lower() != 'name']
-    return said(found or ', '.join(own[:MOST_WORDS]), LONGEST)
+    return bounded_text(found or ', '.join(own[:MOST_WORDS]), LONGEST)
 
 
 def what_was_sent(payload: Any) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from tom_cadence.core.bounds import LONGEST_HOURS, MOST_PARAMETERS, OutOfBounds, finite, shown, stored_text
+from tom_cadence.core.bounds import LONGEST_HOURS, MOST_PARAMETERS, OutOfBounds, finite, short_repr, stored_text
 from tom_cadence.core.relaxation import Relaxation, read_relaxations
 from tom_cadence.core.visibility import DARKNESS, Constraints
 from tom_cadence.core.windows import read_instant
@@ -89,7 +89,7 @@ OWN_FIELDS = tuple(name for name in FIELDS if name not in SKY_FIELDS)
 def clean(raw: Any) -> Parameters:
     """The stored parameters as values; NeedsAttention names the first one that cannot be used and what is expected."""
     if not isinstance(raw, Mapping) or len(raw) > MOST_PARAMETERS:
-        raise NeedsAttention(f'The cadence parameters are {shown(raw)}; a JSON object with cadence_frequency is expected.')
+        raise NeedsAttention(f'The cadence parameters are {short_repr(raw)}; a JSON object with cadence_frequency is expected.')
     known = {name: raw[name] for name in FIELDS if name in raw and not _empty(raw[name])}
     found = Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
     return _with_limits(found) if any(name in raw for name in FAILURE_LIMITS) else found
@@ -116,7 +116,7 @@ def number(name: str, value: Any, *, above: float | None = None, least: float | 
     if not math.isfinite(found) or low or found > most:
         bound = f'above {above:g}' if above is not None else f'of at least {least:g}' if least is not None else 'that is finite'
         top = f' and of at most {most:g}' if math.isfinite(most) else ''
-        raise NeedsAttention(f'{name} is {shown(value)}; a number {bound}{top} is expected.')
+        raise NeedsAttention(f'{name} is {short_repr(value)}; a number {bound}{top} is expected.')
     return found
 
 
@@ -124,7 +124,7 @@ def whole(name: str, value: Any, least: int = 1, most: int = MOST_COUNT) -> int:
     """A whole number from ``least`` to ``most``; NeedsAttention otherwise."""
     found = number(name, value, least=least, most=most)
     if found != int(found):
-        raise NeedsAttention(f'{name} is {shown(value)}; a whole number is expected.')
+        raise NeedsAttention(f'{name} is {short_repr(value)}; a whole number is expected.')
     return int(found)
 
 
@@ -133,13 +133,13 @@ def date_time(name: str, value: Any) -> datetime:
     try:
         return read_instant(value)
     except BadWindow as error:
-        raise NeedsAttention(f'{name} is {shown(value)}; a date and time (UTC) is expected. {error}') from error
+        raise NeedsAttention(f'{name} is {short_repr(value)}; a date and time (UTC) is expected. {error}') from error
 
 
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """One of the words that are allowed; NeedsAttention otherwise."""
     if not isinstance(value, str) or value not in allowed:
-        raise NeedsAttention(f'{name} is {shown(value)}; one of {", ".join(allowed)} is expected.')
+        raise NeedsAttention(f'{name} is {short_repr(value)}; one of {", ".join(allowed)} is expected.')
     return str(value)
 
 
@@ -148,7 +148,7 @@ def names(value: Any) -> tuple[str, ...]:
     parts = value if isinstance(value, (list, tuple)) else written('names', value).replace(',', ' ').split()
     found = tuple(dict.fromkeys(str(part).strip() for part in parts[:MOST_PARAMETERS] if str(part).strip()))
     if len(found) > 50 or any(len(name) > 50 for name in found):
-        raise NeedsAttention(f'{shown(value)} is too long; at most 50 names of at most 50 letters are expected.')
+        raise NeedsAttention(f'{short_repr(value)} is too long; at most 50 names of at most 50 letters are expected.')
     return found
 
 
@@ -157,15 +157,15 @@ def written(name: str, value: Any, most: int = 5000) -> str:
     try:
         return stored_text(str('' if value is None else value).replace('\r', '\n').replace('\t', ' '), most)
     except OutOfBounds as error:
-        raise NeedsAttention(f'{name} is {shown(value)}; {error}.') from error
+        raise NeedsAttention(f'{name} is {short_repr(value)}; {error}.') from error
 
 
 def _positive(name: str, value: Any) -> float:
     found = number(name, value, above=0)
     if name == 'cadence_frequency' and found > LONGEST_HOURS:
-        raise NeedsAttention(f'{name} is {shown(value)} hours; that is more than ten years.')
+        raise NeedsAttention(f'{name} is {short_repr(value)} hours; that is more than ten years.')
     if found > MOST_SECONDS:
-        raise NeedsAttention(f'{name} is {shown(value)} s; that is more than ten years.')
+        raise NeedsAttention(f'{name} is {short_repr(value)} s; that is more than ten years.')
     return found
 
 

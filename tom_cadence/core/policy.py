@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.core.decisions import Decision, InvalidDecision, Stop, Submit, Wait, validate
 from tom_cadence.core.exposure import before_sending, exposure_seconds
 from tom_cadence.core.history import History, Outcome
@@ -79,7 +79,7 @@ class Limits:
     instead: Instead = field(default_factory=Instead)
 
 
-def ask(strategy: Any, history: History, now: datetime) -> Decision:
+def ask_strategy(strategy: Any, history: History, now: datetime) -> Decision:
     """What a strategy says; what it raises, and what makes no sense, is a Stop that asks for a person."""
     name = type(strategy).__name__
     try:
@@ -90,11 +90,11 @@ def ask(strategy: Any, history: History, now: datetime) -> Decision:
         words = history.photometry.left_out if getattr(strategy, 'needs_photometry', False) else ''
         return replace(decision, reason=f'{decision.reason} {words}') if words else decision
     except CadenceError as error:
-        return Stop(reason=said(error) or type(error).__name__, kind='attention')
+        return Stop(reason=bounded_text(error) or type(error).__name__, kind='attention')
     except InvalidDecision as error:
-        return Stop(reason=said(f'The strategy {name} {error}'), kind='attention')
+        return Stop(reason=bounded_text(f'The strategy {name} {error}'), kind='attention')
     except (Exception, SystemExit) as error:  # a strategy is the site's code: its errors belong to its cadence alone
-        return Stop(reason=f'The strategy {name} failed: {failure(error)}', kind='attention')
+        return Stop(reason=f'The strategy {name} failed: {error_text(error)}', kind='attention')
 
 
 def answered_before(decision: Decision, history: History) -> Stop | None:
@@ -165,29 +165,29 @@ def _seconds(decision: Submit, history: History, limits: Limits) -> float | None
 
 def judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None = None) -> Decision:
     """The whole decision about one cadence; never raises. ``patience``: see ``overdue``."""
-    return contained(lambda: _judge(strategy, history, now, limits, patience))
+    return stop_on_error(lambda: _judge(strategy, history, now, limits, patience))
 
 
 def _judge(strategy: Any, history: History, now: datetime, limits: Limits, patience: timedelta | None) -> Decision:
     late = overdue(history, now, patience) if patience is not None else None
     if late is not None:
         return late
-    decision = ask(strategy, history, now)
+    decision = ask_strategy(strategy, history, now)
     return answered_before(decision, history) or limited(decision, history, now, limits)
 
 
-def contained(decide: Callable[[], Decision]) -> Decision:
+def stop_on_error(decide: Callable[[], Decision]) -> Decision:
     """A decision; where finding it raises, that the cadence needs a person, and why."""
     try:
         return decide()
     except CadenceError as error:
-        return Stop(reason=said(error) or type(error).__name__, kind='attention')
+        return Stop(reason=bounded_text(error) or type(error).__name__, kind='attention')
     except (
         Exception,
         SystemExit,
     ) as error:  # rows, forms and facilities can hold anything: what they bring about belongs to their cadence alone
         logger.exception('A decision failed', extra={'event': 'decision_error'})
-        return Stop(reason=f'{UNFORESEEN}: {failure(error)}', kind='attention')
+        return Stop(reason=f'{UNFORESEEN}: {error_text(error)}', kind='attention')
 
 
 REFUSED_PAUSE = timedelta(minutes=10)
@@ -218,7 +218,7 @@ def enforce(
     return stop or _paused(history, now, last_refusal) or kept
 
 
-def over(parameters: Parameters, history: History, now: datetime) -> Stop | None:
+def check_ended(parameters: Parameters, history: History, now: datetime) -> Stop | None:
     """Whether a cadence has come to its end, before its strategy is even asked; the total exposure time is not judged."""
     return _ended(replace(parameters, max_exposure_time=None), history, Window(start=now, end=now + INSTANT), None, None)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from tom_cadence.core.bounds import OutOfBounds, hours_long, shown, utc, within_years
+from tom_cadence.core.bounds import OutOfBounds, hours_long, short_repr, utc, within_years
 from tom_cadence.exceptions import BadWindow
 from tom_followup import dates
 
@@ -41,7 +41,7 @@ class Window:
                 try:
                     object.__setattr__(self, name, utc(moment))
                 except OutOfBounds as error:
-                    raise BadWindow(f'The {name} of the observing window is {shown(moment)}: {error}.') from error
+                    raise BadWindow(f'The {name} of the observing window is {short_repr(moment)}: {error}.') from error
         if self.end <= self.start:
             raise BadWindow(f'The observing window ends ({show(self.end)}) before it starts ({show(self.start)}).')
 
@@ -84,7 +84,7 @@ def read_instant(value: Any) -> datetime:
     try:
         return dates.read_instant(value) if isinstance(value, str) else utc(value)
     except (OutOfBounds, dates.OutOfYears) as error:
-        raise BadWindow(f'{shown(value)} is outside the years that can be observed: {error}') from error
+        raise BadWindow(f'{short_repr(value)} is outside the years that can be observed: {error}') from error
     except ValueError as error:
         raise BadWindow(str(error)) from error
 
@@ -131,7 +131,7 @@ def _hours(value: Any) -> timedelta:
     try:
         return hours_long(float(value))
     except (OutOfBounds, TypeError, ValueError) as error:
-        raise BadWindow(f'The length of the observing window cannot be read: {shown(value)}.') from error
+        raise BadWindow(f'The length of the observing window cannot be read: {short_repr(value)}.') from error
 
 
 def write_instant(instant: datetime, like: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.models import ManagedCadence
 
@@ -42,10 +42,10 @@ def _ended_by_the_server(error: Exception) -> bool:
     return isinstance(error, (OperationalError, InterfaceError)) and (state is None or str(state).startswith(ENDED))
 
 
-def words(error: Exception, doing: str) -> str:
+def describe_error(error: Exception, doing: str) -> str:
     """What is said of an error: its own words where it is one of ours, else its class and what was being done."""
-    own = said(error) if isinstance(error, CadenceError) else ''
-    return own or f'An error nobody foresaw, while {doing}: {failure(error)}'
+    own = bounded_text(error) if isinstance(error, CadenceError) else ''
+    return own or f'An error nobody foresaw, while {doing}: {error_text(error)}'
 
 
 def trouble_of(managed: ManagedCadence, error: Exception, doing: str) -> str:
@@ -55,7 +55,7 @@ def trouble_of(managed: ManagedCadence, error: Exception, doing: str) -> str:
     if not isinstance(error, CadenceError):
         extra = {'event': 'cadence_error', 'cadence': managed.host_cadence_id, 'doing': doing}
         logger.error('A cadence failed, while %s', doing, exc_info=error, extra=extra)
-    return words(error, doing)
+    return describe_error(error, doing)
 
 
 class OfCadence(Protocol):
@@ -71,7 +71,7 @@ Item = TypeVar('Item', bound=OfCadence)
 Result = TypeVar('Result')
 
 
-def each_alone(
+def batch_or_singly(
     items: Sequence[Item], do: Callable[[Sequence[Item]], Mapping[int, Result] | None], doing: str
 ) -> tuple[dict[int, Result], dict[int, str]]:
     """Do something for all of these cadences together, or, where that raises, for each alone.
@@ -87,7 +87,7 @@ def each_alone(
     except Exception as error:
         if is_lost(error):
             raise
-        logger.warning('One cadence after the other, while %s: %s', doing, failure(error), extra={'event': 'one_by_one'})
+        logger.warning('One cadence after the other, while %s: %s', doing, error_text(error), extra={'event': 'one_by_one'})
     for item in items:
         try:
             results.update(do([item]) or {})

@@ -21,7 +21,7 @@ from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_cadence import conf
-from tom_cadence.core.bounds import failure, said, shown
+from tom_cadence.core.bounds import bounded_text, error_text, short_repr
 from tom_cadence.core.decisions import PhotometryRequest
 from tom_cadence.core.history import Attempt, PhotometryAnswer
 from tom_cadence.core.parameters import Parameters
@@ -189,7 +189,7 @@ def _is_magnitude(unit: str) -> bool:
 
 def _named(known: bool, value: Any, limit: Any, unit: Any) -> str:
     if not known:
-        return f'unit {shown(unit)}'
+        return f'unit {short_repr(unit)}'
     return f'magnitude {value:g}' if value is not None else f'limit {limit:g}'
 
 
@@ -244,7 +244,7 @@ def _sky_of(snapshot: Snapshot, place: Place | None, facilities: Facilities) -> 
     except NeedsAttention as error:
         return str(error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        return failure(error)
+        return error_text(error)
 
 
 def read_places(targets: Iterable[int]) -> dict[int, Place]:
@@ -267,7 +267,7 @@ def sky_for(constraints: Constraints | None, facility: str, place: Place | None,
 FORCED = 'tom_cadence.integrations.forced_phot.ForcedLooks'
 
 
-class Port(Protocol):
+class PhotometryClient(Protocol):
     """Who asks photometry services."""
 
     def looks(self, wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[PhotometryAnswer, ...]]:
@@ -279,17 +279,17 @@ class Port(Protocol):
         ...
 
 
-def port() -> Port | None:
+def photometry_client() -> PhotometryClient | None:
     """Whom this TOM asks, or None."""
     path = conf.get('FRESH_LOOKS') or (FORCED if apps.is_installed('tom_forced_phot') else '')
-    found: Port | None = import_string(path)() if path else None
+    found: PhotometryClient | None = import_string(path)() if path else None
     return found
 
 
 def read_answers(snapshots: Iterable[Snapshot]) -> dict[int, tuple[PhotometryAnswer, ...]]:
     """What became of earlier requests, by cadence, for each that may have made any: one statement for all."""
     wanted = {each.pk: (_target(each), service) for each in snapshots if each.rows and (service := _service(each))}
-    asked = port() if wanted else None
+    asked = photometry_client() if wanted else None
     found = asked.looks(set(wanted.values())) if asked is not None else {}
     return {pk: found.get(pair, ()) for pk, pair in wanted.items()}
 
@@ -305,7 +305,7 @@ def _service(snapshot: Snapshot) -> str:
 def ask_photometry(known: Known, wanted: PhotometryRequest, now: datetime) -> Known | None:
     """Ask for what a cadence waits for; where that is impossible, the cadence with the reason among its answers."""
     try:
-        asked = port()
+        asked = photometry_client()
         if asked is None:
             raise LookupError('this TOM asks no photometry services')
         asked.ask(_target(known.snapshot), wanted, known.managed.owner, now)
@@ -313,7 +313,7 @@ def ask_photometry(known: Known, wanted: PhotometryRequest, now: datetime) -> Kn
     except Exception as error:  # one service, one target: the others go on
         if is_lost(error):
             raise
-        problem = said(error) or type(error).__name__
+        problem = bounded_text(error) or type(error).__name__
         answer = PhotometryAnswer(service=wanted.service, asked=now, ended=now, problem=problem)
         context = known.context or NOTHING
         return replace(known, context=replace(context, answers=(*context.answers, answer)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tom_cadence import conf
 from tom_cadence.core import policy
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History
 from tom_cadence.core.parameters import Parameters
@@ -38,7 +38,7 @@ def history_of(known: Known, facilities: Facilities, before: Decided | None = No
     except Credentials as error:
         return ReadHistory(trouble=known.trouble or str(error), credentials=error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
-        return ReadHistory(trouble=known.trouble or (said(error) if isinstance(error, CadenceError) else failure(error)))
+        return ReadHistory(trouble=known.trouble or (bounded_text(error) if isinstance(error, CadenceError) else error_text(error)))
     states = Submission.State
     answers = [request for request in snapshot.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]
     history = History(
@@ -86,7 +86,7 @@ def runs_itself(strategy: Any) -> bool:
 
 def decide(known: Known, past: ReadHistory, now: datetime) -> Decision:
     """Wait, submit or stop; never raises, whatever the strategy, the rows or the facility's class do."""
-    return policy.contained(lambda: _decide(known, past, now))
+    return policy.stop_on_error(lambda: _decide(known, past, now))
 
 
 def _decide(known: Known, past: ReadHistory, now: datetime) -> Decision:
@@ -95,7 +95,7 @@ def _decide(known: Known, past: ReadHistory, now: datetime) -> Decision:
         return early
     if runs_itself(known.snapshot.strategy):
         return Wait(reason='The strategy decides in its own run().')
-    decision = policy.ask(known.snapshot.strategy, past.history, now)
+    decision = policy.ask_strategy(known.snapshot.strategy, past.history, now)
     return _unanswered(known, past.history, decision) or _limited(known, past.history, decision, now)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Wait
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.containment import each_alone
+from tom_cadence.engine.containment import batch_or_singly
 from tom_cadence.engine.polling import Polling, save_states
 from tom_cadence.engine.stages import Decided, Known, Snapshot
 from tom_cadence.exceptions import CadenceError
@@ -44,13 +44,13 @@ def look(facilities: Facilities, calls: Calls, now: datetime, other: Callable[[C
     found = {row.pk: row for row in due(now)}
     if not found:
         return
-    read, troubles = each_alone([snapshot.prepare(row) for row in found.values()], _read, 'its observations were read')
+    read, troubles = batch_or_singly([snapshot.prepare(row) for row in found.values()], _read, 'its observations were read')
     polling = Polling(facilities, calls, may_write=True, now=now)
     polling.start(read.values(), {})
     for pks in polling.ready(read, other):
         known = [Known(snapshot=read[pk], polled=polling.polled(read[pk])) for pk in pks]
         ended = [Decided(known=each, decision=Wait(reason='It has ended.')) for each in known]
-        troubles |= each_alone(ended, partial(_save, facilities=facilities, now=now), 'its states were saved')[1]
+        troubles |= batch_or_singly(ended, partial(_save, facilities=facilities, now=now), 'its states were saved')[1]
     journal.note_late_checks([(managed, now) for managed in found.values()])
     if troubles:  # the others were served, and these are asked for again after the interval
         raise CadenceError(' '.join(f'Cadence {found[pk].host_cadence_id}: {text}' for pk, text in troubles.items()))

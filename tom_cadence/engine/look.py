@@ -11,11 +11,11 @@ from typing import Any
 from django.db.models import Q
 
 from tom_cadence import journal
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.core.decisions import Stop, Submit, Wait
 from tom_cadence.core.windows import show
 from tom_cadence.engine import snapshot
-from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.containment import batch_or_singly, describe_error, is_lost
 from tom_cadence.engine.context import NOTHING, ask_photometry, read_context
 from tom_cadence.engine.decide import decided, first_to_send, runs_itself
 from tom_cadence.engine.polling import Polling, differs, late_check_due, save_states, stopped
@@ -105,7 +105,7 @@ def _with_photometry_asked(item: Decided, facilities: Facilities, now: datetime)
 
 
 def _saved(items: Sequence[Decided], facilities: Facilities, now: datetime) -> list[Decided]:
-    saved, troubles = each_alone(
+    saved, troubles = batch_or_singly(
         items, lambda some: {each.managed.pk: each for each in save_states(some, facilities, now)}, 'its states were saved'
     )
     return [saved.get(each.managed.pk) or stopped(each, troubles[each.managed.pk]) for each in items]
@@ -115,10 +115,12 @@ def _note_observations(read: Iterable[Known]) -> dict[int, Known]:
     """Note what was not requested here, before anything is sent: no observation is taken for two. Those where that failed."""
 
     def note(some: Sequence[Known]) -> None:
-        journal.know((row.pk, row.facility, row.observation_id) for each in some for row in each.snapshot.rows if not row.noted)
+        journal.note_bookings(
+            (row.pk, row.facility, row.observation_id) for each in some for row in each.snapshot.rows if not row.noted
+        )
 
     known = {each.managed.pk: each for each in read if not each.trouble}
-    _, troubles = each_alone(list(known.values()), note, 'its observations were noted')
+    _, troubles = batch_or_singly(list(known.values()), note, 'its observations were noted')
     return {pk: replace(known[pk], caught=trouble) for pk, trouble in troubles.items()}
 
 
@@ -137,7 +139,7 @@ def _read_whole(prepared: Sequence[Snapshot], facilities: Facilities, now: datet
         done = [*snapshot.read_open_requests(light), *snapshot.read_requests(whole)]
         return {each.pk: Known(snapshot=each, context=context[each.pk]) for each in done}
 
-    known, troubles = each_alone(prepared, read, 'it was read')
+    known, troubles = batch_or_singly(prepared, read, 'it was read')
     failed = {
         each.pk: Known(snapshot=replace(each, quick=False), caught=troubles[each.pk]) for each in prepared if each.pk in troubles
     }
@@ -163,7 +165,7 @@ def _look_closer(items: Sequence[Decided], facilities: Facilities, now: datetime
     known = {each.managed.pk: each.known for each in closer}
     known.update(_read_again([each.known for each in closer if each.snapshot.quick], facilities, now))
     some = [each.snapshot for each in known.values() if not each.snapshot.journal_read and not each.trouble]
-    found, troubles = each_alone(
+    found, troubles = batch_or_singly(
         some, lambda part: {each.pk: each for each in snapshot.read_requests(part)}, 'its requests were read'
     )
     for pk, read in found.items():
@@ -204,7 +206,7 @@ def validate(item: Decided, decision: Submit, facilities: Facilities) -> str:
     except Exception as error:  # forms and hooks are the site's code
         if is_lost(error):
             raise
-        return words(error, 'the facility was asked to check it')
+        return describe_error(error, 'the facility was asked to check it')
     return ''
 
 
@@ -218,9 +220,9 @@ def _read_quickly(prepared: Sequence[Snapshot], facilities: Facilities, now: dat
     except Exception as error:
         if is_lost(error):
             raise
-        logger.warning('There is no quick look: %s', failure(error), extra={'event': 'one_by_one'})
+        logger.warning('There is no quick look: %s', error_text(error), extra={'event': 'one_by_one'})
         return {}
-    read, troubles = each_alone(
+    read, troubles = batch_or_singly(
         quick, lambda some: {each.pk: each for each in snapshot.read_open_requests(some)}, 'its open requests were read'
     )
     return {each.pk: Known(snapshot=read.get(each.pk, each), context=NOTHING, caught=troubles.get(each.pk, '')) for each in quick}

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import connections
 
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.journal.notices import mail_failed, mail_sent, take_mails
 from tom_cadence.models import OutgoingMail
 
@@ -45,8 +45,8 @@ def send_mails() -> int:
             sent, failed = sent + 1, 0
         elif tried.over:
             failed += 1
-            mail_failed(mail, failure(tried.error) if tried.error else '')
-            logger.error('A mail was not taken: %s', failure(tried.error or Exception()), extra={'event': 'notice_not_mailed'})
+            mail_failed(mail, error_text(tried.error) if tried.error else '')
+            logger.error('A mail was not taken: %s', error_text(tried.error or Exception()), extra={'event': 'notice_not_mailed'})
         else:  # it stays taken: the server may have it, and says nothing
             logger.error('The mail server did not answer in %g s', TIMEOUT, extra={'event': 'notice_not_mailed'})
             break

@@ -16,7 +16,7 @@ from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Stop, Wait
-from tom_cadence.core.policy import over
+from tom_cadence.core.policy import check_ended
 from tom_cadence.engine.stages import Decided
 from tom_cadence.exceptions import NeedsAttention, Temporary
 from tom_cadence.facilities import Calls, Facilities
@@ -41,7 +41,7 @@ def run(
 ) -> tuple[Decision, list[ObservationRecord]]:
     """Run it, and take over the records it made; what ends the cadence before is trouble, an owner that is missing, its limits."""
     early = item.decision
-    stop = early if isinstance(early, Stop) else over(item.snapshot.parameters, item.history, clock())
+    stop = early if isinstance(early, Stop) else check_ended(item.snapshot.parameters, item.history, clock())
     if stop is not None:
         return stop, []
     before = {row.pk for row in item.snapshot.rows}

@@ -15,12 +15,12 @@ from django.db import OperationalError
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.seasons import what_to_change
 from tom_cadence.engine import own_run, send
 from tom_cadence.engine.budgets import Budgets
-from tom_cadence.engine.containment import each_alone, is_lost, trouble_of
+from tom_cadence.engine.containment import batch_or_singly, is_lost, trouble_of
 from tom_cadence.engine.decide import first_to_send, postponed, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
@@ -72,7 +72,7 @@ class Pipeline:
         except Exception as error:  # each is asked for again, alone
             if is_lost(error):
                 raise
-            logger.warning('Permissions are asked for singly: %s', failure(error), extra={'event': 'one_by_one'})
+            logger.warning('Permissions are asked for singly: %s', error_text(error), extra={'event': 'one_by_one'})
         due = deque(item.known for item in items)
         while due or self.calls.urgent or len(self._first):
             chunk = self._next(due)
@@ -103,7 +103,7 @@ class Pipeline:
         return chunk
 
     def _take(self, chunk: Sequence[Known]) -> None:
-        taken, troubles = each_alone(chunk, _taken, 'it was claimed')
+        taken, troubles = batch_or_singly(chunk, _taken, 'it was claimed')
         ready: list[Ready] = []
         for known in chunk:
             pk = known.managed.pk
@@ -179,7 +179,7 @@ class Pipeline:
                 raise
             failed: Exception = error
             if isinstance(error, OperationalError):  # it is busy or ill, and has taken none of them
-                failed = Temporary(f'Nothing was sent, because the database could not keep the request: {failure(error)}')
+                failed = Temporary(f'Nothing was sent, because the database could not keep the request: {error_text(error)}')
             for each in ready:
                 self._fail(each.decided, each.taken.claimed, failed)
             return
@@ -206,7 +206,7 @@ class Pipeline:
     def _record_together(self, calls: Sequence[Call]) -> Sequence[Call]:
         """The calls that are done with: all, or none where each has to be settled alone."""
         try:
-            settled = send.settle_together([(_sending(call), call.result) for call in calls], self.clock())
+            settled = send.settle_batch([(_sending(call), call.result) for call in calls], self.clock())
         except Exception as error:
             if is_lost(error):
                 raise
@@ -295,7 +295,7 @@ class Pipeline:
         except Exception as error:
             if is_lost(error):
                 raise
-            reason, stopped = f'{reason} It could not be stopped either: {failure(error)}', False
+            reason, stopped = f'{reason} It could not be stopped either: {error_text(error)}', False
         self.add_line(managed, 'error', reason, changed=stopped, failed=True)
         self.problems.append(NeedsAttention(reason))
 
@@ -358,7 +358,7 @@ class Pipeline:
         reason = str(error)
         if not isinstance(error, CadenceError):
             logger.exception('A cadence failed', extra={'event': 'cadence_error', 'cadence': item.managed.host_cadence_id})
-            reason = f'An error nobody foresaw: {failure(error)}'
+            reason = f'An error nobody foresaw: {error_text(error)}'
         journal.stop(item.managed, State.ATTENTION, reason, now)
         self.add_line(item.managed, 'error', reason, changed=True, failed=True)
 

@@ -16,10 +16,10 @@ from django.db.models import Exists, OuterRef, QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.core.decisions import Submit
 from tom_cadence.engine import late_changes, look, send
-from tom_cadence.engine.containment import each_alone, is_lost, words
+from tom_cadence.engine.containment import batch_or_singly, describe_error, is_lost
 from tom_cadence.engine.mail import send_mails
 from tom_cadence.engine.pipeline import Pipeline
 from tom_cadence.engine.report import Report
@@ -176,8 +176,8 @@ class Run:
             connection.close()  # whoever asks next gets a new one
             logger.exception('The database was lost', extra={'event': 'database_lost'})
             self.report.problems.append(
-                f'The database was lost, so the run ended early: {failure(error)} What was on its way to a facility is looked up '
-                'in a later run.'
+                f'The database was lost, so the run ended early: {error_text(error)} What was on its way to a facility is '
+                'looked up in a later run.'
             )
 
     def each_beside(self, do: Callable[[Sequence[int] | None], object], which: Callable[[], Sequence[int]], doing: str) -> None:
@@ -188,7 +188,7 @@ class Run:
         except Exception as error:
             if is_lost(error):
                 raise
-            logger.warning('One after the other: %s', failure(error), extra={'event': 'one_by_one'})
+            logger.warning('One after the other: %s', error_text(error), extra={'event': 'one_by_one'})
         for pk in which():
             self.beside(doing.format(pk), partial(do, [pk]))
 
@@ -223,7 +223,7 @@ class Run:
             if is_lost(error):
                 raise
             logger.exception('While %s', doing, extra={'event': 'run_error'})
-            self.report.problems.append(words(error, doing))
+            self.report.problems.append(describe_error(error, doing))
 
     def batches(self, batches: Iterable[Sequence[ManagedCadence]]) -> Iterator[int]:
         """Go through these batches; how many cadences each had, when it is done.
@@ -268,7 +268,7 @@ class Run:
         def note(some: Sequence[Decided]) -> None:
             journal.note_checked([_checked(item, now) for item in some], now)
 
-        _, troubles = each_alone(idle, note, 'its wait was noted')
+        _, troubles = batch_or_singly(idle, note, 'its wait was noted')
         for item in idle:
             if item.managed.pk in troubles:
                 self.pipeline.give_up(item.managed, troubles[item.managed.pk])

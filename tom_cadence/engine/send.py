@@ -50,7 +50,7 @@ from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
-from tom_followup.clock import elapsed
+from tom_followup.clock import monotonic_seconds
 from tom_followup.failpoints import CadencePoint, reach
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ NOT_BOOKED = (Temporary, Refused, Credentials, NeedsAttention)
 
 def patience() -> float:
     """Until when a request whose intent is committed now may be sent; a process that slept longer leaves it to others."""
-    return elapsed() + conf.get('FACILITY_TIMEOUT') / 2
+    return monotonic_seconds() + conf.get('FACILITY_TIMEOUT') / 2
 
 
 class There(list[str]):
@@ -75,7 +75,7 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
     """
 
     def held_up() -> None:
-        if elapsed() > last:
+        if monotonic_seconds() > last:
             raise Temporary('This process was held up before sending, so it did not send.')
 
     def submit() -> list[str]:
@@ -231,7 +231,7 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A cadence that is ours, read again; ``at`` is when it was claimed, in seconds of ``elapsed``."""
+    """A cadence that is ours, read again; ``at`` is when it was claimed, in seconds of ``monotonic_seconds``."""
 
     known: Known
     claimed: Claim
@@ -257,7 +257,7 @@ def take(due: Sequence[Known]) -> list[Taken]:
     where it was not read: what must be read again under the claim is what was asked for. Where reading raises, all are let go, so
     that each can be taken alone.
     """
-    taken_at = elapsed()
+    taken_at = monotonic_seconds()
     holder = journal.claim([known.managed.pk for known in due])
     try:
         return _read_claimed(due, holder, taken_at)
@@ -365,7 +365,7 @@ def prepare_first(first: Submission, taken: Taken, facilities: Facilities, once:
         window=prepared.window,
         origin=Submission.Origin.START,
         attempt=first.attempt + 1,
-        token=journal.mark_of('anew', first.token, str(first.pk), key=once.site_key) if first.observation_ids else first.token,
+        token=journal.request_mark('anew', first.token, str(first.pk), key=once.site_key) if first.observation_ids else first.token,
         groups=list(first.groups.all()),
     )
     item = Decided(known=taken.known, decision=Wait(reason='The first observation was sent again.'))
@@ -375,7 +375,7 @@ def prepare_first(first: Submission, taken: Taken, facilities: Facilities, once:
 
 def commit(ready: Sequence[Ready], now: datetime) -> list[tuple[Ready, Sending | CadenceError]]:
     """Commit these intents in one transaction: for each the call to start, or the error that says what to do instead."""
-    late = elapsed() - claim_time().total_seconds()
+    late = monotonic_seconds() - claim_time().total_seconds()
     held_up = LostClaim('This process was held up, so it leaves the cadence to the next run.')
     in_time = [each for each in ready if each.taken.at >= late]
     last = patience()
@@ -420,7 +420,7 @@ def _mark(read: Snapshot, decision: Submit, gateway: Gateway, name: str, key: st
         (each.cause == name and each.state == Submission.State.REFUSED) or each.cause.startswith(f'{name}:deleted:')
         for each in deleted
     )
-    return journal.mark_of('follows' if ids else 'cadence', gateway.name, *what, str(anew), key=key)
+    return journal.request_mark('follows' if ids else 'cadence', gateway.name, *what, str(anew), key=key)
 
 
 def refused_at_home(read: Snapshot, decision: Submit, facilities: Facilities, message: str, now: datetime) -> None:
@@ -458,7 +458,7 @@ def settle(
     return decision or Wait(reason=submission.message), records
 
 
-def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime) -> list[list[ObservationRecord]] | None:
+def settle_batch(replies: Sequence[tuple[Sending, list[str]]], now: datetime) -> list[list[ObservationRecord]] | None:
     """Record what was accepted at the same time, in one transaction; None where each has to be settled alone."""
     asked = []
     for sending, ids in replies:
@@ -469,7 +469,7 @@ def settle_together(replies: Sequence[tuple[Sending, list[str]]], now: datetime)
     if any(isinstance(ids, There) for _, ids in replies):
         return None
     journal.keep_replies([(sending.submission, ids) for sending, ids in replies])
-    return journal.accept_together(asked, now)
+    return journal.accept_batch(asked, now)
 
 
 def booked(sending: Sending, records: list[ObservationRecord]) -> tuple[Decision, list[ObservationRecord]]:

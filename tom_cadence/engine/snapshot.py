@@ -12,7 +12,7 @@ from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import registry
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.core.history import Attempt
 from tom_cadence.core.parameters import Parameters, clean
 from tom_cadence.core.windows import Window, read_window, window_in
@@ -32,7 +32,7 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Snapshot:
     except NeedsAttention as error:
         trouble = str(error)
     except (Exception, SystemExit) as error:  # a strategy's constructor is the site's code
-        trouble = f'The strategy cannot be made: {failure(error)}'
+        trouble = f'The strategy cannot be made: {error_text(error)}'
     return Snapshot(managed=managed, strategy=made, parameters=parameters, handed_in=strategy, trouble=trouble)
 
 

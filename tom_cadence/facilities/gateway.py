@@ -16,7 +16,7 @@ from django.utils import timezone
 from tom_observations.facility import BaseRoboticObservationFacility, get_service_classes
 
 from tom_cadence import conf
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_of_payload
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.observed import LONGEST as MOST_WORDS
@@ -28,8 +28,8 @@ from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotY
 from tom_cadence.facilities import forms, marks, ocs
 from tom_cadence.facilities.adapters import adapter_of
 from tom_cadence.facilities.calls import Breaker, NotAsked, ThreadPool
-from tom_cadence.facilities.doors import marked, watch
 from tom_cadence.facilities.errors import CallStage, classify, readable, refusal
+from tom_cadence.facilities.interception import marked, watch
 from tom_cadence.facilities.marks import Sought
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, deadline, watched
@@ -285,7 +285,7 @@ class Gateway:
             kept[SENT] = seconds
         observed = what_was_sent(payload)
         if observed:
-            kept[SENT_WORDS] = said(observed, MOST_WORDS)
+            kept[SENT_WORDS] = bounded_text(observed, MOST_WORDS)
         return Prepared(payload=payload, parameters=kept, window=window)
 
     def _bound(self, kind: str, data: Mapping[str, Any]) -> Any:

@@ -42,7 +42,7 @@ def short_line(text: Any, most: int = LONGEST) -> str:
         return f'{type(text).__name__} (it cannot be shown)'
     if len(read) > MOST_READ:
         read = (read[:MOST_READ].rsplit(None, 1) or [''])[0]
-    return bounds.said(redact(without_markup(read)), most)
+    return bounds.bounded_text(redact(without_markup(read)), most)
 
 
 def redact(text: str) -> str:

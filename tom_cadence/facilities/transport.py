@@ -2,7 +2,7 @@
 
 The toolkit's facilities call ``requests`` without a timeout, and a thread cannot be killed. So the deadline of the running
 call is kept in a context variable, and one hook in the transport of ``requests`` turns what is left of it into the timeout
-of each request. Outside a call it changes nothing. The app's other patch is ``doors``.
+of each request. Outside a call it changes nothing. The app's other patch is ``interception``.
 
 A timeout bounds each read, not the whole answer. Python tells an audit hook of every connection that is opened and of every
 request that ``http.client`` writes, whichever library asked for it; with these the connections of a call that outlives its

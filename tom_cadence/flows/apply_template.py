@@ -20,7 +20,7 @@ from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.user_forms import CheckedForm, check
-from tom_cadence.journal import Intent, mark_of, recorded
+from tom_cadence.journal import Intent, recorded, request_mark
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import Submission, TemplateApplication, TemplateTask
 from tom_cadence.permissions import startable_targets, visible_cadences, visible_records, visible_targets
@@ -144,7 +144,7 @@ def _start(
     intent = Intent(
         cause=task.cause,
         # by the key of the form, which no other application has, whatever number it gets
-        token=mark_of('template', application.key, str(task.target_id)),
+        token=request_mark('template', application.key, str(task.target_id)),
         facility=gateway.name,
         target=task.target_id,
         owner=application.owner,

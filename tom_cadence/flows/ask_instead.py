@@ -13,7 +13,7 @@ from typing import Any
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import journal
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_seconds
 from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import is_kept, whole
@@ -169,7 +169,7 @@ def _words(value: Any) -> str:
         return 'nothing'
     if isinstance(value, (list, tuple)):
         return ', '.join(_words(each) for each in value)
-    return 'yes' if str(value) == 'True' else f'{value:g}' if isinstance(value, float) else said(value, 100)
+    return 'yes' if str(value) == 'True' else f'{value:g}' if isinstance(value, float) else bounded_text(value, 100)
 
 
 def change(
@@ -182,7 +182,7 @@ def change(
     """
     if not found.differences:
         raise CadenceError('That is what is asked for already: nothing was changed.')
-    why = said(reason, LONGEST_REASON)
+    why = bounded_text(reason, LONGEST_REASON)
     if not why:
         raise CadenceError('Say why: the reason stands in the history of the cadence.')
     names = ', '.join(each.label for each in found.differences)
@@ -271,13 +271,15 @@ def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> It
             others.setdefault(managed.owner, []).append(f'- {managed}')
         yield Moved(managed=managed, moved=True, text=text)
     for owner, moved in others.items():
-        why, names = said(reason, LONGEST_REASON), '\n'.join(moved)
+        why, names = bounded_text(reason, LONGEST_REASON), '\n'.join(moved)
         notices.tell(owner, 'Another proposal', f'{user} lets these cadences ask for {proposal}. Reason: {why}\n{names}')
 
 
 def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: str, user: Any, now: datetime) -> str:
     if proposal not in offered:
-        raise CadenceError(f'{asked.gateway.name} does not offer the proposal {said(proposal, 60)} to {asked.managed.owner}.')
+        raise CadenceError(
+            f'{asked.gateway.name} does not offer the proposal {bounded_text(proposal, 60)} to {asked.managed.owner}.'
+        )
     old = asked.parameters.get(PROPOSAL)
     seconds = exposure_seconds(asked.parameters)
     differences = [Difference(label='Proposal', old=_words(old), new=proposal)] if str(old) != proposal else []

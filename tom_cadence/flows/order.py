@@ -78,7 +78,7 @@ def place(order: Order, now: datetime, again: int = 0) -> list[ObservationRecord
         window=order.gateway.window_or_none(order.parameters),
         origin=order.origin,
         attempt=1 + before.filter(cause=f'{order.name}:{number}').count(),
-        token=journal.mark_of(order.name, str(number)),
+        token=journal.request_mark(order.name, str(number)),
         groups=order.groups,
         afterwards=dict(order.afterwards),
     )

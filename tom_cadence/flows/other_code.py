@@ -21,9 +21,9 @@ from tom_targets.models import Target
 from tom_cadence import conf, journal
 from tom_cadence.core.windows import Window, read_window
 from tom_cadence.exceptions import BadWindow, Credentials, NeedsAttention, Refused, Temporary
-from tom_cadence.facilities import doors
-from tom_cadence.facilities.doors import ForeignCall
+from tom_cadence.facilities import interception
 from tom_cadence.facilities.errors import CallStage, classify
+from tom_cadence.facilities.interception import ForeignCall
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, watched
 from tom_cadence.journal import Intent, foreign
@@ -46,7 +46,7 @@ def carry_out(call: ForeignCall) -> Any:
     reach(CadencePoint.SENDING)
     with watched() as traffic:
         try:
-            reply = doors.deliver(call, payload)
+            reply = interception.deliver(call, payload)
         except Exception as error:
             _failed(call, request, error, traffic)
             raise
@@ -68,7 +68,7 @@ def _marked(call: ForeignCall, request: Submission | None) -> Any:
     if request is None or isinstance(call.facility, type):
         return call.payload
     try:
-        return doors.marked(call.facility, call.payload, request.token)
+        return interception.marked(call.facility, call.payload, request.token)
     except Exception:
         logger.exception('A request of other code goes without a mark', extra=_about(call))
         return call.payload
@@ -123,7 +123,7 @@ def _intent(call: ForeignCall) -> Intent:
     name = secrets.token_hex(16)
     return Intent(
         cause=f'other-code:{name}',
-        token=journal.mark_of('other code', name),
+        token=journal.request_mark('other code', name),
         facility=call.name,
         target=_target(call.payload) if call.is_listed else None,
         owner=_owner(call.facility),

@@ -153,7 +153,7 @@ def _intent(ready: ReadyToStart, token: str) -> Intent:
         target=ready.target.pk,
         owner=ready.user,
         origin=Submission.Origin.START,
-        token=journal.mark_of('start', _cause(ready.user, token)),
+        token=journal.request_mark('start', _cause(ready.user, token)),
         parameters=ready.prepared.parameters,
         window=ready.prepared.window,
         groups=ready.groups,

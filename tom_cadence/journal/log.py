@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
 
 MOST = 2000
@@ -28,13 +28,13 @@ class Checked:
 
     def __post_init__(self) -> None:
         """The reason as every database takes it."""
-        object.__setattr__(self, 'reason', said(self.reason, MOST))
+        object.__setattr__(self, 'reason', bounded_text(self.reason, MOST))
 
 
 def note(managed: ManagedCadence, decision: str, reason: str, now: datetime, submission: Submission | None = None) -> CadenceRun:
     """Write one line of a cadence's history."""
     return CadenceRun.objects.create(
-        managed=managed, decision=decision, reason=said(reason, MOST), first=now, last=now, submission=submission
+        managed=managed, decision=decision, reason=bounded_text(reason, MOST), first=now, last=now, submission=submission
     )
 
 

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from tom_cadence import conf, registry
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.models import ManagedCadence, Notice, NoticePreference, OutgoingMail
 from tom_followup.retry import until_written
 
@@ -27,15 +27,20 @@ KEPT = timedelta(days=90)
 
 def write_notice(user: Any, managed: ManagedCadence | None, text: str, now: datetime) -> None:
     """One notice for one user, cut to 3,000 characters, without secrets; a busy database is asked FEW times."""
-    notice = Notice(user=user, managed=managed, text=said(text, 3000), created=now)
+    notice = Notice(user=user, managed=managed, text=bounded_text(text, 3000), created=now)
     until_written(lambda: Notice.objects.bulk_create([notice]), most=FEW)  # no receiver of the site is called
 
 
 def write_mail(user: Any, subject: str, body: str, now: datetime) -> None:
     """One mail to be sent later; it is rolled back with what it tells of."""
-    words = '\n'.join(said(line) for line in body.splitlines())
+    words = '\n'.join(bounded_text(line) for line in body.splitlines())
     mail = OutgoingMail(
-        user=user, subject=said(subject, 200), body=words, message_id=make_msgid(domain='tom'), created=now, not_before=Now()
+        user=user,
+        subject=bounded_text(subject, 200),
+        body=words,
+        message_id=make_msgid(domain='tom'),
+        created=now,
+        not_before=Now(),
     )
     until_written(lambda: OutgoingMail.objects.bulk_create([mail]), most=FEW)
 
@@ -64,7 +69,7 @@ def mail_sent(mail: OutgoingMail) -> None:
 def mail_failed(mail: OutgoingMail, problem: str) -> None:
     """No mail server has it: it is tried again, later and later."""
     pause = min(FIRST_PAUSE * 2 ** min(mail.tries - 1, 10), LONGEST_PAUSE)
-    late = {'taken': None, 'not_before': Now() + pause, 'problem': said(problem, 300)}
+    late = {'taken': None, 'not_before': Now() + pause, 'problem': bounded_text(problem, 300)}
     until_written(lambda: OutgoingMail.objects.filter(pk=mail.pk, sent__isnull=True).update(**late))
 
 
@@ -176,7 +181,7 @@ def _keep(write: Callable[[], None]) -> None:
                 return write()
         except Exception as error:
             if last:
-                logger.error('A notice could not be written: %s', failure(error), extra={'event': 'notice_not_written'})
+                logger.error('A notice could not be written: %s', error_text(error), extra={'event': 'notice_not_written'})
 
 
 def _write_both(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from guardian.shortcuts import assign_perm, get_groups_with_perms
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.journal import states
 from tom_cadence.journal.claims import FEW
@@ -75,7 +75,7 @@ def accept(
     except (OperationalError, InterfaceError):  # the database is lost: the next run finds the reply, or asks for it
         raise
     except Exception as error:
-        text = f'{submission.facility} has booked it as {", ".join(ids)}, but that could not be recorded here: {failure(error)}'
+        text = f'{submission.facility} has booked it as {", ".join(ids)}, but that could not be recorded here: {error_text(error)}'
         mark_uncertain(
             submission, text if submission.managed else '', now
         )  # one without a cadence is told of by whoever looks it up
@@ -252,7 +252,7 @@ def _bookings(records: Sequence[ObservationRecord], submission: Submission) -> l
     ]
 
 
-def know(rows: Iterable[tuple[int, str, str]]) -> None:
+def note_bookings(rows: Iterable[tuple[int, str, str]]) -> None:
     """Note observations that were not requested here: (record, facility, id)."""
     bookings = [Booking(record_id=pk, facility=facility, observation_id=found) for pk, facility, found in sorted(rows)]
     if bookings:
@@ -263,7 +263,7 @@ def follow_groups(**which: Any) -> None:
     """Note the observations in the groups of these cadences (a filter of DynamicCadence), also of those that are switched off."""
     named = {f'observationgroup__dynamiccadence__{name}': value for name, value in which.items()}
     rows = ObservationRecord.objects.filter(booking=None, **named).order_by().distinct()
-    know(rows.values_list('pk', 'facility', 'observation_id'))
+    note_bookings(rows.values_list('pk', 'facility', 'observation_id'))
 
 
 def _permit(submission: Submission, records: Sequence[ObservationRecord]) -> None:
@@ -332,14 +332,14 @@ def _done(now: datetime) -> dict[str, Any]:
     }
 
 
-def accept_together(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]] | None:
+def accept_batch(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]] | None:
     """Record what was booked for several cadences; None, and nothing written, where ``accept`` has to record each alone.
 
     That is where a request is not open any more, a claim was lost, an id was recorded before, or a hook or signal of the site
     raised.
     """
     try:
-        accepted = until_written(lambda: _accept_batch(replies, now))
+        accepted = until_written(lambda: _write_batch(replies, now))
     except RecordAlone:
         return None
     except Exception:
@@ -350,7 +350,7 @@ def accept_together(replies: Sequence[Reply], now: datetime) -> list[list[Observ
     return accepted
 
 
-def _accept_batch(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]]:
+def _write_batch(replies: Sequence[Reply], now: datetime) -> list[list[ObservationRecord]]:
     with transaction.atomic():
         reach(CadencePoint.ACCEPT_OPEN)
         if any(reply.known.intersection(reply.ids) for reply in replies):

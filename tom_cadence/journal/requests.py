@@ -263,7 +263,7 @@ def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
     reach(CadencePoint.REPLY_KEPT)
 
 
-def mark_of(*what: str, key: str = '') -> str:
+def request_mark(*what: str, key: str = '') -> str:
     """A short mark that the facility keeps with the request, so that it can be found there: the same for the same thing asked for.
 
     It comes of the key of this site and of what is followed, so that a TOM brought back from yesterday's backup, or a copy of

@@ -12,7 +12,7 @@ from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from tom_observations.models import DynamicCadence, ObservationRecord
 
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.journal import notices
 from tom_cadence.journal.log import MOST, note
@@ -54,7 +54,7 @@ def stop(
     reason_class: str = '',
 ) -> bool:
     """Switch a cadence off and say why: finished, paused or needs attention. False where it was no longer ours to stop."""
-    reason = said(reason, MOST)
+    reason = bounded_text(reason, MOST)
     rows = ManagedCadence.objects.filter(pk=managed.pk)
     if holder is not None:
         rows = rows.filter(claim_holder=holder)

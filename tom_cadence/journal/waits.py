@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Max
 from tom_observations.models import ObservationRecord
 
-from tom_cadence.core.bounds import said
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.seasons import asked_again, season_named, what_it_waits_for
 from tom_cadence.exceptions import CadenceError, NotYet
 from tom_cadence.journal import notices
@@ -34,7 +34,7 @@ def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
     since = managed.postponed_since if same and managed.postponed_since else now
     until = asked_again(season_named(error.kind), since, now, error.until)
     managed.postponed_kind = error.kind
-    managed.postponed_reason = said(what_it_waits_for(str(error), error.kind, error.until), MOST)
+    managed.postponed_reason = bounded_text(what_it_waits_for(str(error), error.kind, error.until), MOST)
     managed.postponed_since, managed.postponed_until = since, until
     names = ('postponed_kind', 'postponed_reason', 'postponed_since', 'postponed_until')
     values = {name: getattr(managed, name) for name in names}

@@ -111,10 +111,10 @@ def test_anything_is_used_or_refused_and_never_more(value: Any) -> None:
             assert bounds.EARLIEST <= found <= bounds.LATEST
         elif read is bounds.json_value:
             json.dumps(found, allow_nan=False, default=str).encode()
-    assert len(bounds.said(value)) <= bounds.MOST_SAID
-    assert len(bounds.shown(value)) <= bounds.MOST_SHOWN
-    assert '\x00' not in bounds.said(value)
-    bounds.said(value).encode()
+    assert len(bounds.bounded_text(value)) <= bounds.MOST_SENTENCE
+    assert len(bounds.short_repr(value)) <= bounds.MOST_REPR
+    assert '\x00' not in bounds.bounded_text(value)
+    bounds.bounded_text(value).encode()
 
 
 @given(anything)
@@ -158,14 +158,14 @@ def test_an_abbreviated_time_zone_is_not_taken_for_utc() -> None:
 @pytest.mark.parametrize('text', ['a' * 500_000, 'token=' * 100_000, 'https://' * 60_000, '-_' * 200_000, 'api_key ' * 50_000])
 def test_a_long_text_is_searched_for_secrets_in_no_time(text: str) -> None:
     before = time.process_time()
-    assert len(bounds.said(text)) <= bounds.MOST_SAID
+    assert len(bounds.bounded_text(text)) <= bounds.MOST_SENTENCE
     assert time.process_time() - before < 0.5
 
 
 def test_no_half_of_a_secret_stays_where_a_text_is_cut_off() -> None:
-    for length in range(4 * bounds.MOST_SAID - 60, 4 * bounds.MOST_SAID + 10):
+    for length in range(4 * bounds.MOST_SENTENCE - 60, 4 * bounds.MOST_SENTENCE + 10):
         text = f'{"https://example.org?" + "x" * (length - 21)} https://vera:hush4711@example.org'
-        assert 'hush' not in bounds.said(text)
+        assert 'hush' not in bounds.bounded_text(text)
 
 
 def test_numpys_keys_are_converted() -> None:

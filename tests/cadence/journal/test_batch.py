@@ -108,7 +108,7 @@ def test_a_record_that_is_followed_already_stops_its_own_cadence_only(asked: Ask
 
 
 def test_replies_are_recorded_together(replies: list[Reply]) -> None:
-    accepted = journal.accept_together(replies, at(1))
+    accepted = journal.accept_batch(replies, at(1))
     assert accepted is not None
     assert [[record.observation_id for record in each] for each in accepted] == [['new-0'], ['new-1'], ['new-2']]
     assert written() == (6, 3, 3)
@@ -120,7 +120,7 @@ def test_replies_are_recorded_together(replies: list[Reply]) -> None:
 
 def test_an_id_that_was_recorded_before_is_told_and_makes_no_second_record(replies: list[Reply]) -> None:
     replies[1] = Reply(**{**vars(replies[1]), 'ids': ['first-1']})
-    assert journal.accept_together(replies, at(1)) is None
+    assert journal.accept_batch(replies, at(1)) is None
     for reply in (replies[0], replies[2]):
         journal.accept(reply.submission, reply.ids, reply.known, reply.reason, at(1))
     with pytest.raises(NeedsAttention, match='already recorded in this TOM: first-1'):
@@ -162,7 +162,7 @@ def _another_cadence_has_it(settings: Any, replies: list[Reply]) -> None:
 def test_where_one_is_unusual_none_is_recorded_together(settings: Any, replies: list[Reply], unusual: Callable[..., None]) -> None:
     unusual(settings, replies)
     before = written()
-    assert journal.accept_together(replies, at(1)) is None
+    assert journal.accept_batch(replies, at(1)) is None
     assert written() == before
     another = replies[1].ids == ['first-0']
     for number, reply in enumerate(replies):  # and each by itself is

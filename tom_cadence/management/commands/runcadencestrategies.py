@@ -14,7 +14,7 @@ from tom_observations.models import DynamicCadence
 from tqdm import tqdm
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import failure
+from tom_cadence.core.bounds import error_text
 from tom_cadence.engine.health import audit, health
 from tom_cadence.engine.report import Report
 from tom_cadence.engine.run import count_cadences, run_cadences
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         try:
             self._answer()
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(f'The database does not answer: {failure(error)}') from error
+            raise CommandError(f'The database does not answer: {error_text(error)}') from error
 
     def _answer(self) -> None:
         options = self.options

@@ -124,7 +124,7 @@ class StartPage:
             return self.show(made)
         shown = {
             'window': ready.prepared.window,
-            'foreseen': preview_start(ready, self.now),
+            'next_windows': preview_start(ready, self.now),
             'warnings': check.warnings(self.user, ready, self.now),
             'asked': parameter_lines(ready.prepared.parameters, self.gateway.keywords),
             'accepted': check.accepted_words(self.gateway, made),
@@ -139,9 +139,9 @@ class StartPage:
         parameters = check.cadence_parameters(made, self.source.strategy, self.source.group) if made else None
         if made is None or parameters is None:
             return self.show(made)
-        foreseen = preview_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
+        next_windows = preview_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
         warnings = check.group_warnings(self.user, self.source.group)
-        return self.show(made, foreseen=foreseen, warnings=warnings, **self._confirmation())
+        return self.show(made, next_windows=next_windows, warnings=warnings, **self._confirmation())
 
     def start(self) -> HttpResponse:
         """Send it once. A form that arrives a second time leads to the cadence that it made the first time."""
