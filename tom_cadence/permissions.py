@@ -38,9 +38,9 @@ def may_change(user: Any, managed: ManagedCadence) -> bool:
     return changeable_cadences(user, ManagedCadence.objects.filter(pk=managed.pk)).exists()
 
 
-def visible_targets(user: Any) -> QuerySet[Any]:
-    """Targets this user may see."""
-    return targets_for_user(user, Target.objects.all(), 'view_target')
+def visible_targets(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[Any]:
+    """Targets this user may see, of ``rows`` or of all."""
+    return targets_for_user(user, Target.objects.all() if rows is None else rows, 'view_target')
 
 
 def startable_targets(user: Any) -> QuerySet[Any]:
@@ -90,6 +90,13 @@ def visible_records(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[An
         return rows.filter(target__in=visible_targets(user).values('pk'))
     held = get_objects_for_user(user, 'tom_observations.view_observationrecord', ObservationRecord)
     return rows.filter(pk__in=held.values('pk'))
+
+
+def visible_points(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Photometric points this user may see, of targets that the user may see: by themselves where the site says so."""
+    if settings.TARGET_PERMISSIONS_ONLY or user.is_superuser:
+        return rows
+    return get_objects_for_user(user, 'tom_dataproducts.view_photometryreduceddatum', klass=rows)
 
 
 def cancellable_records(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:

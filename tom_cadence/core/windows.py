@@ -114,6 +114,14 @@ def window_in(parameters: Any, keywords: tuple[str, str]) -> Window:
     return read_window(start, end)
 
 
+def window_or_none(parameters: Any, keywords: tuple[str, str]) -> Window | None:
+    """The same; None where there is none that can be read."""
+    try:
+        return window_in(parameters, keywords)
+    except BadWindow:
+        return None
+
+
 def _stored(parameters: Mapping[str, Any], keyword: str) -> Any:
     value = parameters.get(keyword)
     for day, clock in halves(keyword) if value in (None, '', []) else ():

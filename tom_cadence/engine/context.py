@@ -16,7 +16,6 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.utils.module_loading import import_string
-from guardian.shortcuts import get_objects_for_user
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_targets.models import Target
 
@@ -33,6 +32,7 @@ from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Facilities
 from tom_cadence.facilities.gateway import sites_of
 from tom_cadence.models import ManagedCadence
+from tom_cadence.permissions import visible_points
 from tom_followup.units import EPOCH, flux_factor, is_ab, magnitude_error_of, magnitude_of
 
 NOTHING = Context()
@@ -121,9 +121,7 @@ def _read(snapshots: Sequence[Snapshot], spans: dict[int, timedelta | None], now
     which = Q()
     for span, targets in wanted.items():
         which |= Q(target__in=targets) if span is None else Q(target__in=targets, timestamp__gte=now - span)
-    points = PhotometryReducedDatum.objects.filter(which, timestamp__lte=now)
-    if not settings.TARGET_PERMISSIONS_ONLY:
-        points = get_objects_for_user(snapshots[0].managed.owner, 'tom_dataproducts.view_photometryreduceddatum', klass=points)
+    points = visible_points(snapshots[0].managed.owner, PhotometryReducedDatum.objects.filter(which, timestamp__lte=now))
     rows: dict[int, list[Any]] = defaultdict(list)
     together = list(points.order_by().values_list(*COLUMNS, KT('value__flux'))[: MOST_TOGETHER + 1])
     if len(together) > MOST_TOGETHER:

@@ -24,7 +24,7 @@ from tom_cadence.engine.containment import batch_or_singly, is_lost, trouble_of
 from tom_cadence.engine.decide import first_to_send, postponed, runs_itself
 from tom_cadence.engine.polling import Question
 from tom_cadence.engine.report import Line, Report
-from tom_cadence.engine.send import AskedOnce, Ready, Sending, Taken
+from tom_cadence.engine.send import Ready, RunCache, Sending, Taken
 from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, ChangeNeeded, Credentials, LostClaim, NeedsAttention, NotYet, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
@@ -57,7 +57,7 @@ class Pipeline:
     def __init__(self, facilities: Facilities, clock: Callable[[], datetime], report: Report, calls: Calls, most: int) -> None:
         """``most`` requests at a time are on their way among ``calls``."""
         self.facilities, self.clock, self.report, self.calls, self.most = facilities, clock, report, calls, most
-        self.once, self.budgets = AskedOnce(), Budgets(facilities)
+        self.once, self.budgets = RunCache(), Budgets(facilities)
         self.records: list[ObservationRecord] = []
         self.problems: list[CadenceError] = []
         self._again: deque[Known] = deque()

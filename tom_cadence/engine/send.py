@@ -18,7 +18,6 @@ from typing import Any
 
 from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
-from tom_targets.permissions import targets_for_user
 
 from tom_cadence import conf, journal
 from tom_cadence.core.decisions import Decision, Submit, Wait
@@ -50,6 +49,7 @@ from tom_cadence.facilities.transport import without_connection
 from tom_cadence.journal import Claim, Intent, Reply
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.permissions import visible_targets
 from tom_followup.clock import monotonic_seconds
 from tom_followup.failpoints import CadencePoint, reach
 
@@ -320,7 +320,7 @@ def decide_again(known: Known, facilities: Facilities, now: datetime) -> Decided
     return item
 
 
-def prepare(item: Decided, decision: Submit, taken: Taken, facilities: Facilities, once: AskedOnce, now: datetime) -> Ready:
+def prepare(item: Decided, decision: Submit, taken: Taken, facilities: Facilities, once: RunCache, now: datetime) -> Ready:
     """Fill in the form, and make the call ready. Raises the error that says what to do instead."""
     like = next(row for row in item.snapshot.rows if row.pk == decision.like)
     gateway = facilities.gateway(like.facility, item.managed.owner)
@@ -338,7 +338,7 @@ def prepare(item: Decided, decision: Submit, taken: Taken, facilities: Facilitie
     return Ready(decided=item, taken=taken, intent=intent, gateway=gateway, payload=gateway.mark(prepared.payload, intent.token))
 
 
-def prepare_first(first: Submission, taken: Taken, facilities: Facilities, once: AskedOnce, now: datetime) -> Ready:
+def prepare_first(first: Submission, taken: Taken, facilities: Facilities, once: RunCache, now: datetime) -> Ready:
     """A cadence's first observation again, which is not at the facility. NeedsAttention where it cannot be asked for any more."""
     owner = taken.known.managed.owner
     if owner is None or first.target_id is None or first.window_start is None or first.window_end is None:
@@ -516,7 +516,7 @@ def settle_without_cadence(facilities: Facilities, now: datetime) -> None:
     look_up_open(Submission.objects.all(), facilities, now)
 
 
-class AskedOnce:
+class RunCache:
     """What a run asks the database once: who may see which targets, and the key of this site's marks."""
 
     def __init__(self) -> None:
@@ -546,5 +546,5 @@ class AskedOnce:
             raise NeedsAttention(f'The owner, {owner}, has no permission for the target any more.')
 
     def _ask(self, owner: Any, targets: set[int]) -> None:
-        rows = targets_for_user(owner, Target.objects.filter(pk__in=targets), 'view_target')
+        rows = visible_targets(owner, Target.objects.filter(pk__in=targets))
         self._seen[owner.pk].update(rows.values_list('pk', flat=True))

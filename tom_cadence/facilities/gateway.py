@@ -23,7 +23,7 @@ from tom_cadence.core.observed import LONGEST as MOST_WORDS
 from tom_cadence.core.observed import what_was_sent
 from tom_cadence.core.seasons import SEMESTER, Objection
 from tom_cadence.core.visibility import Site
-from tom_cadence.core.windows import UTC, Window, read_instant, window_in
+from tom_cadence.core.windows import UTC, Window, read_instant, window_in, window_or_none
 from tom_cadence.exceptions import BadWindow, CadenceError, NeedsAttention, NotYet, Refused, Temporary, Uncertain
 from tom_cadence.facilities import forms, marks, ocs
 from tom_cadence.facilities.adapters import adapter_of
@@ -115,10 +115,7 @@ class Gateway:
 
     def window_or_none(self, parameters: Any) -> Window | None:
         """The same; None where there is none."""
-        try:
-            return self.window(parameters)
-        except BadWindow:
-            return None
+        return window_or_none(parameters, self.keywords)
 
     def asks_for(self, keyword: str, form: Any) -> bool:
         """Whether the facility's form asks for this end of the window, under its own name or in the adapter's fields."""
@@ -390,6 +387,15 @@ def _ids(reply: Any, name: str) -> list[str]:
     return list(dict.fromkeys(str(found) for found in reply))
 
 
+def keywords_of(facility: Any) -> tuple[str, str]:
+    """What an instance, or a class, calls the ends of a window; the usual names where it does not say."""
+    try:
+        start, end = facility.get_start_end_keywords()
+    except Exception:  # a facility class is the site's code
+        return USUAL_KEYWORDS
+    return start, end
+
+
 class Facilities:
     """The gateways of one run, made once for each facility and owner, and the threads that ask them."""
 
@@ -408,17 +414,15 @@ class Facilities:
 
     def window(self, name: str, parameters: Any) -> Window | None:
         """The window that a record of facility ``name`` asks for; None where nobody can read one."""
-        try:
-            return window_in(parameters, self.keywords(name))
-        except BadWindow:
-            return None
+        return window_or_none(parameters, self.keywords(name))
 
     def keywords(self, name: str) -> tuple[str, str]:
         """A facility's names of the ends of a window; of one that is configured no more, those that most have."""
         try:
-            return self.gateway(name, None).keywords
+            facility = self.gateway(name, None).facility
         except Exception:  # a facility class is the site's code
             return USUAL_KEYWORDS
+        return keywords_of(facility)
 
     def knows(self, name: str) -> bool:
         """Whether a facility of this name is configured."""

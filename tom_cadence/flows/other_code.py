@@ -19,10 +19,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tom_targets.models import Target
 
 from tom_cadence import conf, journal
-from tom_cadence.core.windows import Window, read_window
-from tom_cadence.exceptions import BadWindow, Credentials, NeedsAttention, Refused, Temporary
+from tom_cadence.core.windows import window_or_none
+from tom_cadence.exceptions import Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import interception
 from tom_cadence.facilities.errors import CallStage, classify
+from tom_cadence.facilities.gateway import keywords_of
 from tom_cadence.facilities.interception import ForeignCall
 from tom_cadence.facilities.reply_text import short_line
 from tom_cadence.facilities.transport import Traffic, watched
@@ -129,7 +130,7 @@ def _intent(call: ForeignCall) -> Intent:
         owner=_owner(call.facility),
         origin=Submission.Origin.OTHER_CODE,
         parameters=parameters,
-        window=_window(call.facility, parameters),
+        window=window_or_none(parameters, keywords_of(call.facility)),
     )
 
 
@@ -170,11 +171,3 @@ def _target(payload: Any) -> int | None:
 def _known(which: Mapping[str, Any]) -> int | None:
     found: int | None = Target.objects.filter(**which).values_list('pk', flat=True).first()
     return found
-
-
-def _window(facility: Any, parameters: Mapping[str, Any]) -> Window | None:
-    try:
-        start, end = facility.get_start_end_keywords()
-        return read_window(parameters.get(start), parameters.get(end))
-    except (BadWindow, TypeError, ValueError):
-        return None

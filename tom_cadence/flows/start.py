@@ -25,7 +25,7 @@ from tom_cadence.core.visibility import move_to_visible
 from tom_cadence.core.windows import Window, show
 from tom_cadence.engine import send, snapshot
 from tom_cadence.engine.context import read_places, sky_for
-from tom_cadence.engine.send import AskedOnce, Sending
+from tom_cadence.engine.send import RunCache, Sending
 from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError, Credentials, NeedsAttention, Refused, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Prepared
@@ -127,7 +127,7 @@ def start(ready: ReadyToStart, token: str, now: datetime) -> StartResult:
 
     Raises AlreadyStarted, or the Refused, Temporary or Credentials after which nothing is booked and no cadence is left.
     """
-    AskedOnce().check(ready.user, ready.target.pk)
+    RunCache().check(ready.user, ready.target.pk)
     intent = _intent(ready, token)
     payload = ready.gateway.mark(ready.prepared.payload, intent.token)
     beginning = NewCadence(
@@ -212,7 +212,7 @@ def send_first_again(managed: ManagedCadence, now: datetime) -> StartResult:
         raise Temporary('Another process is working on this cadence; try again in a minute.')
     [taken] = found
     try:
-        ready = send.prepare_first(first, taken, Facilities(), AskedOnce(), now)
+        ready = send.prepare_first(first, taken, Facilities(), RunCache(), now)
         [(_, sending)] = send.commit([ready], now)
         if isinstance(sending, CadenceError):
             raise sending

@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
-from guardian.shortcuts import get_objects_for_user
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_observations.models import ObservationRecord
 
@@ -26,7 +24,7 @@ from tom_cadence.facilities import Facilities
 from tom_cadence.flows.preview import Preview, counted, next_windows
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
 from tom_cadence.pages.cadence.timeline import Bar, TimelinePoint, figure
-from tom_cadence.permissions import visible_records, visible_targets
+from tom_cadence.permissions import visible_points, visible_records, visible_targets
 from tom_cadence.simulation.effort import PAGE, Work
 from tom_followup.clock import processor_time
 
@@ -199,8 +197,7 @@ class Cadence:
     def photometry(self) -> tuple[list[TimelinePoint], str, int]:
         """The newest points of the light curve that this user may see, their unit, and how many there are in all."""
         rows = PhotometryReducedDatum.objects.filter(target__in=[target.pk for target in self.targets])
-        if not settings.TARGET_PERMISSIONS_ONLY and not self.user.is_superuser:
-            rows = get_objects_for_user(self.user, 'tom_dataproducts.view_photometryreduceddatum', klass=rows)
+        rows = visible_points(self.user, rows)
         names = ('timestamp', 'brightness', 'brightness_error', 'limit', 'bandpass', 'unit')
         found = list(rows.order_by('-timestamp').values_list(*names)[:MOST_POINTS])
         number = rows.count() if len(found) == MOST_POINTS else len(found)
