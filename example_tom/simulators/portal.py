@@ -25,7 +25,8 @@ service.py: clock, fault, latency, options, log, requests, reset):
 ``submissions``, ``log()``   what was accepted: the truth. ``doubles()``: requests that are like an earlier one that is
                              still to be observed, or was; ``orphans(known)``: requests whose number nobody recorded
 ``set_state(id, state)``     any state from any state; ``observation='NOT_ATTEMPTED'``: COMPLETED without an observation
-``settle_all(state)``        all that are pending; ``schedule(id, start, end)``: into the telescope's schedule
+``settle_all(state)``        all that are pending; ``schedule(id, start, end)``: into the telescope's schedule, in place of
+                             what was there; ``unschedule(id)``: out of it
 ``book(payload)``            accepted as if it was typed in at the portal's page; ``forget(group_id)``: gone
 ``retire(code)``             an instrument is out of service for good; ``offer(*codes)``: these only
 ``add_colleagues(count)``    newer requests of other users of a proposal, with any ``instrument``, ``state``, ``age``
@@ -67,6 +68,8 @@ from simulators.portal_groups import (
     colleagues_group,
     doubles_of,
     list_filter,
+    paged,
+    schedule_filter,
 )
 from simulators.portal_requests import (
     INSTRUMENTS,
@@ -88,7 +91,6 @@ from simulators.portal_requests import (
 )
 from simulators.service import Answer, Request, Service, as_json, as_text, read_instant
 
-PAGE_SIZE = 10
 DAY = 86400.0
 VERBS = {
     'profile': ('GET', r'/api/profile'),
@@ -105,6 +107,7 @@ VERBS = {
     'cancel': ('POST', r'/api/requestgroups/(\d+)/cancel'),
     'request': ('GET', r'/api/requests/(\d+)'),
     'observations': ('GET', r'/api/requests/(\d+)/observations'),
+    'schedule': ('GET', r'/api/observations'),
 }
 #: The throttle's scope of a verb, as an option.
 RATES = {'submit': 'create_rate', 'cancel': 'cancel_rate', 'validate': 'validate_rate'}
@@ -278,7 +281,7 @@ class Portal(Service):
             blocks = self._blocks[request['id']]
             for block in blocks:
                 if block['state'] in ('PENDING', 'COMPLETED'):
-                    block['state'] = BLOCK_STATES.get(state, 'FAILED')
+                    block |= {'state': BLOCK_STATES.get(state, 'FAILED'), 'modified': write_instant(now)}
             group = self._group_of[request['id']]
             if state == 'COMPLETED':
                 start = read_instant(request['windows'][0]['start'])
@@ -304,7 +307,15 @@ class Portal(Service):
         span = tuple(each if isinstance(each, datetime) else read_instant(each) for each in (start, end))
         with self.lock:
             request = self._request(int(id))
+            self.unschedule(request['id'])
             self._blocks[request['id']].append(self._block(request, 'PENDING', (span[0], span[1])))
+
+    def unschedule(self, id: int | str) -> None:
+        """Take the PENDING observations of the request out of the schedule again."""
+        with self.lock:
+            for block in self._blocks[int(id)]:
+                if block['state'] == 'PENDING':
+                    block |= {'state': 'CANCELED', 'modified': write_instant(self.now())}
 
     # what it knows
 
@@ -345,7 +356,8 @@ class Portal(Service):
     def _block(self, request: Json, state: str, span: Window) -> Json:
         self._number_of_blocks += 1
         place = {'site': 'lsc', 'enclosure': 'doma', 'telescope': '1m0a', 'priority': 10, 'configuration_statuses': []}
-        times = {'start': write_instant(span[0]), 'end': write_instant(span[1]), 'created': write_instant(self.now())}
+        times = {'start': write_instant(span[0]), 'end': write_instant(span[1])}
+        times |= dict.fromkeys(('created', 'modified'), write_instant(self.now()))
         return {'id': 9000 + self._number_of_blocks, 'request': request['id'], 'state': state} | times | place
 
     def _request(self, number: int) -> Json:
@@ -433,6 +445,7 @@ class Portal(Service):
             'cancel': lambda: self._cancel(user, number),
             'request': lambda: self._shown(self._request_of(user, number)),
             'observations': lambda: self._blocks[self._request_of(user, number)['id']],
+            'schedule': lambda: self._schedule(user, request),
         }
         if verb in plain:
             return as_json(200, plain[verb]())
@@ -528,18 +541,15 @@ class Portal(Service):
         order = request.get('order')
         if order.lstrip('-') in ('created', 'modified', 'name'):
             found.sort(key=lambda group: str(group[order.lstrip('-')]), reverse=order.startswith('-'))
-        given = {key: int(request.get(key)) for key in ('limit', 'offset') if request.get(key).isdigit()}
-        limit, offset = given.get('limit') or PAGE_SIZE, given.get('offset', 0)
+        return paged(request, found, self._shown)
 
-        def page(wanted: bool, there: int) -> str | None:
-            asked = request.query | {'limit': [str(limit)], 'offset': [str(max(there, 0))]}
-            return f'{request.base}/api/requestgroups/?{urlencode(asked, doseq=True)}' if wanted else None
-
-        links = {
-            'next': page(offset + limit < len(found), offset + limit),
-            'previous': page(offset > 0, offset - limit),
-        }
-        return {'count': len(found)} | links | {'results': [self._shown(group) for group in found[offset : offset + limit]]}
+    def _schedule(self, user: str, request: Request) -> Json:
+        mine = {each.id for each in self.proposals.values() if each.admits(user)}
+        numbers = (number for number, group in self._group_of.items() if group['proposal'] in mine)
+        keeps = schedule_filter(request)
+        found = [block for number in numbers for block in self._blocks[number] if keeps(block)]
+        found.sort(key=lambda block: int(block['id']), reverse=True)
+        return paged(request, found, lambda block: block | {'request': self._shown(self._request(block['request']))})
 
     def _cancel(self, user: str, number: int) -> Json:
         group = self._group(user, number)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from simulators.accounts import Refused
 from simulators.portal_requests import Json, Window, window_of
 from simulators.service import Request, as_json, read_instant
 
 USER = 'observer'
+PAGE_SIZE = 10
 STATES = ('PENDING', 'COMPLETED', 'WINDOW_EXPIRED', 'FAILURE_LIMIT_REACHED', 'CANCELED')
 #: What becomes of a request's scheduled observations when the request ends in this state.
 BLOCK_STATES = {'WINDOW_EXPIRED': 'NOT_ATTEMPTED', 'FAILURE_LIMIT_REACHED': 'FAILED', 'CANCELED': 'CANCELED'}
@@ -82,6 +84,34 @@ def list_filter(request: Request) -> Callable[[Json], bool]:
         )
 
     return keeps
+
+
+def schedule_filter(request: Request) -> Callable[[Json], bool]:
+    """Which blocks of the schedule the query keeps, after observations/filters.py; ``state`` several times is any of them."""
+    times: dict[str, datetime] = {}
+    for name in ('end_after', 'modified_after'):
+        try:
+            times |= {name: read_instant(request.get(name))} if request.get(name) else {}
+        except ValueError as error:
+            raise Refused(as_json(400, {name: ['Enter a valid date/time.']})) from error
+    states = request.query.get('state', [])
+    return lambda block: (
+        (not states or block['state'] in states)
+        and all(read_instant(block[name.removesuffix('_after')]) >= instant for name, instant in times.items())
+    )
+
+
+def paged(request: Request, found: list[Json], shown: Callable[[Json], Json]) -> Json:
+    """One page of a list, as LimitOffsetPagination has it."""
+    given = {key: int(request.get(key)) for key in ('limit', 'offset') if request.get(key).isdigit()}
+    limit, offset = given.get('limit') or PAGE_SIZE, given.get('offset', 0)
+
+    def page(wanted: bool, there: int) -> str | None:
+        asked = request.query | {'limit': [str(limit)], 'offset': [str(max(there, 0))]}
+        return f'{request.base}{request.path}?{urlencode(asked, doseq=True)}' if wanted else None
+
+    links = {'next': page(offset + limit < len(found), offset + limit), 'previous': page(offset > 0, offset - limit)}
+    return {'count': len(found)} | links | {'results': [shown(each) for each in found[offset : offset + limit]]}
 
 
 def colleagues_group(name: str, proposal: str, instrument: str, window: Json) -> Json:

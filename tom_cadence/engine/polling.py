@@ -27,7 +27,7 @@ from tom_cadence.exceptions import Credentials, Temporary
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.errors import answered_with_an_error
-from tom_cadence.facilities.ocs import Page
+from tom_cadence.facilities.ocs import Block, Page, SchedulePage, iso, times_in
 from tom_cadence.journal import notices
 from tom_cadence.models import CadenceRun, ManagedCadence
 
@@ -35,6 +35,8 @@ LIST_CHUNK = 100
 LIST_FROM = 2
 """From how many observations on a list is asked for in place of each."""
 MOST_PAGES = 20
+MOST_SCHEDULE_PAGES = 5
+"""Where colleagues' schedules fill more, what is left is known later, or when it was observed."""
 OVERLAP = timedelta(minutes=15)
 """How far before the last answer a list of what has changed begins: a portal writes while it is asked, and clocks differ."""
 FULL_LIST = timedelta(hours=24)
@@ -50,26 +52,53 @@ class StatesAsked:
 
     gateway: Gateway
     wanted: dict[str, list[tuple[Snapshot, RecordRow]]] = field(default_factory=lambda: defaultdict(list))
+    blocks: dict[str, list[Block]] = field(default_factory=lambda: defaultdict(list))
+    """What a list of the schedule told, the newest first."""
 
     @property
     def cadences(self) -> dict[int, Snapshot]:
         """Whose states are wanted."""
         return {snapshot.pk: snapshot for pairs in self.wanted.values() for snapshot, _ in pairs}
 
+    def row(self, observation_id: str) -> RecordRow:
+        """What is recorded of an observation."""
+        return self.wanted[observation_id][0][1]
+
+    def unfinished(self, ids: Iterable[str]) -> bool:
+        """Whether any of these is recorded as still to be observed, so that it may have a schedule."""
+        return any(self.gateway.outcome(self.row(each).status) is Outcome.WAITING for each in ids)
+
+    def listed_status(self, observation_id: str, state: str) -> Status:
+        """A state that a list has told, with the schedule where one was told, too."""
+        finished = self.gateway.outcome(state) is Outcome.SUCCEEDED
+        row = self.row(observation_id)
+        times = times_in(self.blocks.get(observation_id, ()), finished, row.scheduled_start)
+        if times is None:
+            return Status(state=state, has_schedule=False)
+        return Status(state=state, scheduled_start=times[0], scheduled_end=times[1])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """Which page of a list is asked for; ``changes``: what is not in it is as it was at the last answer."""
+    """Which page of a list is asked for; ``changes``: what is not in it is as it was at the last answer.
+
+    ``schedule``: of the list of the schedule, after which the list of states is asked for.
+    """
 
     since: datetime
     changes: bool
     number: int = 0
     corrected: bool = False
+    schedule: bool = False
 
     @property
     def query(self) -> dict[str, datetime]:
         """What the portal is asked."""
         return {'modified_after' if self.changes else 'created_after': self.since}
+
+    def schedule_query(self, now: datetime) -> dict[str, str]:
+        """What the portal is asked about the schedule: what has changed in it, or all that is to come."""
+        return {'modified_after': iso(self.since)} if self.changes else {'state': 'PENDING', 'end_after': iso(now)}
 
 
 @dataclass(eq=False)
@@ -180,12 +209,16 @@ class Polling:
         others = [key for key, instant in answered.items() if instant is None]
         if known:
             since = min(instant for instant in answered.values() if instant is not None) - OVERLAP
-            self._ask_page(asked, known, Listed(since=since, changes=True))
+            self._ask_list(asked, known, Listed(since=since, changes=True))
         if len(others) < LIST_FROM:
             self._ask_each(asked, others)
         else:
             oldest = min(row.created for key in others for _, row in asked.wanted[key]) - LOOK_BACK
-            self._ask_page(asked, tuple(others), Listed(since=oldest, changes=False))
+            self._ask_list(asked, tuple(others), Listed(since=oldest, changes=False))
+
+    def _ask_list(self, asked: StatesAsked, ids: tuple[str, ...], listed: Listed) -> None:
+        """Ask for the schedule first, where one may have changed: what it tells is asked for no more."""
+        self._ask_page(asked, ids, replace(listed, schedule=asked.unfinished(ids)))
 
     def _answered(self, pairs: Sequence[tuple[Snapshot, RecordRow]]) -> datetime | None:
         """When the facility last told about this observation, for all who wait for it; None where that is not enough."""
@@ -205,7 +238,11 @@ class Polling:
             self._ask(asked, (observation_id,), _single(asked.gateway, observation_id, known))
 
     def _ask_page(self, asked: StatesAsked, ids: tuple[str, ...], listed: Listed) -> None:
-        self._ask(asked, ids, lambda: asked.gateway.page(listed.number, listed.query), listed)
+        if listed.schedule:
+            query = listed.schedule_query(self._now)
+            self._ask(asked, ids, lambda: asked.gateway.schedule_page(listed.number, query), listed)
+        else:
+            self._ask(asked, ids, lambda: asked.gateway.page(listed.number, listed.query), listed)
 
     def _ask(self, asked: StatesAsked, ids: tuple[str, ...], function: Callable[[], Any], listed: Listed | None = None) -> None:
         for observation_id in ids:
@@ -226,6 +263,10 @@ class Polling:
             self._updated(asked, ids[0], call.error)
             self._update_next(asked, ids[1:])
             return
+        if question.listed is not None and question.listed.schedule:
+            self._ask_page(asked, ids, _after_schedule(asked, question.listed, call))
+            self._close(asked, ids)
+            return
         answers, further = self._read(question, call)
         again = []
         for observation_id in ids:
@@ -240,6 +281,10 @@ class Polling:
             self._ask_page(asked, left, further)
             again = [key for key in again if key in answers]
         self._ask_each(asked, again, {key: answers[key].state for key in again if key in answers})
+        self._close(asked, ids)
+
+    def _close(self, asked: StatesAsked, ids: Iterable[str]) -> None:
+        """A question about these has ended."""
         for observation_id in ids:
             for snapshot, _ in asked.wanted[observation_id]:
                 self._open[snapshot.pk] -= 1
@@ -261,13 +306,13 @@ class Polling:
         page: Page = call.result
         if listed.changes and not listed.corrected and page.ahead < -OVERLAP / 2:  # our clock is ahead, so something is left out
             return {}, replace(listed, since=listed.since + page.ahead, corrected=True)
-        found: dict[str, Any] = {key: Status(state=page.states[key], has_schedule=False) for key in ids if key in page.states}
+        found: dict[str, Any] = {key: asked.listed_status(key, page.states[key]) for key in ids if key in page.states}
         missing = [key for key in ids if key not in found]
         if page.more and missing:
             further = replace(listed, number=listed.number + 1)
             return found, further if further.number < MOST_PAGES else None
         if listed.changes:
-            found |= {key: Status(state=asked.wanted[key][0][1].status, has_schedule=False) for key in missing}
+            found |= {key: asked.listed_status(key, asked.row(key).status) for key in missing}
         return found, None
 
     def _take(self, asked: StatesAsked, observation_id: str, answer: Any) -> bool:
@@ -317,6 +362,20 @@ class Polling:
                     self._answers[snapshot.pk][row.pk] = _as_temporary(asked, error)
             except Exception as problem:
                 self._trouble(snapshot, problem, 'its state was read')
+
+
+def _after_schedule(asked: StatesAsked, listed: Listed, call: Call) -> Listed:
+    """Keep what a page of the schedule tells, and say which page is asked for next; a schedule is not worth an error."""
+    states = replace(listed, number=0, corrected=False, schedule=False)
+    if call.error is not None:
+        return states
+    page: SchedulePage = call.result
+    if listed.changes and not listed.corrected and page.ahead < -OVERLAP / 2:
+        return replace(listed, since=listed.since + page.ahead, corrected=True)
+    for key, blocks in page.blocks.items():
+        asked.blocks[key] += blocks
+    further = replace(listed, number=listed.number + 1)
+    return further if page.more and further.number < MOST_SCHEDULE_PAGES else states
 
 
 def _as_temporary(asked: StatesAsked, error: BaseException) -> Temporary | Credentials:

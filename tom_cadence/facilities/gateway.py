@@ -210,6 +210,12 @@ class Gateway:
         with self.call(CallStage.STATUS):
             return ocs.page(facility, number, since)
 
+    def schedule_page(self, number: int, query: Mapping[str, str]) -> ocs.SchedulePage:
+        """One page of the telescopes' schedules, where the facility has pages."""
+        facility = copy.copy(self.facility)
+        with self.call(CallStage.STATUS):
+            return ocs.schedule_page(facility, number, query)
+
     def update_itself(self, observation_id: str) -> None:
         """Let the facility save the state in its own way; it writes to the database, in whichever thread."""
         facility = copy.copy(self.facility)
@@ -369,6 +375,7 @@ def _status(reply: Any) -> Status:
         state=reply['state'],
         scheduled_start=_scheduled(reply.get('scheduled_start')),
         scheduled_end=_scheduled(reply.get('scheduled_end')),
+        has_schedule=bool({'scheduled_start', 'scheduled_end'} & set(reply)),
     )
 
 

@@ -8,7 +8,8 @@ text; each result lists its requests with ``id`` and ``state``. Names may have 5
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,8 @@ from tom_followup.labels import label
 logger = logging.getLogger(__name__)
 PAGE = 200
 MOST_PAGES = 20
+UNDER_WAY = ('PENDING', 'IN_PROGRESS')
+"""States of a block of the schedule that is still to be observed, or just is."""
 #: The one strategy that the sequence forms offer (lco.py 816-819 and 893-897 of 3.1.0).
 OFFERED = 'ResumeCadenceAfterFailureStrategy'
 
@@ -199,13 +202,62 @@ def state(facility: Any, observation_id: str, known: str = '') -> dict[str, Any]
     path = f'/api/requests/{quote(observation_id, safe="")}/observations/'
     address = urljoin(facility.facility_settings.get_setting('portal_url'), path)
     blocks = make_request('GET', address, headers=facility._portal_headers()).json()
-    by_state = {str(block['state']): block for block in reversed(blocks)}
-    if found == 'COMPLETED' and blocks and not {'COMPLETED', 'IN_PROGRESS', 'PENDING'} & set(by_state):
+    if found == 'COMPLETED' and blocks and not {'COMPLETED', *UNDER_WAY} & {str(block['state']) for block in blocks}:
         found = 'NOT_ATTEMPTED'
-    block: Mapping[str, Any] = by_state.get('COMPLETED') or next(
-        (block for block in reversed(blocks) if block['state'] == 'PENDING'), {}
-    )
+    completed = next((block for block in blocks if block['state'] == 'COMPLETED'), None)
+    block: Mapping[str, Any] = completed or next((block for block in reversed(blocks) if block['state'] in UNDER_WAY), {})
     return {'state': found, 'scheduled_start': block.get('start'), 'scheduled_end': block.get('end')}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A place in a telescope's schedule: its state and its times (aware UTC)."""
+
+    state: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulePage:
+    """One page of the portal's schedule: {request id: blocks, the newest first}, whether there are more, and its clock."""
+
+    blocks: dict[str, list[Block]]
+    more: bool
+    ahead: timedelta
+
+
+def schedule_page(facility: Any, number: int, query: Mapping[str, str]) -> SchedulePage:
+    """One page of what the telescopes' schedules hold of the requests that this account may see, newest first.
+
+    The list of request groups says nothing of the schedule; this one takes ``state``, ``end_after`` and ``modified_after``
+    (observations/filters.py of the portal). A block names its request, or holds it.
+    """
+    from tom_observations.facilities.ocs import make_request
+
+    url = urljoin(facility.facility_settings.get_setting('portal_url'), '/api/observations/')
+    params = {**query, 'limit': str(PAGE), 'offset': str(number * PAGE)}
+    response = make_request('GET', url, params=params, headers=facility._portal_headers())
+    reply, found = response.json(), defaultdict(list)
+    for block in reply['results']:
+        request = block['request']
+        key = str(request['id'] if isinstance(request, Mapping) else request)
+        times = {'start': read_instant(block['start']), 'end': read_instant(block['end'])}
+        found[key].append(Block(state=str(block['state']), **times))
+    return SchedulePage(blocks=dict(found), more=bool(reply.get('next')), ahead=ahead(response))
+
+
+def times_in(blocks: Sequence[Block], finished: bool, known: datetime | None) -> tuple[datetime | None, datetime | None] | None:
+    """When a request is, or was, observed by its newest blocks; None where they do not say.
+
+    ``known`` is the start that is recorded: where that block is gone, nothing is scheduled any more.
+    """
+    live = ('COMPLETED',) if finished else UNDER_WAY
+    block = next((block for block in blocks if block.state in live), None)
+    if block is not None:
+        return block.start, block.end
+    gone = not finished and known is not None and any(block.start == known for block in blocks)
+    return (None, None) if gone else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def turn(portal: Portal, when: datetime) -> tuple[int, list[Any]]:
 
 
 @pytest.mark.parametrize(('number', 'owners'), [(9, 1), (50, 10)])
-def test_an_idle_run_costs_one_small_list_whoever_owns_the_cadences(portal: Portal, first: Any, number: int, owners: int) -> None:
+def test_an_idle_run_costs_two_small_lists_whoever_owns_the_cadences(portal: Portal, first: Any, number: int, owners: int) -> None:
     crowd(portal, first, number, owners)
     asked, lines = turn(portal, NOON)
     assert asked <= 2
@@ -130,10 +130,12 @@ def test_three_thousand_requests_of_colleagues_cost_nothing(portal: Portal, firs
     portal.add_colleagues(3000)
     turn(portal, NOON + LATER)
     asked, lines = turn(portal, NOON + timedelta(hours=2))
-    assert asked == 16  # what the colleagues did meanwhile is read once
+    assert asked == 16 + 1  # what the colleagues did meanwhile is read once; and the schedule
     portal.set_state(records(cadences[1])[0].observation_id, 'WINDOW_EXPIRED')
+    schedules = portal.requests['schedule']
     asked, lines = turn(portal, NOON + timedelta(hours=3))
-    assert asked <= 5
+    assert asked - (portal.requests['schedule'] - schedules) <= 5
+    assert portal.requests['schedule'] == schedules + 1  # one list a run, whatever is due
     assert sorted(line.decision for line in lines) == ['submit', 'wait', 'wait']
 
 
@@ -204,3 +206,55 @@ def test_an_observation_that_the_portal_does_not_know_is_named(portal: Portal, f
     type(record).objects.filter(pk=record.pk).update(observation_id='424242')
     _, lines = turn(portal, NOON)
     assert lines[0].reason == 'LCO does not know observation 424242.'
+
+
+def schedule_of(cadence: Any) -> tuple[Any, Any]:
+    [record] = records(cadence)
+    return record.scheduled_start, record.scheduled_end
+
+
+def test_when_each_of_many_is_scheduled_is_known_without_a_question_of_its_own(portal: Portal, first: Any) -> None:
+    """The first run of a day reads the whole schedule, the later ones what has changed in it."""
+    cadences = crowd(portal, first, 4)
+    times = (NOON + timedelta(hours=7), NOON + timedelta(hours=7, minutes=5))
+    portal.schedule(records(cadences[2])[0].observation_id, *times)
+    asked, _ = turn(portal, NOON)
+    assert asked <= 2
+    assert schedule_of(cadences[2]) == times
+    assert schedule_of(cadences[3]) == (None, None)
+    portal.set_clock(NOON + timedelta(minutes=5), frozen=True)
+    moved = (NOON + timedelta(hours=9), NOON + timedelta(hours=9, minutes=5))
+    portal.schedule(records(cadences[2])[0].observation_id, *moved)
+    portal.schedule(records(cadences[3])[0].observation_id, *times)
+    asked, lines = turn(portal, NOON + LATER)
+    assert asked <= 2
+    assert {line.decision for line in lines} == {'wait'}
+    assert [schedule_of(cadences[each]) for each in (2, 3)] == [moved, times]
+    portal.unschedule(records(cadences[2])[0].observation_id)
+    asked, _ = turn(portal, NOON + 2 * LATER)
+    assert asked <= 2
+    assert [schedule_of(cadences[each]) for each in (2, 3)] == [(None, None), times]
+
+
+def test_when_many_were_observed_is_known_from_one_list(portal: Portal, first: Any) -> None:
+    cadences = crowd(portal, first, 4)
+    turn(portal, NOON)
+    times = (NOON + timedelta(hours=7), NOON + timedelta(hours=7, minutes=5))
+    for each in cadences[:3]:
+        portal.set_state(records(each)[0].observation_id, 'COMPLETED', observed=times)
+    seen = portal.requests['observations']
+    portal.set_clock(NOON + timedelta(hours=8), frozen=True)
+    run_cadences(now=NOON + timedelta(hours=8))
+    assert portal.requests['observations'] == seen
+    old = [each.observation_group.observation_records.order_by('pk')[0] for each in cadences[:3]]
+    assert {(each.scheduled_start, each.scheduled_end) for each in old} == {times}
+
+
+def test_a_portal_that_tells_no_schedule_tells_states_all_the_same(portal: Portal, first: Any) -> None:
+    cadences = crowd(portal, first, 3)
+    turn(portal, NOON)
+    portal.reply('schedule', 404, '<h1>no</h1>', times=9)
+    portal.set_state(records(cadences[2])[0].observation_id, 'WINDOW_EXPIRED')
+    _, lines = turn(portal, NOON + LATER)
+    assert not [line for line in lines if line.failed]
+    assert sorted(line.decision for line in lines) == ['submit'] + ['wait'] * 2

@@ -126,6 +126,7 @@ def _line(each: ShownObservation) -> dict[str, Any]:
         'window': window_text(each.window) if each.window else '',
         'trouble': each.trouble,
         'observed': each.observed[0] if each.observed else None,
+        'scheduled': each.scheduled,
         'created': each.created,
         'url': each.url,
         **words,

@@ -46,6 +46,7 @@ class ShownObservation:
     window: Window | None
     trouble: str
     observed: tuple[datetime, datetime] | None
+    scheduled: datetime | None = None
     url: str = ''
 
 
@@ -129,6 +130,7 @@ class Cadence:
             window=window,
             trouble=trouble,
             observed=(start, end) if start and end and end > start and outcome == 'succeeded' else None,
+            scheduled=start if outcome == 'waiting' else None,
         )
 
     def with_urls(self, observations: Iterable[ShownObservation]) -> list[ShownObservation]:
