@@ -22,9 +22,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+LONGEST = 3000
+
 
 class CadenceError(Exception):
-    """Base of this app's errors."""
+    """Base of this app's errors. Its text fits into a row and on a page, whoever it quotes."""
+
+    def __init__(self, *words: object) -> None:
+        """A text is cut off after ``LONGEST`` letters."""
+        super().__init__(*(f'{word[: LONGEST - 1]}…' if isinstance(word, str) and len(word) > LONGEST else word for word in words))
 
 
 class Temporary(CadenceError):

@@ -17,8 +17,10 @@ from tests.conftest import NIGHT, at
 from tests.support import oddities
 from tests.support.cadences import PLAIN, SIMULATED, bookings, make, records, settle
 from tom_cadence import journal
+from tom_cadence.engine import send
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Facilities
 from tom_cadence.flows import start, steer
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.models import FollowedRecord, ManagedCadence, SiteKey, Submission
@@ -155,6 +157,25 @@ def test_a_lost_reply_is_looked_up_with_the_account_that_sent_it(
     monkeypatch.setattr(SimulatedObservatoryFacility, 'find_observations', find)
     run_cadences(now=at(5.1))
     assert asked == [astronomer]
+
+
+@pytest.mark.parametrize('arrived', [False, True])
+def test_a_process_that_was_frozen_takes_what_others_booked_for_nothing_of_its_own(
+    observatory: Any, due: Any, arrived: bool
+) -> None:
+    """With the same mark; whoever judged its request meanwhile has either found it, or sent another one."""
+    observatory.fault('submit', '500-after' if arrived else '500-before')
+    run_cadences(now=at(5))
+    frozen = Submission.objects.select_related('managed', 'owner').get()
+    frozen.state = Submission.State.SENDING  # as it was when the process fell asleep
+    for hours in (5.1, 5.5, 6):
+        run_cadences(now=at(hours))
+    assert states() == (['accepted'] if arrived else ['refused', 'accepted'])
+    assert len(bookings(observatory)) == 2
+    found = send.look_up(frozen, Facilities(), at(6.1), frozenset())
+    assert [each.observation_id for each in found or ()] == (['2'] if arrived else [])
+    assert (managed().state, managed().reason) == ('active', '')
+    assert not managed().runs.filter(reason__contains='given up').exists()
 
 
 # --- what is followed --------------------------------------------------------------------------------------------------

@@ -171,6 +171,15 @@ def test_nor_does_it_on_postgresql(stage: None, hook: str, postgres_url: str, dj
         a_hook_that_raises_stops_nobody_else(hook)
 
 
+@pytest.mark.parametrize('hook', site.HOOKS)
+def test_an_error_that_is_as_long_as_a_book_is_told_of_in_a_paragraph(stage: None, hook: str) -> None:
+    scene = Stage(*site.HOOKS[hook])
+    site.armed[hook] = raiser(lambda: TypeError('x' * 200_000))
+    report = scene.run()
+    scene.assert_all_others_are_served_once()
+    scene.assert_the_victim_is_served_or_told_of(report)
+
+
 @pytest.mark.parametrize(
     'hook',
     ['strategy.__init__', 'strategy.decide', 'strategy.run', 'facility.set_user', 'form.is_valid', 'facility.submit_observation',

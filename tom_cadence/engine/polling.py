@@ -18,6 +18,7 @@ from django.db import connection
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.decisions import Stop, Wait
 from tom_cadence.core.history import Outcome
 from tom_cadence.engine.containment import trouble_of
@@ -380,7 +381,9 @@ def _after_schedule(asked: StatesAsked, listed: Listed, call: Call) -> Listed:
 
 def _as_temporary(asked: StatesAsked, error: BaseException) -> Temporary | Credentials:
     """Why a state could not be asked for."""
-    return error if isinstance(error, (Temporary, Credentials)) else Temporary(f'{asked.gateway.name} did not answer: {error}')
+    if isinstance(error, (Temporary, Credentials)):
+        return error
+    return Temporary(f'{asked.gateway.name} did not answer: {bounded_text(error)}')
 
 
 def _finished_now(asked: StatesAsked, observation_id: str, status: Status) -> bool:

@@ -138,7 +138,7 @@ def conclude(
 def look_up(
     request: Submission, facilities: Facilities, now: datetime, known: frozenset[str] = frozenset()
 ) -> list[ObservationRecord] | None:
-    """Find out what became of an open request whose call is over; None where it never arrived, and it is closed.
+    """Find out what became of an open request whose call is over; None where it never arrived, and is closed by us or by others.
 
     Raises Uncertain while "not found" is not believed yet, NeedsAttention where the facility cannot be asked, and what asking
     raises.
@@ -149,6 +149,10 @@ def look_up(
     if request.reply:
         return journal.accept(request, request.reply, known, f'{request.facility} had answered; recorded now.', now)
     journal.mark_uncertain(request, f'The reply of {request.facility} was lost.', now)
+    request.refresh_from_db(fields=['state'])
+    if request.state not in Submission.OPEN:  # others have judged it since: what is there with its mark may be theirs
+        accepted = request.state == Submission.State.ACCEPTED
+        return list(ObservationRecord.objects.filter(booking__submission=request)) if accepted else None
     if request.owner is None:  # another account might not be shown it
         raise NeedsAttention(
             f'It is not known whether {request.facility} booked the request of {request.created:%Y-%m-%d %H:%M} UTC, and whoever '

@@ -14,6 +14,7 @@ from typing import Any
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
 
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.seasons import Objection
 from tom_cadence.core.windows import UTC, Window, read_instant, write_instant
 from tom_cadence.exceptions import NeedsAttention, Refused
@@ -117,7 +118,7 @@ def serialized(form: Any, before: Mapping[str, Any]) -> dict[str, Any]:
         }
         return dict(json.loads(json.dumps(after, cls=DjangoJSONEncoder, allow_nan=False)))
     except (TypeError, ValueError) as error:
-        raise Refused(f'The parameters of the observation cannot be kept as JSON: {error}') from error
+        raise Refused(f'The parameters of the observation cannot be kept as JSON: {bounded_text(error)}') from error
 
 
 def in_shape_of(before: Mapping[str, Any], instants: Mapping[str, datetime]) -> dict[str, str]:

@@ -448,7 +448,7 @@ class Facilities:
         except KeyError:
             raise NeedsAttention(f'The facility {name!r} is not in TOM_FACILITY_CLASSES any more.') from None
         except ImportError as error:
-            raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {error}') from error
+            raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {bounded_text(error)}') from error
 
 
 def cancel(gateway: Gateway, observation_id: str) -> str:

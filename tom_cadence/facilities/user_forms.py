@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from tom_observations.facility import get_service_classes
 
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.windows import UTC, Window
 from tom_cadence.exceptions import NeedsAttention, Refused
 from tom_cadence.facilities import forms
@@ -37,7 +38,7 @@ def facilities_with_form() -> list[str]:
     try:
         found = get_service_classes()
     except ImportError as error:
-        raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {error}') from error
+        raise NeedsAttention(f'The facilities of this TOM cannot be loaded: {bounded_text(error)}') from error
     return sorted(name for name, made in found.items() if _has_form(made))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tom_observations.models import ObservationGroup
 
 from tom_cadence import conf
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import Attempt, History, Outcome, Unit, end_of_wait, with_end, with_request
@@ -207,7 +208,7 @@ def _windows(decide: Callable[[History, datetime], Decision], history: History, 
         succeeding = next_windows(decide, history, now)
         return PreviewOfStart(succeeding=succeeding, failing=next_windows(decide, history, now, fails_first=True), now=words)
     except Exception as error:  # a strategy is the site's own code, and this is only a preview
-        return PreviewOfStart(now=words, unknown=f'The strategy could not say what it would do: {error}')
+        return PreviewOfStart(now=words, unknown=f'The strategy could not say what it would do: {bounded_text(error)}')
 
 
 def _decides_itself() -> PreviewOfStart:

@@ -16,6 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tom_cadence import conf, journal, registry
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.decisions import Stop, Submit, Wait
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
@@ -80,7 +81,7 @@ def make_strategy(name: str, parameters: Mapping[str, Any], group: Any = None) -
     try:
         return registry.strategy_class(name)(cadence)
     except Exception as error:  # the site's own code
-        raise NeedsAttention(f'This strategy cannot be made: {error}') from error
+        raise NeedsAttention(f'This strategy cannot be made: {bounded_text(error)}') from error
 
 
 def check_first(strategy: str, parameters: Mapping[str, Any], window: Window, asked: Mapping[str, Any], now: datetime) -> str:

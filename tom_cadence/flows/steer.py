@@ -16,6 +16,7 @@ from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 
 from tom_cadence import journal, registry
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.parameters import clean
 from tom_cadence.engine.run import Run
 from tom_cadence.exceptions import CadenceError
@@ -212,7 +213,7 @@ def _settle_booked(managed: ManagedCadence, user: Any, now: datetime, cancel_too
             gateway = facilities.gateway(record.facility, managed.owner)
             waiting = is_booked(gateway, record.status)
         except Exception as error:  # the facility is configured no more, or has no credentials: said, not hidden
-            found.refused.append(f'{record.observation_id} ({error})')
+            found.refused.append(f'{record.observation_id} ({bounded_text(error)})')
             continue
         if waiting and not cancel_too:
             found.kept.append(record.observation_id)

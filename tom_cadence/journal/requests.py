@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
 from tom_cadence import conf
+from tom_cadence.core.bounds import error_text
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import CadenceError, LostClaim, NeedsAttention
 from tom_cadence.journal.claims import FEW, Claim, expiry
@@ -90,7 +91,7 @@ def open_requests(asked: Sequence[Asked], now: datetime) -> list[Submission | Ca
 def _why_not(intent: Intent, error: Exception) -> NeedsAttention:
     if not isinstance(error, IntegrityError):
         logger.error('A request could not be written', exc_info=error, extra={'event': 'intent_error', 'cause': intent.cause})
-        return NeedsAttention(f'The request could not be written, so nothing was sent: {type(error).__name__}: {error}'[:500])
+        return NeedsAttention(f'The request could not be written, so nothing was sent: {error_text(error)}')
     taken = FollowedRecord.objects.filter(record__in=intent.follows).values_list('record', flat=True).first()
     what = f'observation record {taken or intent.follows[0]}' if intent.follows else repr(intent.cause)
     return NeedsAttention(

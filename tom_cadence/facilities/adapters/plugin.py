@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from django.utils.module_loading import import_string
 
 from tom_cadence import conf
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities.marks import Sought
@@ -95,7 +96,8 @@ def adapter_of(facility: Any) -> Adapter:
                 made = import_string(own[path])
                 return made() if isinstance(made, type) else made
             except Exception as error:  # the site's own code
-                raise NeedsAttention(f"The adapter {own[path]!r} of TOM_CADENCE['FACILITY_ADAPTERS'] fails: {error}") from error
+                text = f"The adapter {own[path]!r} of TOM_CADENCE['FACILITY_ADAPTERS'] fails: {bounded_text(error)}"
+                raise NeedsAttention(text) from error
         if path in shipped():
             return shipped()[path]
     return PLAIN

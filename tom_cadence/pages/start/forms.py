@@ -13,6 +13,7 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 
 from tom_cadence import registry
+from tom_cadence.core.bounds import bounded_text
 from tom_cadence.core.parameters import hours_in_words
 from tom_cadence.core.template_fields import from_record
 from tom_cadence.core.windows import Window, write_instant
@@ -158,7 +159,7 @@ def strategy_form(source: StartSource, data: Any = None) -> Any:
     try:
         return form_class(data=data, initial=initial, prefix=PREFIX)
     except Exception as error:  # the site's own code
-        raise NeedsAttention(f'The form of this strategy cannot be made: {error}') from error
+        raise NeedsAttention(f'The form of this strategy cannot be made: {bounded_text(error)}') from error
 
 
 def empty_forms(source: StartSource, gateway: Gateway | None, now: datetime) -> StartForms:
