@@ -261,6 +261,8 @@ class OutgoingMail(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name='+')
     subject = models.CharField(max_length=200)
     body = models.TextField()
+    action = models.CharField(max_length=200, blank=True, default='', help_text='The one next action, as a link says it.')
+    path = models.CharField(max_length=300, blank=True, default='', help_text='Where in this TOM to take it.')
     message_id = models.CharField(max_length=100, unique=True, help_text='The same at each try, so that a mail is one mail.')
     created = models.DateTimeField()
     not_before = models.DateTimeField(help_text='When it is tried next.')

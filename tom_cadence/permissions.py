@@ -19,6 +19,8 @@ from tom_targets.permissions import targets_for_user
 from tom_cadence.models import ManagedCadence, SharedTemplate
 
 Rows = QuerySet[ManagedCadence]
+UNSEEN = 'a target that you may not see'
+"""An owner keeps a cadence, and may stop it, when the permission on its target was taken away."""
 
 
 def visible_cadences(user: Any, rows: Rows | None = None) -> Rows:

@@ -11,9 +11,28 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+
+LOGIN = 'login'
+"""What the links of mails have in their query, so that their reader comes as who was written to."""
+
+
+def login_first(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view; where a mail led to it and nobody is logged in, the login and then the view.
+
+    Visitors may see public targets: without this they would be shown less than the mail speaks of, and no buttons.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if LOGIN in request.GET and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return view(request, *args, **kwargs)
+
+    return answer
 
 
 class NotYours(PermissionDenied):

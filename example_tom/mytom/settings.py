@@ -33,6 +33,8 @@ ALLOWED_HOSTS = ['127.0.0.1', 'localhost', 'testserver']
 # Application definition
 
 TOM_NAME = 'Example TOM'
+# tom-followup: what the links in mails begin with.
+TOM_ADDRESS = 'http://127.0.0.1:8000'
 
 # A broker for workers: Redis, or RabbitMQ (needs the "rabbitmq" extra).
 REDIS_URL = os.environ.get('REDIS_URL', '')

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import get_connection
 from django.db import connections
 
 from tom_cadence.core.bounds import error_text
 from tom_cadence.journal.notices import mail_failed, mail_sent, take_mails
 from tom_cadence.models import OutgoingMail
+from tom_followup.mails import Message, mail_to
 
 logger = logging.getLogger(__name__)
 MOST, PATIENCE = 50, 3
@@ -58,10 +58,13 @@ def send_mails() -> int:
 
 def _try(mail: OutgoingMail) -> Try:
     tried = Try()
+    message = Message(subject=mail.subject, text=mail.body, action=mail.action, path=mail.path)
+    ready = mail_to(mail.user.email, message, headers={'Message-ID': mail.message_id})  # here, as it may ask the database
 
     def send() -> None:
         try:
-            _send(mail)
+            ready.connection = _connection()
+            ready.send()
         except Exception as error:  # the mail backend is the site's: it may raise anything
             tried.error = error
         finally:
@@ -74,12 +77,8 @@ def _try(mail: OutgoingMail) -> Try:
     return tried if tried.over else Try()
 
 
-def _send(mail: OutgoingMail) -> None:
+def _connection() -> Any:
     connection: Any = get_connection()
     if getattr(connection, 'timeout', 0) is None:
         connection.timeout = TIMEOUT
-    headers = {'Message-ID': mail.message_id}
-    message = EmailMessage(
-        mail.subject, mail.body, settings.DEFAULT_FROM_EMAIL, [mail.user.email], connection=connection, headers=headers
-    )
-    message.send()
+    return connection

@@ -259,7 +259,7 @@ def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> It
     An owner whose cadences somebody else moved is told once, when all were tried.
     """
     facilities, offers = Facilities(), ProposalOffers()
-    others: dict[Any, list[str]] = {}
+    others: dict[Any, list[ManagedCadence]] = {}
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
             asked = asked_now(managed, now, facilities)
@@ -268,11 +268,11 @@ def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> It
             yield Moved(managed=managed, moved=False, text=str(error))
             continue
         if managed.owner != user:
-            others.setdefault(managed.owner, []).append(f'- {managed}')
+            others.setdefault(managed.owner, []).append(managed)
         yield Moved(managed=managed, moved=True, text=text)
     for owner, moved in others.items():
-        why, names = bounded_text(reason, LONGEST_REASON), '\n'.join(moved)
-        notices.tell(owner, 'Another proposal', f'{user} lets these cadences ask for {proposal}. Reason: {why}\n{names}')
+        why, names = bounded_text(reason, LONGEST_REASON), '\n'.join(f'- {managed}' for managed in moved)
+        notices.tell(owner, 'Another proposal', f'{user} lets these cadences ask for {proposal}. Reason: {why}\n{names}', moved)
 
 
 def _move(asked: AskedNow, proposal: str, offered: Mapping[str, str], reason: str, user: Any, now: datetime) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Any
@@ -16,6 +18,8 @@ from django.db.models.functions import Now
 from tom_cadence import conf, registry
 from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.models import ManagedCadence, Notice, NoticePreference, OutgoingMail
+from tom_cadence.permissions import UNSEEN, names_visible_to
+from tom_followup.mails import Message, path_of
 from tom_followup.retry import until_written
 
 FEW = 5
@@ -31,13 +35,14 @@ def write_notice(user: Any, managed: ManagedCadence | None, text: str, now: date
     until_written(lambda: Notice.objects.bulk_create([notice]), most=FEW)  # no receiver of the site is called
 
 
-def write_mail(user: Any, subject: str, body: str, now: datetime) -> None:
+def write_mail(user: Any, message: Message, now: datetime) -> None:
     """One mail to be sent later; it is rolled back with what it tells of."""
-    words = '\n'.join(bounded_text(line) for line in body.splitlines())
     mail = OutgoingMail(
         user=user,
-        subject=bounded_text(subject, 200),
-        body=words,
+        subject=bounded_text(message.subject, 200),
+        body='\n'.join(bounded_text(line) for line in message.text.splitlines()),
+        action=message.action[:200],
+        path=message.path if len(message.path) <= 300 else '',
         message_id=make_msgid(domain='tom'),
         created=now,
         not_before=Now(),
@@ -95,42 +100,91 @@ WORDS = {
     'asks': 'asks for something else',
     'lost': 'has lost a target',
 }
+ACTIONS = {
+    'finished': 'Look at what it brought',
+    'attention': 'See what is wrong, put it right and resume it',
+    'paused': 'See why, and resume it when it is to go on',
+    'deleted': 'See what it had booked',
+    'changed': 'Look at the observation that changed',
+    'waits': 'See what it waits for; nothing need be done',
+    'asks': 'See what it asks for now',
+    'lost': 'See what is left of it',
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """What one user is told, about which cadences: a short notice, more of it by mail, and what to do next where."""
+
+    cadences: Sequence[ManagedCadence] = ()
+    subject: str
+    reason: str
+    details: str = ''
+    action: str = 'See it in the list of cadences'
+    path: str = ''
 
 
 def tell_owner(managed: ManagedCadence, event: str, reason: str) -> None:
     """Tell the owner of one cadence that it finished, needs attention, was paused or was deleted."""
-    subject = f'{managed} {WORDS[event]}'
-    details = f'{_what_it_does(managed)}\nFacility: {managed.facility}\n'
-    _tell(managed.owner, managed, subject, reason, f'{reason}\n\n{details}')
+    told = Telling(
+        cadences=[managed],
+        subject=f'{managed} {WORDS[event]}',
+        reason=reason,
+        details=f'{_what_it_does(managed)}\nFacility: {managed.facility}',
+        action=ACTIONS[event],
+        path=path_of('cadences:page', managed.pk),
+    )
+    _tell(managed.owner, told)
 
 
 def tell_about_credentials(stopped: Sequence[ManagedCadence], facility: str, reason: str) -> None:
     """One notice for all cadences that wait for new credentials."""
-    subject = f'{_count(stopped)}: {facility} does not accept your credentials'
-    text = f'{reason}\n\nThese cadences wait until you set them right and resume them:\n{_names(stopped)}\n'
-    _tell(stopped[0].owner, _only(stopped), subject, f'{reason} They wait until you set them right and resume them.', text)
+    told = Telling(
+        cadences=stopped,
+        subject=f'{_count(stopped)}: {facility} does not accept your credentials',
+        reason=f'{reason} They wait until you set them right and resume them.',
+        details=_names(stopped),
+        action='Set the credentials right, then resume what waits',
+        path=path_of('cadences:list', query='state=attention'),
+    )
+    _tell(stopped[0].owner, told)
 
 
 def tell_about_lost_owner(user: Any, stopped: Sequence[ManagedCadence], reason: str) -> None:
     """One notice for whoever runs this TOM, about all cadences of an owner who was deleted."""
-    subject = f'{_count(stopped)}: the owner was deleted'
-    _tell(user, _only(stopped), subject, reason, f'{reason}\n\n{_names(stopped)}\n')
+    told = Telling(
+        cadences=stopped,
+        subject=f'{_count(stopped)}: the owner was deleted',
+        reason=reason,
+        details=_names(stopped),
+        action='Give them another owner',
+        path=path_of('cadences:list', query='state=attention'),
+    )
+    _tell(user, told)
 
 
-def tell(user: Any, subject: str, text: str) -> None:
-    """One notice that is of no cadence."""
-    _tell(user, None, subject, text, text)
+def tell(user: Any, subject: str, text: str, about: Sequence[ManagedCadence] = ()) -> None:
+    """One notice that is of no single cadence."""
+    _tell(user, Telling(cadences=about, subject=subject, reason=text, path=path_of('cadences:list')))
 
 
 def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
     """One notice for all cadences of one owner that somebody else paused together."""
-    subject = f'{_count(stopped)} paused'
-    _tell(stopped[0].owner, _only(stopped), subject, reason, f'{reason}\n\n{_names(stopped)}\n')
+    told = Telling(
+        cadences=stopped,
+        subject=f'{_count(stopped)} paused',
+        reason=reason,
+        details=_names(stopped),
+        action='See which, and resume what is to go on',
+        path=path_of('cadences:list', query='state=paused'),
+    )
+    _tell(stopped[0].owner, told)
 
 
 def tell_about_budget(user: Any, text: str) -> None:
     """One notice that a proposal's hours are nearly used up."""
-    _tell(user, None, 'Hours of a proposal', text, text)
+    told = Telling(subject='Hours of a proposal', reason=text, action='See what was used', path=path_of('cadences:budgets'))
+    _tell(user, told)
 
 
 def _what_it_does(managed: ManagedCadence) -> str:
@@ -157,17 +211,13 @@ def _count(stopped: Sequence[ManagedCadence]) -> str:
     return str(stopped[0]) if len(stopped) == 1 else f'{len(stopped)} cadences'
 
 
-def _only(stopped: Sequence[ManagedCadence]) -> ManagedCadence | None:
-    return stopped[0] if len(stopped) == 1 else None
-
-
 def _names(stopped: Sequence[ManagedCadence]) -> str:
     return '\n'.join(f'- {managed}' for managed in stopped)
 
 
-def _tell(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
+def _tell(owner: Any, told: Telling) -> None:
     if owner is not None:
-        _keep(lambda: _write_both(owner, managed, subject, reason, body))
+        _keep(lambda: _write_both(owner, told))
 
 
 def _keep(write: Callable[[], None]) -> None:
@@ -184,10 +234,29 @@ def _keep(write: Callable[[], None]) -> None:
                 logger.error('A notice could not be written: %s', error_text(error), extra={'event': 'notice_not_written'})
 
 
-def _write_both(owner: Any, managed: ManagedCadence | None, subject: str, reason: str, body: str) -> None:
+def _write_both(owner: Any, told: Telling) -> None:
     in_tom, by_mail = wants(owner)
+    hidden, now = _hidden_names(owner, told.cadences), conf.utc_now()
+    subject, reason, details = (_without(hidden, text) for text in (told.subject, told.reason, told.details))
     if in_tom:
-        _keep(lambda: write_notice(owner, managed, f'{subject}. {reason}', conf.utc_now()))
+        only = told.cadences[0] if len(told.cadences) == 1 else None
+        _keep(lambda: write_notice(owner, only, f'{subject}. {reason}', now))
     address: str = getattr(owner, 'email', '')  # a site's own users may have none
     if by_mail and address and owner.is_active:  # it is sent when the run has done its work: nobody waits for a mail server
-        _keep(lambda: write_mail(owner, subject, f'{subject}.\n\n{body}', conf.utc_now()))
+        text = f'{reason}\n\n{details}'.strip()
+        _keep(lambda: write_mail(owner, Message(subject=subject, text=text, action=told.action, path=told.path), now))
+
+
+def _hidden_names(user: Any, cadences: Sequence[ManagedCadence]) -> list[str]:
+    """Names of targets that this user may not see any more, the longest first: an owner keeps a cadence, but not its name."""
+    named = {managed.pk: managed.target_name for managed in cadences if managed.target_name}
+    if not named or user.is_superuser:
+        return []
+    seen = ManagedCadence.objects.filter(names_visible_to(user), pk__in=named).values_list('pk', flat=True)
+    return sorted({named[pk] for pk in named.keys() - set(seen)}, key=len, reverse=True)
+
+
+def _without(names: Sequence[str], text: str) -> str:
+    for name in names:
+        text = re.sub(rf'(?<!\w){re.escape(name)}(?!\w)', UNSEEN, text)
+    return text

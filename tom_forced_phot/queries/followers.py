@@ -83,7 +83,8 @@ def target_deleted(target: Any, now: datetime) -> None:
     for order in standing.select_related('owner').exclude(owner=None):
         waiting.setdefault(order.owner, []).append(f'the subscription to {order.service}')
     for user, what in waiting.items():
-        notices.inform(user, f'{target.name} was deleted, and with it {", ".join(what)}.', now)
+        seen = visible_targets(user).filter(pk=target.pk).exists()
+        notices.inform(user, f'{target.name if seen else "A target"} was deleted, and with it {", ".join(what)}.', now)
     jobs = RemoteJob.objects.filter(queries__target=target.pk).exclude(state=JobState.CLOSED).distinct()
     others = PhotometryQuery.objects.exclude(target=target.pk).values('job')
     text = 'Its targets were deleted here. What the service still has of it is not fetched.'

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
-from django.core.mail import get_connection, send_mail
+from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
-from django.urls import reverse
 
 from tom_followup.failpoints import PhotometryPoint, reach
+from tom_followup.mails import Message, mail_to, path_of
 from tom_forced_phot import conf, http
 from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
@@ -250,9 +249,9 @@ def _mail() -> None:
 
 def _send(notice: PhotometryNotice, seconds: float) -> tuple[bool, float]:
     """Whether it was sent within so many seconds, and how many are left for others."""
-    text = '\n\n'.join(part for part in (notice.text, notice.body, _where(notice)) if part)
     try:
-        left = http.within(seconds, lambda: _deliver(notice.user.email, subject(notice.text), text, seconds))
+        mail = mail_to(notice.user.email, message_of(notice))  # here, as it may ask the database
+        left = http.within(seconds, lambda: _deliver(mail, seconds))
     except Exception as error:  # the mail backend is the site's: it may raise anything
         logger.error('A notice could not be mailed: %s', type(error).__name__, extra={'event': 'notice_not_mailed'})
         return False, 0.0 if isinstance(error, TimeoutError) else seconds
@@ -261,19 +260,26 @@ def _send(notice: PhotometryNotice, seconds: float) -> tuple[bool, float]:
     return left is not None, left or 0.0
 
 
-def _deliver(address: str, title: str, text: str, seconds: float) -> None:
+def _deliver(mail: EmailMessage, seconds: float) -> None:
     """By a connection with a time limit of its own, where the site's backend knows one: so that no thread waits for ever."""
     backend = get_connection()
     if getattr(backend, 'timeout', seconds) is None:
         setattr(backend, 'timeout', seconds)  # noqa: B010 - only the SMTP backend has it
-    send_mail(title, text, settings.DEFAULT_FROM_EMAIL, [address], connection=backend)
+    mail.connection = backend
+    mail.send()
 
 
-def _where(notice: PhotometryNotice) -> str:
-    """Where in the TOM it stands. Its own address is known to the site only."""
+def message_of(notice: PhotometryNotice) -> Message:
+    """What a mail says of a notice, with the page where its reader goes on."""
     if notice.query_id is not None:
-        return f'In the TOM: {reverse("photometry:query", args=[notice.query_id])}'
-    return f'In the TOM: {reverse("photometry:list")}?notice={notice.pk}'
+        action = 'See why, and ask again' if notice.bad else 'Look at what it brought'
+        path = path_of('photometry:query', notice.query_id)
+    elif not notice.body:  # what stopped by itself: see inform()
+        action, path = 'See your subscriptions', path_of('photometry:subscriptions')
+    else:
+        action = 'See which failed and why' if notice.bad else 'Look at what they brought'
+        path = path_of('photometry:list', query=f'notice={notice.pk}')
+    return Message(subject=subject(notice.text), text=f'{notice.text}\n\n{notice.body}', action=action, path=path)
 
 
 FAILED = frozenset({QueryState.FAILED, QueryState.EXPIRED})

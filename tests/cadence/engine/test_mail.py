@@ -23,6 +23,7 @@ from tom_cadence.engine.run import run_cadences
 from tom_cadence.journal import notices
 from tom_cadence.journal.notices import take_mails, write_mail
 from tom_cadence.models import ManagedCadence, OutgoingMail
+from tom_followup.mails import Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = __name__
@@ -92,7 +93,7 @@ def test_a_server_that_never_ends_is_left_alone_until_the_next_run(astronomer: A
     gate = threading.Event()
     server.does = staticmethod(lambda _: gate.wait(20))
     for number in range(3):
-        write_mail(astronomer, f'Mail {number}', 'Text', NIGHT)
+        write_mail(astronomer, Message(subject=f'Mail {number}', text='Text'), NIGHT)
     before = time.monotonic()
     assert send_mails() == 0
     assert time.monotonic() - before < 5
@@ -101,14 +102,14 @@ def test_a_server_that_never_ends_is_left_alone_until_the_next_run(astronomer: A
 
 
 def test_what_is_being_sent_elsewhere_is_not_sent_again(astronomer: Any, server: Any) -> None:
-    write_mail(astronomer, 'Once', 'Text', NIGHT)
+    write_mail(astronomer, Message(subject='Once', text='Text'), NIGHT)
     assert len(list(take_mails(9))) == 1
     assert send_mails() == 0
     assert server.taken == []
 
 
 def test_who_is_killed_while_sending_loses_no_mail(astronomer: Any, server: Any) -> None:
-    write_mail(astronomer, 'Once', 'Text', NIGHT)
+    write_mail(astronomer, Message(subject='Once', text='Text'), NIGHT)
     [mail] = take_mails(9)
     OutgoingMail.objects.update(taken=Now() - timedelta(minutes=16))
     assert send_mails() == 1
@@ -122,8 +123,10 @@ def test_a_mail_that_fails_is_tried_again_later_and_holds_up_no_other(astronomer
             raise RuntimeError('no such mailbox: password=hush4711')
 
     server.does = staticmethod(refuses)
-    write_mail(django_user_model.objects.create_user('bad', 'bad@example.org'), 'To a bad address', 'Text', NIGHT)
-    write_mail(astronomer, 'To a good one', 'Text', NIGHT)
+    write_mail(
+        django_user_model.objects.create_user('bad', 'bad@example.org'), Message(subject='To a bad address', text='Text'), NIGHT
+    )
+    write_mail(astronomer, Message(subject='To a good one', text='Text'), NIGHT)
     assert send_mails() == 1
     assert [message.to for message in server.taken] == [['vera@example.org']]
     failed = OutgoingMail.objects.get(sent=None)
@@ -161,16 +164,16 @@ def test_any_reason_makes_a_mail_with_a_subject_of_one_line(make_cadence: Any, o
 
 
 def test_mails_are_kept_for_a_while_only(astronomer: Any, server: Any) -> None:
-    write_mail(astronomer, 'Old', 'Text', NIGHT)
+    write_mail(astronomer, Message(subject='Old', text='Text'), NIGHT)
     send_mails()
     OutgoingMail.objects.update(sent=Now() - timedelta(days=91))
-    write_mail(astronomer, 'New', 'Text', NIGHT)
+    write_mail(astronomer, Message(subject='New', text='Text'), NIGHT)
     send_mails()
     assert [mail.subject for mail in OutgoingMail.objects.all()] == ['New']
 
 
 def test_nobody_inactive_gets_a_mail(astronomer: Any, server: Any) -> None:
-    write_mail(astronomer, 'Later', 'Text', NIGHT)
+    write_mail(astronomer, Message(subject='Later', text='Text'), NIGHT)
     astronomer.is_active = False
     astronomer.save()
     assert send_mails() == 0

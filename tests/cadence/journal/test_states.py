@@ -207,7 +207,7 @@ def test_refused_credentials_pause_together_with_one_notice_and_one_resume(
     assert [state_of(cadence)[0] for cadence in (due, waiting, elsewhere)] == ['attention', 'attention', 'active']
     assert len(bookings(observatory)) == 3
     (told,) = mail.outbox
-    assert told.subject == '2 cadences: Simulated observatory does not accept your credentials'
+    assert told.subject == '[Example TOM] 2 cadences: Simulated observatory does not accept your credentials'
     assert 'example-token' not in told.body
     assert journal.resume_after_credentials(SIMULATED, astronomer, at(6)) == 2
     run_cadences(now=at(6))

@@ -56,7 +56,7 @@ def test_one_query_that_ended_is_told_of_once(asked: Any, clock: Hands, astronom
     assert (notice.user, notice.query, notice.bad) == (astronomer, query, False)
     assert len(mail.outbox) == 1
     assert mail.outbox[0].to == ['vera@example.org']
-    assert mail.outbox[0].subject.startswith('Forced photometry: ATLAS, SN 1')
+    assert mail.outbox[0].subject.startswith('[Example TOM] Forced photometry: ATLAS, SN 1')
     assert '\n' not in mail.outbox[0].subject
     assert f'/forced-photometry/queries/{query.pk}/' in mail.outbox[0].body
 
@@ -237,7 +237,7 @@ def test_killed_while_mailing_it_mails_never_twice(
         raise Killed
 
     asked()
-    monkeypatch.setattr(notices, 'send_mail', die)
+    monkeypatch.setattr(notices, '_deliver', die)
     with pytest.raises(Killed):
         ended(clock)
     monkeypatch.undo()
@@ -253,7 +253,7 @@ def test_a_mail_server_that_is_away_stops_nothing_and_gets_it_later(
         raise ConnectionRefusedError('no mail today')
 
     asked()
-    monkeypatch.setattr(notices, 'send_mail', refuse)
+    monkeypatch.setattr(notices, '_deliver', refuse)
     ended(clock)
     assert len(texts(astronomer)) == 1
     monkeypatch.undo()

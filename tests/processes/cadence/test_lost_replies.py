@@ -184,7 +184,7 @@ def test_a_facility_that_cannot_be_asked_waits_for_a_person_and_is_never_sent_it
     state, reason = state_of(cadence)
     assert state == 'attention'
     assert 'It is not known whether Plain observatory booked the request' in reason
-    assert [mail.subject for mail in mailoutbox] == [f'Cadence {cadence.pk} (SN 1) needs attention']
+    assert [mail.subject for mail in mailoutbox] == [f'[Example TOM] Cadence {cadence.pk} (SN 1) needs attention']
     for hours in (DUE + 1, DUE + 24):
         assert turn(observatory, hours) == []
     cadence.active = True  # somebody only switches it on again, without a word about the request
@@ -312,7 +312,8 @@ def test_refused_credentials_pause_all_cadences_of_that_facility_and_owner_toget
         assert reason.startswith('Simulated observatory does not accept the credentials')
         assert 'expired' not in reason
     assert state_of(other) == ('active', '')
-    assert [mail.subject for mail in mailoutbox] == ['4 cadences: Simulated observatory does not accept your credentials']
+    said = '[Example TOM] 4 cadences: Simulated observatory does not accept your credentials'
+    assert [mail.subject for mail in mailoutbox] == [said]
     turn(observatory, DUE + 1)
     assert len(mailoutbox) == 1
     assert [entry['target'] for entry in observatory.log(5)] == ['SN 4']

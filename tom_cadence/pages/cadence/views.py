@@ -21,7 +21,7 @@ from tom_cadence.pages.cadence.context import context_of, in_future
 from tom_cadence.pages.cadence.data import Cadence, export_rows
 from tom_cadence.permissions import may_change, visible_cadences
 from tom_followup.pages import plotly_js
-from tom_followup.refusals import NotYours, refused_with_message
+from tom_followup.refusals import NotYours, login_first, refused_with_message
 
 
 def _visible(request: HttpRequest, pk: int) -> ManagedCadence:
@@ -42,6 +42,7 @@ def _is_htmx(request: HttpRequest) -> bool:
 
 
 @require_GET
+@login_first
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything about one cadence; where its page had another number before, that one leads to it."""
     moved = None if ManagedCadence.objects.filter(pk=pk).exists() else ManagedCadence.objects.filter(old_number=pk).first()

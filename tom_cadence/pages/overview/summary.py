@@ -20,14 +20,12 @@ from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import Window
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.permissions import Rows, visible_records, visible_targets
+from tom_cadence.permissions import UNSEEN, Rows, visible_records, visible_targets
 
 State = ManagedCadence.State
 #: What a person has to see first comes first.
 URGENCY = (State.ATTENTION, State.ACTIVE, State.PAUSED, State.FINISHED)
 LONGEST_REASON = 120
-#: An owner keeps a cadence, and may stop it, when the permission on its target was taken away.
-UNSEEN = 'a target that you may not see'
 
 
 @dataclass(kw_only=True)

@@ -29,11 +29,13 @@ from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, Cade
 from tom_cadence.pages.requests import open_requests
 from tom_cadence.permissions import Rows, changeable_cadences, visible_cadences, visible_targets
 from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks, read_text
+from tom_followup.refusals import LOGIN, login_first
 
 MOST_IN_A_TAB = 50
 
 
 @require_GET
+@login_first
 def cadence_list(request: HttpRequest) -> HttpResponse:
     """All cadences that the user may see; to htmx only the table."""
     rows = summary.by_urgency(visible_cadences(request.user))
@@ -46,7 +48,7 @@ def cadence_list(request: HttpRequest) -> HttpResponse:
         'table': table,
         'filter': filters,
         'number': table.paginator.count,
-        'filtered': any(request.GET.values()),
+        'filtered': any(value for name, value in request.GET.items() if name != LOGIN),
         'part': only_table,
     }
     if not only_table:

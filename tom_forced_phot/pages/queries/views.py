@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_tables2 import RequestConfig
 
 from tom_followup.pages import PAGE_SIZE, FixedPaginator, read_pk, read_pks
-from tom_followup.refusals import NotYours, refused_in_place
+from tom_followup.refusals import NotYours, login_first, refused_in_place
 from tom_forced_phot import conf, queries
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
@@ -159,6 +159,7 @@ VIEWS = {'list': 'query_rows', 'target': 'query_items', 'page': 'query_body'}
 
 
 @require_GET
+@login_first
 def query_list(request: HttpRequest) -> HttpResponse:
     """All queries that the user may see; to htmx only the table, to a target's tab its newest."""
     if request.GET.get('part') == 'target':
@@ -244,6 +245,7 @@ def states(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+@login_first
 def query_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything about one query; what the user was told of it counts as read."""
     rows = summary.read(visible_queries(request.user), [pk])
