@@ -90,13 +90,14 @@ def _configurations(parameters: Mapping[Any, Any]) -> list[float | None]:
         if match and time:
             parts = longest[match['configuration']]
             parts[match['part']] = max(time, parts.get(match['part'], 0.0))
-    return [
-        max(
-            sum(time * _count(parameters.get(f'c_{configuration}_ic_{part}_exposure_count')) for part, time in parts.items()),
-            _number(parameters.get(f'c_{configuration}_repeat_duration')) or 0,
-        )
-        for configuration, parts in longest.items()
-    ]
+    found: list[float | None] = []
+    for configuration, parts in longest.items():
+        once = 0.0
+        for part, time in parts.items():
+            count = _number(parameters.get(f'c_{configuration}_ic_{part}_exposure_count'))
+            once += time if count is None else time * count
+        found.append(max(once, _number(parameters.get(f'c_{configuration}_repeat_duration')) or 0))
+    return found
 
 
 def _points(parameters: Mapping[str, Any]) -> float:
@@ -118,11 +119,6 @@ def _pattern(parameters: Mapping[str, Any], name: str) -> float:
 
 def _product(time: Any, count: Any) -> float | None:
     return _times(time, 1 if count in (None, '') else count)
-
-
-def _count(value: Any) -> float:
-    number = _number(value)
-    return 1.0 if number is None else number
 
 
 def _times(time: Any, count: Any) -> float | None:

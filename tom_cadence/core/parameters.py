@@ -90,20 +90,13 @@ def clean(raw: Any) -> Parameters:
     """The stored parameters as values; NeedsAttention names the first one that cannot be used and what is expected."""
     if not isinstance(raw, Mapping) or len(raw) > MOST_PARAMETERS:
         raise NeedsAttention(f'The cadence parameters are {short_repr(raw)}; a JSON object with cadence_frequency is expected.')
-    known = {name: raw[name] for name in FIELDS if name in raw and not _empty(raw[name])}
+    known = {name: raw[name] for name in FIELDS if raw.get(name) is not None and not (isinstance(raw[name], str) and not raw[name])}
     found = Parameters(**{name: _CLEAN[name](name, value) for name, value in known.items()})
-    return _with_limits(found) if any(name in raw for name in FAILURE_LIMITS) else found
-
-
-def _with_limits(found: Parameters) -> Parameters:
-    """The limits of a cadence whose form offered them, where they were left empty; a cadence of the toolkit never had any."""
+    if not any(name in raw for name in FAILURE_LIMITS):  # a cadence of the toolkit, whose form never offered any
+        return found
     nights = DEFAULT_NIGHTS if found.max_nights_without_success is None else found.max_nights_without_success
     errors = DEFAULT_ERRORS if found.max_consecutive_failures is None else None
     return replace(found, max_nights_without_success=nights, max_errors=errors)
-
-
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value)
 
 
 def number(name: str, value: Any, *, above: float | None = None, least: float | None = None, most: float = math.inf) -> float:

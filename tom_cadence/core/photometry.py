@@ -73,7 +73,10 @@ class Photometry:
         """Columns in any order; None is nan, a single value stands for all. Rows without a finite time are left out."""
         days = np.asarray(time, dtype=np.float64).reshape(-1)
         numbers = [_numbers(column, len(days)) for column in (magnitude, error, limit, flux)]
-        texts = [_texts(column, len(days)) for column in (band, source)]
+        texts: list[Texts] = [
+            np.full(len(days), column) if isinstance(column, str) else np.asarray(column, dtype=np.str_).reshape(-1)
+            for column in (band, source)
+        ]
         order = np.argsort(days, kind='stable')
         order = order[np.isfinite(days[order])]
         (bands, sources), (magnitudes, errors, limits, fluxes) = [c[order] for c in texts], [c[order] for c in numbers]
@@ -126,10 +129,6 @@ def _numbers(column: Any, length: int) -> Floats:
     if column is None or isinstance(column, (int, float)):
         return np.full(length, np.nan if column is None else column, dtype=np.float64)
     return np.asarray(column, dtype=np.float64).reshape(-1)  # numpy makes nan of None
-
-
-def _texts(column: Any, length: int) -> Texts:
-    return np.full(length, column) if isinstance(column, str) else np.asarray(column, dtype=np.str_).reshape(-1)
 
 
 def measurable(magnitude: Floats) -> Mask:

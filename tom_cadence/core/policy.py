@@ -128,7 +128,9 @@ def limited(decision: Decision, history: History, now: datetime, limits: Limits)
     Exposure times are read only where something depends on them.
     """
     used, more = None, None
-    decision = _adapted(decision, history, now, limits)
+    decision = relax(limits.instead.laid_under(decision), limits.parameters.relaxations, history, limits.instead.fields)
+    if limits.sky is not None and isinstance(decision, Submit):
+        decision = move_to_visible(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))
     if isinstance(decision, Submit) and limits.parameters.max_exposure_time is not None:
         counted = [a for a in history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
         spent = [limits.exposure(attempt.parameters) for attempt in counted]
@@ -148,13 +150,6 @@ def limited(decision: Decision, history: History, now: datetime, limits: Limits)
     if isinstance(decision, Submit) and postponed is not None and now < postponed.until:
         return Wait(reason=postponed.reason)
     return decision
-
-
-def _adapted(decision: Decision, history: History, now: datetime, limits: Limits) -> Decision:
-    decision = relax(limits.instead.laid_under(decision), limits.parameters.relaxations, history, limits.instead.fields)
-    if limits.sky is None or not isinstance(decision, Submit):
-        return decision
-    return move_to_visible(decision, limits.sky, now + limits.start_lead, _seconds(decision, history, limits))
 
 
 def _seconds(decision: Submit, history: History, limits: Limits) -> float | None:

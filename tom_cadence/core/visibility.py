@@ -130,7 +130,8 @@ def _mask(site: Site, ra: float, dec: float, constraints: Constraints, number: i
     if sun is not None and good.any():
         good &= _altitudes(site, _sun_seen(number)) <= sun
     if constraints.min_moon_distance is not None and good.any():
-        apart = np.degrees(np.arccos(np.clip(_between(*_moon(number)) @ _direction(np.radians(ra), np.radians(dec)), -1, 1)))
+        moon, target = _between(*_body('moon', number, MOON_NODES)), _direction(np.radians(ra), np.radians(dec))
+        apart = np.degrees(np.arccos(np.clip(moon @ target, -1, 1)))
         good &= apart >= constraints.min_moon_distance
     return good
 
@@ -176,19 +177,10 @@ def _target(ra: float, dec: float, number: int) -> Directions:
 
 @lru_cache(maxsize=64)
 def _sun_seen(number: int) -> Directions:
-    return _from_earth(_between(*_sun(number)), number)
+    return _from_earth(_between(*_body('sun', number, SUN_NODES)), number)
 
 
-@lru_cache(maxsize=256)
-def _sun(number: int) -> tuple[Hours, Directions]:
-    return _body('sun', number, SUN_NODES)
-
-
-@lru_cache(maxsize=256)
-def _moon(number: int) -> tuple[Hours, Directions]:
-    return _body('moon', number, MOON_NODES)
-
-
+@lru_cache(maxsize=512)
 def _body(name: str, number: int, every: timedelta) -> tuple[Hours, Directions]:
     """Where it stands in a block, from the Earth's centre: hours, and directions."""
     hours = np.arange(int(BLOCK / every) + 1) * (every / timedelta(hours=1))

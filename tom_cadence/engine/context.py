@@ -89,7 +89,9 @@ def read_photometry(snapshots: Iterable[Snapshot], now: datetime) -> dict[int, P
     found: dict[int, Photometry] = {}
     for readers in _who_may_see_the_same([each for each in needing if spans[each.pk] != timedelta(0)]):
         curves = _read(readers, spans, now)
-        found.update((each.pk, _since(curves.get(_target(each)), spans[each.pk], now)) for each in readers)
+        for each in readers:
+            curve, span = curves.get(_target(each), Photometry()), spans[each.pk]
+            found[each.pk] = curve if span is None else curve.since(now - span)
     return found
 
 
@@ -156,7 +158,7 @@ def columns(rows: Sequence[Sequence[Any]]) -> Photometry:
     fluxes = np.array([_number(text) for text in flux])
     factor = np.array([flux_factor(text or '') for text in unit])
     is_flux = np.isfinite(factor)
-    known = is_flux | np.array([_is_magnitude(text or '') for text in unit])
+    known = is_flux | np.array([is_ab(text or '') or (text or '').strip().lower() in OTHER_MAGNITUDES for text in unit])
     with np.errstate(over='ignore', invalid='ignore'):
         as_magnitude = [magnitude_of(column * factor) for column in (magnitude, limits)]
         as_error = np.where(is_flux, magnitude_error_of(magnitude, errors), errors)
@@ -181,10 +183,6 @@ def columns(rows: Sequence[Sequence[Any]]) -> Photometry:
     return replace(found.only(usable), left_out=_in_words(list(words)))
 
 
-def _is_magnitude(unit: str) -> bool:
-    return is_ab(unit) or unit.strip().lower() in OTHER_MAGNITUDES
-
-
 def _named(known: bool, value: Any, limit: Any, unit: Any) -> str:
     if not known:
         return f'unit {short_repr(unit)}'
@@ -206,12 +204,6 @@ def _number(text: Any) -> float:
         return float(text)
     except (TypeError, ValueError):
         return np.nan
-
-
-def _since(curve: Photometry | None, span: timedelta | None, now: datetime) -> Photometry:
-    if curve is None:
-        return Photometry()
-    return curve if span is None else curve.since(now - span)
 
 
 NO_SITES = '{} says nothing of its sites, so nobody knows when a target is up there: leave out what is asked of the sky.'

@@ -11,7 +11,6 @@ from tom_cadence.core import policy
 from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History
-from tom_cadence.core.parameters import Parameters
 from tom_cadence.core.policy import Instead, Limits, Postponed
 from tom_cadence.engine.context import NOTHING
 from tom_cadence.engine.snapshot import attempt_of, recent_refusals
@@ -39,14 +38,15 @@ def history_of(known: Known, facilities: Facilities, before: Decided | None = No
         return ReadHistory(trouble=known.trouble or str(error), credentials=error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
         return ReadHistory(trouble=known.trouble or (bounded_text(error) if isinstance(error, CadenceError) else error_text(error)))
+    on_cancel = snapshot.parameters.on_cancel
     states = Submission.State
     answers = [request for request in snapshot.requests if request.state in (states.SENDING, states.UNCERTAIN, states.ACCEPTED)]
     history = History(
         attempts=attempts,
         answered=frozenset(pk for request in answers for pk in request.follows),
         refusals=len(recent_refusals(snapshot)),
-        resubmit_cancelled=_resubmits(snapshot.parameters),
-        skips_cancelled=snapshot.parameters.on_cancel == 'skip',
+        resubmit_cancelled=bool(conf.get('RESUBMIT_CANCELLED')) if on_cancel == 'default' else on_cancel == 'resubmit',
+        skips_cancelled=on_cancel == 'skip',
         ignore_before=snapshot.managed.ignore_before,
         photometry=context.photometry,
         looks=context.answers,
@@ -69,12 +69,6 @@ def _attempts(known: Known, facilities: Facilities, before: Decided | None) -> t
     return tuple(
         attempt or attempt_of(row, gateways[row.facility], states.get(row.pk)) for row, attempt in zip(rows, made, strict=True)
     )
-
-
-def _resubmits(parameters: Parameters) -> bool:
-    if parameters.on_cancel == 'default':
-        return bool(conf.get('RESUBMIT_CANCELLED'))
-    return parameters.on_cancel == 'resubmit'
 
 
 def runs_itself(strategy: Any) -> bool:

@@ -203,7 +203,8 @@ def _compare(result: Audit, name: str, gateways: list[Gateway], listings: Iterab
         for request in Submission.objects.filter(facility=name, created__gte=now - PERIOD).select_related('managed')
     }
     recorded = set(ObservationRecord.objects.filter(facility=name).values_list('observation_id', flat=True))
-    followed = _followed(name)
+    rows = ManagedCadence.objects.filter(facility=name, cadence__isnull=False)
+    followed = {row.target_name: row for row in rows if row.target_name}
     for key, booking in found.items():
         if key not in recorded:
             _unrecorded(result, name, key, booking, tokens, followed)
@@ -214,11 +215,6 @@ def _compare(result: Audit, name: str, gateways: list[Gateway], listings: Iterab
         elif not each.marked:
             result.without_mark.append(_finding(name, each, found[each.id], 'nothing to do; its reply could not be looked up.'))
     _question(result, name, gateways, suspects)
-
-
-def _followed(name: str) -> dict[str, ManagedCadence]:
-    """Targets of the cadences of this facility, by name."""
-    return {row.target_name: row for row in ManagedCadence.objects.filter(facility=name, cadence__isnull=False) if row.target_name}
 
 
 def _unrecorded(

@@ -6,9 +6,8 @@ looked at. What is found is saved and told to the owner; nothing is decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from tom_cadence import conf, journal
@@ -16,7 +15,7 @@ from tom_cadence.core.decisions import Wait
 from tom_cadence.engine import snapshot
 from tom_cadence.engine.containment import batch_or_singly
 from tom_cadence.engine.polling import Polling, save_states
-from tom_cadence.engine.stages import Decided, Known, Snapshot
+from tom_cadence.engine.stages import Decided, Known
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities
 from tom_cadence.facilities.calls import Call
@@ -44,21 +43,19 @@ def look(facilities: Facilities, calls: Calls, now: datetime, other: Callable[[C
     found = {row.pk: row for row in due(now)}
     if not found:
         return
-    read, troubles = batch_or_singly([snapshot.prepare(row) for row in found.values()], _read, 'its observations were read')
+    prepared = [snapshot.prepare(row) for row in found.values()]
+    read, troubles = batch_or_singly(
+        prepared, lambda some: {each.pk: each for each in snapshot.read_rows(some, full=False)}, 'its observations were read'
+    )
     polling = Polling(facilities, calls, may_write=True, now=now)
     polling.start(read.values(), {})
     for pks in polling.ready(read, other):
         known = [Known(snapshot=read[pk], polled=polling.polled(read[pk])) for pk in pks]
         ended = [Decided(known=each, decision=Wait(reason='It has ended.')) for each in known]
-        troubles |= batch_or_singly(ended, partial(_save, facilities=facilities, now=now), 'its states were saved')[1]
+        _, unsaved = batch_or_singly(
+            ended, lambda some: {each.managed.pk: each for each in save_states(some, facilities, now)}, 'its states were saved'
+        )
+        troubles |= unsaved
     journal.note_late_checks([(managed, now) for managed in found.values()])
     if troubles:  # the others were served, and these are asked for again after the interval
         raise CadenceError(' '.join(f'Cadence {found[pk].host_cadence_id}: {text}' for pk, text in troubles.items()))
-
-
-def _read(prepared: Sequence[Snapshot]) -> dict[int, Snapshot]:
-    return {each.pk: each for each in snapshot.read_rows(prepared, full=False)}
-
-
-def _save(items: Sequence[Decided], facilities: Facilities, now: datetime) -> None:
-    save_states(items, facilities, now)

@@ -69,7 +69,10 @@ def finish(
     """
     for pks in begun.polling.ready(begun.known, other):
         now = clock()
-        known = {pk: _polled(begun.known[pk], begun.polling) for pk in pks}
+        known: dict[int, Known] = {}
+        for pk in pks:
+            polled = begun.polling.polled(begun.known[pk].snapshot)
+            known[pk] = replace(begun.known[pk], polled=polled, caught=polled.trouble or begun.known[pk].caught)
         news = [each for each in known.values() if has_news(each)]
         known.update(_read_again(news, facilities, now))
         if may_write:
@@ -79,11 +82,6 @@ def finish(
             items = [_with_photometry_asked(each, facilities, now) for each in items]
         items = _look_closer(items, facilities, now)
         yield _saved(items, facilities, now) if may_write else items
-
-
-def _polled(known: Known, polling: Polling) -> Known:
-    polled = polling.polled(known.snapshot)
-    return replace(known, polled=polled, caught=polled.trouble or known.caught)
 
 
 def _decided_again(known: Known, before: Decided | None, facilities: Facilities, now: datetime) -> Decided:

@@ -47,10 +47,6 @@ def _sending(call: Call) -> Sending:
     return cast(Sending, call.key)
 
 
-def _taken(chunk: Sequence[Known]) -> dict[int, Taken]:
-    return {each.known.managed.pk: each for each in send.take(chunk)}
-
-
 class Pipeline:
     """Takes cadences that have something to do, one after the other."""
 
@@ -103,7 +99,7 @@ class Pipeline:
         return chunk
 
     def _take(self, chunk: Sequence[Known]) -> None:
-        taken, troubles = batch_or_singly(chunk, _taken, 'it was claimed')
+        taken, troubles = batch_or_singly(chunk, lambda some: {each.managed.pk: each for each in send.take(some)}, 'it was claimed')
         ready: list[Ready] = []
         for known in chunk:
             pk = known.managed.pk

@@ -197,7 +197,7 @@ class Polling:
         elif asked.gateway.many_at_once:
             for first in range(0, len(ids), LIST_CHUNK):
                 chunk = tuple(ids[first : first + LIST_CHUNK])
-                self._ask(asked, chunk, _many(asked.gateway, chunk))
+                self._ask(asked, chunk, partial(asked.gateway.statuses, chunk))
         elif asked.gateway.has_pages:
             self._ask_lists(asked)
         else:
@@ -236,7 +236,8 @@ class Polling:
         """Ask for each; ``states`` are known from a list, and only the schedule is missing."""
         for observation_id in ids:
             known = (states or {}).get(observation_id, '')
-            self._ask(asked, (observation_id,), _single(asked.gateway, observation_id, known))
+            arguments = (observation_id, known) if known else (observation_id,)
+            self._ask(asked, (observation_id,), partial(asked.gateway.status, *arguments))
 
     def _ask_page(self, asked: StatesAsked, ids: tuple[str, ...], listed: Listed) -> None:
         if listed.schedule:
@@ -390,14 +391,6 @@ def _finished_now(asked: StatesAsked, observation_id: str, status: Status) -> bo
     """Whether a list said that this one has just finished: its real times are then asked for singly."""
     _, row = asked.wanted[observation_id][0]
     return status.state != row.status and asked.gateway.outcome(status.state) is Outcome.SUCCEEDED
-
-
-def _single(gateway: Gateway, observation_id: str, known: str) -> Callable[[], Status]:
-    return lambda: gateway.status(observation_id, known) if known else gateway.status(observation_id)
-
-
-def _many(gateway: Gateway, ids: tuple[str, ...]) -> Callable[[], dict[str, Status]]:
-    return lambda: gateway.statuses(ids)
 
 
 def _saved(row: RecordRow) -> Status:

@@ -125,7 +125,9 @@ def _sending(error: BaseException, facility: Any, name: str, traffic: Traffic) -
         return _own(error)
     mislabelled = _mislabelled(error, traffic)
     refused = documented_refusals(facility) if mislabelled is None or mislabelled.status != 400 else (type(error),)
-    if isinstance(error, refused) and earlier_declined and not (last and _maybe_booked(last)):
+    # no answer, or an answer of success: then a class that says "refused" speaks of something else
+    maybe_booked = last is not None and (last.status is None or last.status < 400)
+    if isinstance(error, refused) and earlier_declined and not maybe_booked:
         return refusal(f'{name} refused the observation: {text}', objections_in(text))
     if never_arrived(error, traffic):
         return Temporary(f'{name} could not be reached: {text}')
@@ -150,11 +152,6 @@ def _declined(attempt: HttpAttempt) -> bool:
 
 def _throttled(attempt: HttpAttempt) -> bool:
     return attempt.status is not None and _is_busy(attempt.status, attempt.retry_after)
-
-
-def _maybe_booked(attempt: HttpAttempt) -> bool:
-    """Whether no answer, or an answer of success, came: then a class that says "refused" speaks of something else."""
-    return attempt.status is None or attempt.status < 400
 
 
 def _is_busy(status: int, retry_after: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tom_cadence import conf, registry
 from tom_cadence.core import visibility
-from tom_cadence.core.history import History, Outcome
+from tom_cadence.core.history import History
 from tom_cadence.core.parameters import Parameters, clean
 from tom_cadence.core.windows import Window
 from tom_cadence.engine import snapshot
@@ -233,8 +233,3 @@ def fan(
 def replayed(plan: SimulationPlan) -> Replay:
     """What the plan's strategy would have done from the first request of its cadence, under the sky there really was."""
     return replay(plan.strategy, plan.parameters, plan.beginning.history, plan.beginning.now)
-
-
-def succeeded_before(plan: SimulationPlan) -> int:
-    """How many observations had succeeded when the simulation begins."""
-    return plan.beginning.history.count(Outcome.SUCCEEDED)

@@ -30,6 +30,14 @@ from tom_cadence.permissions import Rows, may_see_all
 State = ManagedCadence.State
 
 
+def cadence_of(pk: int) -> ManagedCadence:
+    """The cadence with this number of the toolkit's, which is the one that people know; CadenceError where there is none."""
+    managed = ManagedCadence.objects.select_related('cadence', 'owner').filter(cadence=pk).first()
+    if managed is None:
+        raise CadenceError(f'There is no cadence {pk}.')
+    return managed
+
+
 def pause(managed: ManagedCadence, user: Any, now: datetime) -> None:
     """Send nothing more until it is resumed."""
     reason = f'{user} paused it.'

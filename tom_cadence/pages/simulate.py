@@ -109,7 +109,9 @@ class SimulationPage:
         self.a, self.b = ComparedStrategy('', ''), ComparedStrategy('', '')
         try:
             self.a = self._own_side()
-            self.b = self._other_side()
+            compared = request.GET.get('b_strategy', '')
+            if compared:
+                self.b = self._side(compared, 'b')
         except CadenceError as error:
             self.problem = plain(str(error))
         plans = [side.plan for side in (self.a, self.b) if side.plan is not None]
@@ -122,7 +124,12 @@ class SimulationPage:
     def answer(self) -> HttpResponse:
         """The page, or (``part``) the figure alone, or the sentence that says how many go on."""
         part = PARTS.get(self.request.GET.get('part', ''))
-        context = self._fan() if part else {'later': self._later()}
+        if part:
+            context = self._fan()
+        else:
+            query = self.request.GET.copy()
+            query['part'] = 'fan'
+            context = {'later': f'{self.request.path}?{query.urlencode()}' if self.is_ready else ''}
         context |= {
             'managed': self.managed,
             'a': self.a,
@@ -144,12 +151,6 @@ class SimulationPage:
         """Whether there is something to simulate."""
         return self.a.plan is not None and not self.problem and self.sky.is_valid()
 
-    def _later(self) -> str:
-        """Where the figure is asked for."""
-        query = self.request.GET.copy()
-        query['part'] = 'fan'
-        return f'{self.request.path}?{query.urlencode()}' if self.is_ready else ''
-
     def _own_side(self) -> ComparedStrategy:
         if self.managed is not None:
             name = self.managed.strategy
@@ -158,10 +159,6 @@ class SimulationPage:
             )
         name = self.request.GET.get('strategy', '')
         return self._side(name, '') if name else ComparedStrategy('', '')
-
-    def _other_side(self) -> ComparedStrategy:
-        name = self.request.GET.get('b_strategy', '')
-        return self._side(name, 'b') if name else ComparedStrategy('', '')
 
     def _side(self, name: str, prefix: str) -> ComparedStrategy:
         """A strategy with the parameters of the address; those of the cadence where the address has none."""
@@ -172,14 +169,12 @@ class SimulationPage:
         sent = any(f'{begins}{field}' in self.request.GET for field in fields)
         own = dict(self.managed.host.cadence_parameters or {}) if self.managed is not None else {}
         form = parameters_form(name, self.request.GET if sent else None, prefix, {'cadence_frequency': 24, **own})
-        side = ComparedStrategy(name, f'{registry.strategy_name(name)}{", changed" if self._is_own(name) else ""}', form)
+        is_own = self.managed is not None and name == self.managed.strategy
+        side = ComparedStrategy(name, f'{registry.strategy_name(name)}{", changed" if is_own else ""}', form)
         if sent and form.is_valid():
             given = {field: form.cleaned_data.get(field) for field in form.cadence_fields}
             side.plan = self._plan(name, given)
         return side
-
-    def _is_own(self, name: str) -> bool:
-        return self.managed is not None and name == self.managed.strategy
 
     def _plan(self, name: str, given: dict[str, Any]) -> SimulationPlan:
         if self.managed is not None:
@@ -229,13 +224,12 @@ class SimulationPage:
             plan = side.plan
             if plan is not None:
                 history = plan.beginning.history
-                known = [_known(attempt) for attempt in history.attempts] if self.managed else self._asked()
+                known: list[Any] = [self.request.GET.get(name, '') for name in ('first', 'hours', 'exposure')]
+                if self.managed:
+                    known = [(a.record, a.outcome.value, a.window, a.scheduled_start, a.submission) for a in history.attempts]
                 points = (len(history.photometry), history.photometry.time[-1:].tolist())
                 parts += [side.name, sorted(plan.parameters.items(), key=str), known, points, plan.facility, plan.target]
         return f'tom_cadence.simulation.{hashlib.sha256(repr(parts).encode()).hexdigest()}'
-
-    def _asked(self) -> list[str]:
-        return [self.request.GET.get(name, '') for name in ('first', 'hours', 'exposure')]
 
     def _simulated(self, sides: list[ComparedStrategy]) -> dict[str, Any]:
         nights = self.sky.cleaned_data.get('nights') or USUAL_NIGHTS
@@ -247,7 +241,9 @@ class SimulationPage:
             plan = side.plan
             if plan is None:
                 continue
-            sky = self._sky_of(plan)
+            sky = self.sky.sky(plan.beginning.now)
+            if self.sky.cleaned_data.get('at_night'):
+                sky = simulate.with_place(sky, plan, user=self.request.user)
             timelines = simulate.fan(plan, sky, seed, nights, RUNS, work=Work(most=PAGE // len(sides), spent=processor_time))
             name = f'{side.words}, compared' if side is self.b and side.words == self.a.words else side.words
             fans.append(Fan(name=name, timelines=timelines))
@@ -256,22 +252,9 @@ class SimulationPage:
             table = {'name': name, 'figures': dict(figures(found)), 'runs': found.runs, 'endings': endings}
             tables.append({**table, 'share': share_going_on(found, sky, nights)})
             words = sky.in_words
-        rows = [(what, [table['figures'].get(what, '') for table in tables]) for what in _kinds(tables)]
+        kinds = dict.fromkeys(what for table in tables for what in table['figures'])
+        rows = [(what, [table['figures'].get(what, '') for table in tables]) for what in kinds]
         return {'figure': figure(fans), 'tables': tables, 'rows': rows, 'assumed': words, 'nights': nights, 'asked': show(self.now)}
-
-    def _sky_of(self, plan: SimulationPlan) -> SimulatedSky:
-        sky = self.sky.sky(plan.beginning.now)
-        return simulate.with_place(sky, plan, user=self.request.user) if self.sky.cleaned_data.get('at_night') else sky
-
-
-def _known(attempt: Any) -> tuple[Any, ...]:
-    """What of an attempt a future depends on."""
-    return attempt.record, attempt.outcome.value, attempt.window, attempt.scheduled_start, attempt.submission
-
-
-def _kinds(tables: list[dict[str, Any]]) -> list[str]:
-    """The rows of the table: what any of the strategies has a figure of, in order."""
-    return list(dict.fromkeys(what for table in tables for what in table['figures']))
 
 
 urlpatterns: list[Any] = [

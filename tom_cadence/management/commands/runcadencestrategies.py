@@ -54,7 +54,10 @@ class Command(BaseCommand):
 
     def _answer(self) -> None:
         options = self.options
-        self._check_cadences()
+        wanted = set(options['cadence'] or ())
+        missing = wanted - set(DynamicCadence.objects.filter(pk__in=wanted).values_list('pk', flat=True))
+        if missing:
+            raise CommandError(f'There is no cadence {", ".join(map(str, sorted(missing)))}.')
         if options['health']:
             self._tell(health(conf.utc_now()).as_dict())
         elif options['audit']:
@@ -73,12 +76,6 @@ class Command(BaseCommand):
                 self.stdout.write(sentence)
         if not found.ok:
             sys.exit(1)
-
-    def _check_cadences(self) -> None:
-        wanted = set(self.options['cadence'] or ())
-        missing = wanted - set(DynamicCadence.objects.filter(pk__in=wanted).values_list('pk', flat=True))
-        if missing:
-            raise CommandError(f'There is no cadence {", ".join(map(str, sorted(missing)))}.')
 
     def _run(self) -> None:
         pks, facilities = self.options['cadence'], self.options['facility']

@@ -17,9 +17,8 @@ from tqdm import tqdm
 from tom_cadence import conf
 from tom_cadence.core.windows import Window, read_instant, show
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.flows import simulate
+from tom_cadence.flows import simulate, steer
 from tom_cadence.flows.simulate import SimulationPlan
-from tom_cadence.models import ManagedCadence
 from tom_cadence.simulation import PERFECT, USUAL, SimulatedSky, Timeline, summary
 from tom_cadence.simulation import results as words
 from tom_cadence.simulation.figure import Fan, drawn
@@ -92,7 +91,8 @@ class Command(BaseCommand):
         given = _pairs(self.options['param'], '--param')
         name = simulate.named(self.options['strategy']) if self.options['strategy'] else ''
         if self.options['cadence'] is not None:
-            return self._plan_of_cadence(now, name, given)
+            managed = steer.cadence_of(self.options['cadence'])
+            return simulate.of_cadence(managed, now, name, simulate.merged(managed, name, given))
         if self.options['replay'] or self.options['at_night']:
             raise CommandError('--replay and --at-night need --cadence.')
         if not name:
@@ -103,12 +103,6 @@ class Command(BaseCommand):
         window = Window(start=start, end=start + timedelta(hours=self.options['window']))
         asked = {'exposure_time': self.options['exposure'], 'facility': self.options['facility'] or ''}
         return simulate.of_new(name, simulate.checked_parameters(name, given), window, asked)
-
-    def _plan_of_cadence(self, now: datetime, name: str, given: dict[str, str]) -> SimulationPlan:
-        managed = ManagedCadence.objects.filter(cadence=self.options['cadence']).select_related('cadence', 'owner').first()
-        if managed is None:
-            raise CommandError(f'There is no cadence {self.options["cadence"]}.')
-        return simulate.of_cadence(managed, now, name, simulate.merged(managed, name, given))
 
     def _sky(self, plan: SimulationPlan) -> SimulatedSky:
         numbers = {name: _number(name, text) for name, text in _pairs(self.options['sky'], '--sky').items()}
@@ -145,11 +139,8 @@ class Command(BaseCommand):
         if self.options['csv']:
             Path(self.options['csv']).write_text(words.as_csv(timelines), encoding='utf-8')
         if self.options['plot']:
-            self._draw(fans)
-
-    def _draw(self, fans: Sequence[Fan]) -> None:
-        path = Path(self.options['plot'])
-        path.write_bytes(drawn(fans, path.suffix.lower()))
+            path = Path(self.options['plot'])
+            path.write_bytes(drawn(fans, path.suffix.lower()))
 
     def _tell(self, plan: SimulationPlan, sky: SimulatedSky, timelines: Sequence[Timeline]) -> None:
         found = summary(timelines)

@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 from tom_cadence import conf, journal
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import steer
-from tom_cadence.models import ManagedCadence
 
 BY = 'Somebody at a terminal'
 
@@ -48,7 +47,7 @@ class Command(BaseCommand):
         now, action = conf.utc_now(), options['action']
         if action == 'resume-facility':
             return self._resume_facility(options['facility'], options['owner'])
-        managed = self._managed(options['cadence'])
+        managed = steer.cadence_of(options['cadence'])
         if action == 'pause':
             journal.pause(managed, f'{BY} paused it.', now)
         elif action == 'resume':
@@ -59,12 +58,6 @@ class Command(BaseCommand):
             records = journal.confirm_booked(journal.open_request_of(managed), options['observation'], BY, now)
             return f'{managed}: {len(records)} observation{"" if len(records) == 1 else "s"} recorded, and active again.'
         return f'{managed}: {"paused" if action == "pause" else "active again"}.'
-
-    def _managed(self, pk: int) -> ManagedCadence:
-        managed = ManagedCadence.objects.select_related('cadence', 'owner').filter(cadence=pk).first()
-        if managed is None:
-            raise CommandError(f'There is no cadence {pk}.')
-        return managed
 
     def _resume_facility(self, facility: str, username: str) -> str:
         owner = get_user_model().objects.filter(username=username).first()
