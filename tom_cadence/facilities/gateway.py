@@ -17,10 +17,9 @@ from tom_observations.facility import BaseRoboticObservationFacility, get_servic
 
 from tom_cadence import conf
 from tom_cadence.core.bounds import bounded_text
-from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_of_payload
+from tom_cadence.core.exposure import LONGEST as MOST_WORDS
+from tom_cadence.core.exposure import SENT, SENT_WORDS, before_sending, exposure_of_payload, what_was_sent
 from tom_cadence.core.history import Outcome
-from tom_cadence.core.observed import LONGEST as MOST_WORDS
-from tom_cadence.core.observed import what_was_sent
 from tom_cadence.core.seasons import SEMESTER, Objection
 from tom_cadence.core.visibility import Site
 from tom_cadence.core.windows import UTC, Window, read_instant, window_in, window_or_none

@@ -26,8 +26,8 @@ from tom_cadence.flows.start import kept, make_strategy
 from tom_cadence.models import ManagedCadence
 from tom_cadence.simulation import SimulatedSky, SimulationStart, Timeline, simulate
 from tom_cadence.simulation.effort import TooMuchWork, Work
-from tom_cadence.simulation.light import Light, Measured
 from tom_cadence.simulation.replay import Replay, replay
+from tom_cadence.simulation.sky import Light, Measured
 
 MOST_RUNS = 1000
 

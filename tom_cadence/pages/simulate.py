@@ -35,8 +35,8 @@ from tom_cadence.permissions import startable_targets, visible_cadences
 from tom_cadence.simulation import USUAL, SimulatedSky, Survey, summary
 from tom_cadence.simulation.effort import PAGE, Work
 from tom_cadence.simulation.figure import Fan, figure
-from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
 from tom_cadence.simulation.results import figures, share_going_on
+from tom_cadence.simulation.sky import Constant, Light, Periodic, Supernova
 from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.clock import processor_time
 from tom_followup.pages import read_pk

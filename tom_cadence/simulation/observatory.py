@@ -14,9 +14,8 @@ from tom_cadence.core.history import Outcome
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.windows import Window
 from tom_cadence.simulation import nights
-from tom_cadence.simulation.light import measure
 from tom_cadence.simulation.nights import DAY, Span
-from tom_cadence.simulation.sky import SimulatedSky, Site, Survey
+from tom_cadence.simulation.sky import SimulatedSky, Site, Survey, measure
 from tom_followup.units import instant_of, mjd_of
 
 TAKEN, BROKE, EXPIRED = 'imagined: observed', 'imagined: technical failure', 'imagined: window ended'

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tom_cadence.core.exposure import SENT_WORDS, before_sending, in_words
-from tom_cadence.core.observed import LONGEST, what_is_observed, what_was_sent
+from tom_cadence.core.exposure import LONGEST, SENT_WORDS, before_sending, in_words, what_is_observed, what_was_sent
 
 IMAGER = '1M0-SCICAM-SINISTRO'
 

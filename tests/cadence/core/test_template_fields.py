@@ -9,7 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from tom_cadence.core import template_fields as core
-from tom_cadence.facilities.template_forms import clean_singly, every_field_optional, filling
+from tom_cadence.facilities.user_forms import clean_singly, every_field_optional, filling
 
 WINDOW = ('start', 'end')
 RECORD = {

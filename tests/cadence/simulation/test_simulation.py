@@ -17,7 +17,7 @@ from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.simulation import PERFECT, USUAL, BadSky, SimulatedSky, SimulationStart, Survey, Timeline, simulate, summary
 from tom_cadence.simulation.clock import MOST_AT_ONCE
-from tom_cadence.simulation.light import Constant, Supernova
+from tom_cadence.simulation.sky import Constant, Supernova
 from tom_cadence.strategies import BrightnessStrategy
 from tom_cadence.strategies import ResumeCadenceAfterFailureStrategy as Resume
 from tom_cadence.strategies import RetryFailedObservationsStrategy as Retry

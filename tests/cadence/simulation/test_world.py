@@ -14,10 +14,9 @@ from tom_cadence.core.history import Outcome
 from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.windows import Window
 from tom_cadence.simulation import PERFECT, BadSky, SimulatedSky, Site, Survey
-from tom_cadence.simulation.light import Constant, Measured, Periodic, Supernova, measure
 from tom_cadence.simulation.nights import dark, night_number, up
 from tom_cadence.simulation.observatory import BROKE, EXPIRED, TAKEN, Observatory, Weather, survey_points
-from tom_cadence.simulation.sky import changed
+from tom_cadence.simulation.sky import Constant, Measured, Periodic, Supernova, changed, measure
 from tom_followup.units import mjd_of
 
 UTC = timezone.utc

@@ -22,9 +22,8 @@ from tom_cadence.flows.simulate import SimulationPlan
 from tom_cadence.simulation import PERFECT, USUAL, SimulatedSky, Timeline, summary
 from tom_cadence.simulation import results as words
 from tom_cadence.simulation.figure import Fan, drawn
-from tom_cadence.simulation.light import Constant, Light, Periodic, Supernova
 from tom_cadence.simulation.replay import Replay
-from tom_cadence.simulation.sky import NUMBERS, changed
+from tom_cadence.simulation.sky import NUMBERS, Constant, Light, Periodic, Supernova, changed
 
 LIGHTS = {
     'constant': (Constant, ('level',)),

@@ -21,7 +21,7 @@ from tom_cadence.core.template_fields import is_kept
 from tom_cadence.core.windows import UTC
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import user_forms
-from tom_cadence.facilities.template_forms import filling
+from tom_cadence.facilities.user_forms import filling
 from tom_cadence.flows import ask_instead
 from tom_cadence.flows.ask_instead import AskedNow
 from tom_cadence.models import ManagedCadence

@@ -12,10 +12,9 @@ from django.http import HttpRequest
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal, registry
-from tom_cadence.core.exposure import exposure_seconds
+from tom_cadence.core.exposure import exposure_seconds, what_is_observed
 from tom_cadence.core.exposure import in_words as hours_of
 from tom_cadence.core.history import Outcome
-from tom_cadence.core.observed import what_is_observed
 from tom_cadence.core.parameters import OWN_FIELDS, hours_in_words
 from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import in_words

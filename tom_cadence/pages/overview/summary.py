@@ -12,9 +12,8 @@ from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf
-from tom_cadence.core.exposure import SENT, exposure_seconds
+from tom_cadence.core.exposure import SENT, exposure_seconds, what_is_observed
 from tom_cadence.core.history import Outcome
-from tom_cadence.core.observed import what_is_observed
 from tom_cadence.core.policy import Instead
 from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import Window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.messages import constants
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.utils.cache import patch_vary_headers
@@ -19,10 +20,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_tables2 import RequestConfig
 
 from tom_cadence import conf
+from tom_cadence.core.exposure import in_words
+from tom_cadence.engine.budgets import WARNED_AT, spent
+from tom_cadence.exceptions import CadenceError
+from tom_cadence.facilities import Facilities
 from tom_cadence.flows import steer
 from tom_cadence.journal import notices
 from tom_cadence.journal.notices import mark_read, prefer
-from tom_cadence.models import ManagedCadence, Notice, NoticePreference
+from tom_cadence.models import ManagedCadence, Notice, NoticePreference, ProposalBudget
 from tom_cadence.pages.cadence.change import MOST_MOVED, address_of
 from tom_cadence.pages.overview import summary
 from tom_cadence.pages.overview.table import CadenceFilterSet, CadencePage, CadenceTable
@@ -139,10 +144,38 @@ def profile_context(user: Any) -> dict[str, Any]:
     return {'cadence_notice_form': NoticePreferenceForm(instance=notices.preference_of(user))}
 
 
+@login_required
+@require_GET
+def budgets(request: HttpRequest) -> HttpResponse:
+    """Each budget with what is used of it; nobody but staff is told that there is such a page."""
+    if not getattr(request.user, 'is_staff', False):
+        raise Http404
+    return render(request, 'tom_cadence/budgets.html', {'lines': list(_lines())})
+
+
+def _lines() -> Iterator[dict[str, Any]]:
+    facilities = Facilities()
+    for budget in ProposalBudget.objects.all():
+        try:
+            found = spent(budget, facilities)
+        except CadenceError as error:  # a facility that is configured no more
+            yield {'budget': budget, 'trouble': str(error)}
+            continue
+        level = 'danger' if found.part >= 1 else 'warning' if found.part >= WARNED_AT else 'success'
+        yield {
+            'budget': budget,
+            'used': in_words(found.seconds),
+            'percent': found.percent,
+            'level': level,
+            'unknown': found.unknown,
+        }
+
+
 urlpatterns: list[Any] = [
     path('cadences/', cadence_list, name='list'),
     path('cadences/bulk/', change_many, name='bulk'),
     path('cadences/target/<int:target>/', target_tab, name='target-tab'),
+    path('cadences/budgets/', budgets, name='budgets'),
     path('cadences/notices/', notice_list, name='notices'),
     path('cadences/notices/preference/', notice_preference, name='notice-preference'),
 ]

@@ -20,7 +20,7 @@ from tom_cadence.core.windows import Window, write_instant
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.facilities import Gateway, ocs, user_forms
 from tom_cadence.facilities.forms import form_class_of
-from tom_cadence.facilities.template_forms import filling
+from tom_cadence.facilities.user_forms import filling
 from tom_cadence.pages.start.source import SEPARATOR, StartSource
 from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.fields import InstantField

@@ -20,7 +20,7 @@ from tom_cadence import conf
 from tom_cadence.core.template_fields import PLACE, in_words
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, user_forms
-from tom_cadence.facilities.template_forms import filling
+from tom_cadence.facilities.user_forms import filling
 from tom_cadence.flows import apply_template as core
 from tom_cadence.flows.start import problem_with
 from tom_cadence.journal import check_still_current, confirm_booked, confirm_not_booked

@@ -10,7 +10,7 @@ from tom_observations.models import ObservationTemplate
 from tom_cadence.core.template_fields import BOOKKEEPING, is_kept
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Facilities, Gateway, user_forms
-from tom_cadence.facilities.template_forms import clean_singly, every_field_optional, filling
+from tom_cadence.facilities.user_forms import clean_singly, every_field_optional, filling
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import TemplateOwnership
 from tom_cadence.pages.templates.forms import OwnershipForm, render
