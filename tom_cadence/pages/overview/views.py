@@ -1,4 +1,4 @@
-"""The list of cadences, what is done to many of them, the tab on a target's page, and the owner's notices."""
+"""The list of cadences, what is done to many of them, the tab on a target's page, the owner's notices, and staff's budgets."""
 
 from __future__ import annotations
 
