@@ -16,7 +16,7 @@ from tom_cadence.core.decisions import Decision, Stop, Submit, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, PhotometryAnswer
 from tom_cadence.core.parameters import clean
 from tom_cadence.core.photometry import Photometry
-from tom_cadence.core.policy import Limits, ask, limited
+from tom_cadence.core.policy import Limits, ask_strategy, limited
 from tom_cadence.core.relaxation import BOUNDS
 from tom_cadence.core.windows import Window
 from tom_followup.units import mjd_of
@@ -85,7 +85,7 @@ def strategy(name: str, number: int, **more: Any) -> Any:
 def whole(name: str, number: int, past: History, now: datetime, **more: Any) -> Decision:
     """The decision as the engine has it: relaxed, and inside the limits."""
     made = strategy(name, number, **more)
-    return limited(ask(made, past, now), past, now, Limits(parameters=clean(made.dynamic_cadence.cadence_parameters)))
+    return limited(ask_strategy(made, past, now), past, now, Limits(parameters=clean(made.dynamic_cadence.cadence_parameters)))
 
 
 # Ninety tests: with 500 examples each they would be half of `make prove`.
@@ -184,5 +184,5 @@ def test_nothing_that_can_be_typed_breaks_a_reader(text: str) -> None:
         given_parameters = {**PARAMETERS[name][0], field: text}
         made = registry.import_string(registry.OURS[name])(cadence(**given_parameters))
         past = History(attempts=(attempt(1, 'failed'),))
-        decision = ask(made, past, START)
+        decision = ask_strategy(made, past, START)
         assert not (isinstance(decision, Stop) and 'failed: ' in decision.reason and 'The strategy' in decision.reason)

@@ -17,8 +17,8 @@ from tom_cadence.pages.cadence import context
 
 def decisions_raise(patch: Any) -> None:
     """Nothing contains what a strategy raises."""
-    patch.setattr(policy, 'ask', lambda strategy, history, now: strategy.decide(history, now))
-    patch.setattr(policy, 'contained', lambda decide: decide())
+    patch.setattr(policy, 'ask_strategy', lambda strategy, history, now: strategy.decide(history, now))
+    patch.setattr(policy, 'stop_on_error', lambda decide: decide())
 
 
 def lost_replies_are_sent_again(patch: Any) -> None:

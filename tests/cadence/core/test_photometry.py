@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.samples import HOUR, NOON, cadence, history
 from tom_cadence.core.history import History
 from tom_cadence.core.photometry import EMPTY, Photometry
-from tom_cadence.core.policy import ask
+from tom_cadence.core.policy import ask_strategy
 from tom_cadence.engine.context import columns
 from tom_cadence.strategies import BrightnessStrategy, DeclineFollowingStrategy, FillGapsStrategy, PhaseCoverageStrategy
 from tom_followup.units import instant_of, mjd_of
@@ -145,6 +145,6 @@ def test_no_strategy_decides_on_a_limit_of_99_and_each_names_it(strategy: Any) -
     without = history('succeeded', photometry=columns([row(18.0)]))
     with_it = history('succeeded', photometry=columns([row(18.0), (NOON + HOUR, *row(None, 99.99)[1:])]))
     later = NOON + 2 * HOUR
-    plain, named = (ask(strategy(cadence(**own)), past, later) for past in (without, with_it))
+    plain, named = (ask_strategy(strategy(cadence(**own)), past, later) for past in (without, with_it))
     assert type(plain) is type(named)
     assert named.reason == f'{plain.reason} {with_it.photometry.left_out}'

@@ -295,7 +295,7 @@ def test_the_sky_is_computed_once_a_block_however_many_sites_look_at_it_and_howe
 
     computed = {}
     for sites in (SEVEN[:1], SEVEN):
-        for cache in (visibility._block, visibility._target, visibility._sun_seen, visibility._moon):
+        for cache in (visibility._block, visibility._target, visibility._sun_seen, visibility._body):
             cache.cache_clear()
         asked = {'min_altitude': 60.0, 'max_airmass': 1.1, 'darkness': 'astronomical', 'min_moon_distance': 30.0}
         above = sky(*sites, place=(33.3, 12.3), **asked)

@@ -30,7 +30,7 @@ from tom_followup.labels import label
 from tom_followup.redaction import redact
 
 MOST_RECORDS = 300
-MOST_REPR = 5
+MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +201,7 @@ def _cadences(user: Any, target: Any) -> Iterator[StartWarning]:
     rows = ManagedCadence.objects.filter(
         cadence__active=True, cadence__observation_group__observation_records__target=target.pk
     ).distinct()
-    for managed in visible_cadences(user, rows).order_by('-pk')[:MOST_REPR]:
+    for managed in visible_cadences(user, rows).order_by('-pk')[:MOST_SHOWN]:
         text = f'{target.name} has an active cadence already: {registry.strategy_name(managed.strategy)}, at {managed.facility}.'
         yield StartWarning(text=text, url=_page(managed), link='Look at it')
 
@@ -211,7 +211,7 @@ def _observations(user: Any, ready: ReadyToStart, window: Window) -> Iterator[St
     facilities, shown = Facilities(), 0
     for record in rows[:MOST_RECORDS]:
         there = _span(record, facilities, user)
-        if there is None or there.end <= window.start or there.start >= window.end or shown == MOST_REPR:
+        if there is None or there.end <= window.start or there.start >= window.end or shown == MOST_SHOWN:
             continue
         shown += 1
         span = f'{show(there.start)} to {show(there.end)}'
