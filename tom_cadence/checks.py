@@ -76,7 +76,7 @@ def _clock() -> list[CheckMessage]:
 
 
 def strategies_check(**_: Any) -> list[CheckMessage]:
-    """W002, W005."""
+    """Strategies of one name hide each other (W002); ours stand in for two of the toolkit's (W005)."""
     paths = list(registry.configured())
     names = Counter(path.rpartition('.')[2] for path in paths)
     found: list[CheckMessage] = [
@@ -96,7 +96,7 @@ def strategies_check(**_: Any) -> list[CheckMessage]:
 
 
 def command_check(**_: Any) -> list[CheckMessage]:
-    """W003."""
+    """The toolkit's own ``runcadencestrategies`` comes first (W003)."""
     if get_commands().get('runcadencestrategies') == 'tom_cadence':
         return []
     hint = "Put 'tom_cadence' before the toolkit's apps in INSTALLED_APPS, or let cron call 'runcadences'."
@@ -104,14 +104,14 @@ def command_check(**_: Any) -> list[CheckMessage]:
 
 
 def time_zone_check(**_: Any) -> list[CheckMessage]:
-    """E004."""
+    """Without USE_TZ windows shift by the offset of the server (E004)."""
     if settings.USE_TZ:
         return []
     return [Error(IDS['tom_cadence.E004'], hint='USE_TZ = True', id='tom_cadence.E004')]
 
 
 def database_router_check(**_: Any) -> list[CheckMessage]:
-    """E005."""
+    """A request and its record must be written in one transaction, so in one database (E005)."""
     from tom_observations.models import ObservationRecord
 
     from tom_cadence.models import Submission
@@ -123,7 +123,7 @@ def database_router_check(**_: Any) -> list[CheckMessage]:
 
 
 def sqlite_check(**_: Any) -> list[CheckMessage]:
-    """W004."""
+    """SQLite as it is set up gives up where two write at once (W004)."""
     from tom_cadence.models import Submission
 
     connection = connections[router.db_for_write(Submission)]

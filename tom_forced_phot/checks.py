@@ -164,7 +164,7 @@ def _processor(kind: str, service: ForcedPhotometryService) -> str:
 
 
 def host_check(**_: Any) -> list[CheckMessage]:
-    """W004."""
+    """The host offers its own list of services instead of ours (W004)."""
     if hasattr(settings, 'SINGLE_TARGET_DATA_SERVICES') and getattr(settings, registry.SETTING, None):
         hint = 'Take SINGLE_TARGET_DATA_SERVICES out: the host then offers the services of FORCED_PHOTOMETRY_SERVICES.'
         return [_error('W004', IDS['tom_forced_phot.W004'], hint)]
@@ -172,7 +172,7 @@ def host_check(**_: Any) -> list[CheckMessage]:
 
 
 def workers_check(**_: Any) -> list[CheckMessage]:
-    """W006, W007."""
+    """Workers need both the app and the broker of dramatiq (W006, W007)."""
     installed, broker = apps.is_installed('django_dramatiq'), hasattr(settings, 'DRAMATIQ_BROKER')
     if installed and not broker:
         hint = "DRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker', 'OPTIONS': {'url': 'redis://...'}, ...}"
@@ -183,7 +183,7 @@ def workers_check(**_: Any) -> list[CheckMessage]:
 
 
 def database_router_check(**_: Any) -> list[CheckMessage]:
-    """E008."""
+    """Queries and what they bring are written in one transaction, so in one database (E008)."""
     from tom_dataproducts.models import DataProduct
 
     from tom_forced_phot.models import PhotometryQuery

@@ -328,7 +328,7 @@ class _Noted:
     """Says which connection this thread's request goes through."""
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        """As ever."""
+        """As ``HTTPConnection`` does, after noting itself for this thread."""
         _running.connection = self
         return super().request(*args, **kwargs)  # type: ignore[misc]
 

@@ -33,7 +33,7 @@ class Season:
 
     @property
     def passes(self) -> bool:
-        """Whether it passes by itself."""
+        """Whether one only has to wait; otherwise a person changes what is asked for."""
         return bool(self.says)
 
 
@@ -147,7 +147,7 @@ def asked_again(season: Season | None, since: datetime, now: datetime, until: da
 
 
 def season_named(kind: str) -> Season | None:
-    """The season of this kind."""
+    """Of ``NotYet.kind``, as it is kept with a cadence; None for a kind that is known no more."""
     return next((season for season in SEASONS if season.kind == kind), None)
 
 

@@ -45,7 +45,7 @@ class Spent:
 
     @property
     def hours(self) -> float:
-        """Hours used."""
+        """Exposure, without overheads."""
         return self.seconds / HOUR
 
 

@@ -63,7 +63,7 @@ def patience() -> float:
     return monotonic_seconds() + conf.get('FACILITY_TIMEOUT') / 2
 
 
-class There(list[str]):
+class AlreadyBooked(list[str]):
     """The ids of what was at the facility already, before anything was sent."""
 
 
@@ -83,7 +83,7 @@ def call_for(gateway: Gateway, payload: Any, last: float, mark: str = '', now: d
         if mark and now is not None and gateway.can_look_up:
             there = found_before(gateway, sought(mark, now, payload))
             if there:
-                return There(there)
+                return AlreadyBooked(there)
             held_up()
         reach(CadencePoint.SENDING)
         return gateway.submit(payload)
@@ -116,7 +116,7 @@ def conclude(
     reach(CadencePoint.REPLIED)
     if error is None:
         journal.keep_replies([(request, ids)])
-        if isinstance(ids, There):
+        if isinstance(ids, AlreadyBooked):
             reason = f'It was at {request.facility} already, and was not sent again; its window may be another one than here.'
         return journal.accept(request, ids, known, reason, now)
     if not isinstance(error, Exception):
@@ -470,7 +470,7 @@ def settle_batch(replies: Sequence[tuple[Sending, list[str]]], now: datetime) ->
         sending.submission.managed = sending.decided.managed
         known, holder = sending.decided.snapshot.observation_ids, sending.claimed.holder
         asked.append(Reply(submission=sending.submission, ids=ids, known=known, reason=sending.reason, holder=holder))
-    if any(isinstance(ids, There) for _, ids in replies):
+    if any(isinstance(ids, AlreadyBooked) for _, ids in replies):
         return None
     journal.keep_replies([(sending.submission, ids) for sending, ids in replies])
     return journal.accept_batch(asked, now)

@@ -84,7 +84,7 @@ class Breaker:
         return {facility: seconds for facility, seconds in left.items() if seconds > 0}
 
     def note(self, call: Call) -> None:
-        """What came of a call."""
+        """For ``Calls``, as each one ends: see ``hear``."""
         self.hear(call.facility, call.error)
 
     def hear(self, facility: str, error: BaseException | None) -> None:

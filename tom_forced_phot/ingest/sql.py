@@ -100,7 +100,7 @@ def update(ids: Integers, columns: Mapping[str, Column]) -> int:
 
 
 def delete(ids: Sequence[int]) -> int:
-    """Delete points."""
+    """By primary key, in slices that every database takes; how many rows that were, with those that hang on them."""
     return sum(Model.objects.filter(pk__in=some).delete()[0] for some in slices(ids))
 
 

@@ -80,7 +80,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """For ids."""
+        """What the ids of the page's elements begin with."""
         return slugify(self.own.service) or 'service'
 
     @property
@@ -167,7 +167,7 @@ def _saved(user: Any, form: CredentialsForm) -> bool:
 @never_cache
 @login_required
 def remove(request: HttpRequest, service: str) -> HttpResponse:
-    """Delete."""
+    """Forget the user's own credentials of one service; those of the site stay."""
     before = _own(request.user, service)
     there = accounts.remove(request.user, service)
     said = f'Your credentials for {service} are removed.' if there else f'There were no credentials of yours for {service}.'

@@ -118,7 +118,7 @@ def header(text: str) -> tuple[tuple[str, ...], int, Splitter]:
 
 
 def middle(found: TextColumns) -> Floats:
-    """The middle of each exposure."""
+    """MJD of the middle of each exposure: ATLAS gives its start."""
     return found.floats('MJD') + EXPOSURE_TIME / 2 / SECONDS_PER_DAY
 
 

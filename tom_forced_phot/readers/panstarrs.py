@@ -111,7 +111,7 @@ def bands_of(names: Collection[str], kind: str) -> list[str]:
 
 
 def average(found: TextColumns, kind: str, band: str, threshold: float) -> Numbered:
-    """One band of a table of averages."""
+    """Points of one band: the mean or the forced mean of each object, at its mean epoch."""
     flux_name, magnitude_name, epoch_name = (name.format(band) if name else '' for name in AVERAGED[kind])
     is_flux = flux_name in found.values
     measure, what = (flux_name, 'flux') if is_flux else (magnitude_name, 'magnitude')
@@ -208,7 +208,7 @@ def together(parts: Sequence[Numbered], rejected: Rejections) -> Numbered:
 
 
 def column_of(parts: Sequence[Measurements], name: str) -> NDArray[Any]:
-    """One column of all parts."""
+    """One column of all parts, filled up with nan, empty texts or None where a part does not have it."""
     known = {part.columns[name].dtype.kind for part in parts if name in part.columns}
     filler: Any = np.nan if known == {'f'} else '' if known == {'U'} else None
     pieces = [part.columns[name] if name in part.columns else np.full(len(part), filler) for part in parts]

@@ -110,7 +110,7 @@ def ztf_header(content: bytes) -> ZtfHeader:
 
 
 def header_of(text: str) -> ZtfHeader:
-    """The same of a text."""
+    """What the comments say about the job: where, when, and with what it was asked for."""
     comments = comments_of(text)
     asked: dict[str, float | None] = {}
     for name, pattern in ASKED.items():

@@ -163,7 +163,7 @@ class ForcedPhotometryService:
     # What the host and the pages call
 
     def get_form(self) -> type[BaseForcedPhotometryQueryForm]:
-        """The class of the form."""
+        """What the ask page shows; a subclass has fields of its own."""
         return BaseForcedPhotometryQueryForm
 
     def get_data_product_type(self) -> str:
@@ -354,7 +354,7 @@ class BaseForcedPhotometryQueryForm(forms.Form):
         return Layout(*[name for name in self.fields if name not in ('service', 'target_id')])
 
     def button_layout(self) -> Any:
-        """The button."""
+        """Below the fields, on the page of one service."""
         return ButtonHolder(Submit('submit', 'Ask'))
 
 

@@ -100,7 +100,7 @@ class Position:
         return bool(self.pm_ra or self.pm_dec)
 
     def as_json(self) -> dict[str, Any]:
-        """For a row."""
+        """As a query's row keeps it: what is not said is left out."""
         return {name: value for name, value in vars(self).items() if value is not None and value is not False and value != ''}
 
 

@@ -101,7 +101,7 @@ class ZtfForcedPhotometryService(ForcedPhotometryService):
     patience = 7 * 86400.0
 
     def get_form(self) -> type[DatesForm]:
-        """Dates."""
+        """Nothing but dates can be chosen."""
         return ZtfForm
 
     def get_data_product_type(self) -> str:

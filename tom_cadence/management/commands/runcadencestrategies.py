@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument('--json', action='store_true', help='print JSON')
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run."""
+        """Run, tell of its health, audit, or enqueue; CommandError where the database does not answer."""
         if options['validate'] and not options['dry_run']:
             raise CommandError('--validate goes with --dry-run.')
         if options['workers'] is not None and options['workers'] < 1:

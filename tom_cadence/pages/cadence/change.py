@@ -125,7 +125,7 @@ def _filled_in(asked: AskedNow, post: QueryDict) -> dict[str, Any]:
 
 
 class ProposalForm(forms.Form):
-    """Where to."""
+    """The proposal that a cadence is moved to, of those that the owner has at the facility."""
 
     proposal = forms.ChoiceField(label='Proposal')
     reason = forms.CharField(

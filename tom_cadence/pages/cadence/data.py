@@ -185,7 +185,7 @@ class Cadence:
 
     @property
     def window_in_doubt(self) -> Window | None:
-        """The window of that request."""
+        """That of ``open_request``; None where the request does not say one."""
         request = self.open_request
         if request is None or request.window_start is None or request.window_end is None:
             return None

@@ -69,7 +69,7 @@ class BookedForm(forms.Form):
     )
 
     def clean_observation_ids(self) -> list[str]:
-        """The ids, each once."""
+        """A list, in the order in which they were entered."""
         ids = [part.strip() for part in self.cleaned_data['observation_ids'].split(',')]
         found = list(dict.fromkeys(part for part in ids if part))
         if not found:

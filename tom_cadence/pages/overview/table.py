@@ -124,7 +124,7 @@ class CadenceTable(ListTable):
         return registry.strategy_name(value)
 
     def render_state(self, value: str, record: ManagedCadence) -> Any:
-        """A badge."""
+        """The state in words, on the colour that it has on every page."""
         return badge(record.state, value)
 
     def render_observed(self, value: summary.CadenceSummary) -> Any:

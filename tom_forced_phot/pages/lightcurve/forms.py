@@ -108,7 +108,7 @@ class SwitchForm(forms.Form):
         return (self[name] for name in self.fields if name not in folded)
 
     def folds(self) -> Iterator[Fold]:
-        """The others."""
+        """Groups of fields that are folded away; open where one of them is used, or wrong."""
         for words, names in FOLDED.items():
             there = [self[name] for name in names if name in self.fields]
             if there:
