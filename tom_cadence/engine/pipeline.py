@@ -99,7 +99,9 @@ class Pipeline:
         return chunk
 
     def _take(self, chunk: Sequence[Known]) -> None:
-        taken, troubles = batch_or_singly(chunk, lambda some: {each.managed.pk: each for each in send.take(some)}, 'it was claimed')
+        taken, troubles = batch_or_singly(
+            chunk, lambda some: {each.known.managed.pk: each for each in send.take(some)}, 'it was claimed'
+        )
         ready: list[Ready] = []
         for known in chunk:
             pk = known.managed.pk
