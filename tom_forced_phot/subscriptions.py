@@ -114,7 +114,7 @@ def _take(subscription: PhotometrySubscription, now: datetime) -> bool:
 def _round(subscription: PhotometrySubscription, now: datetime, trouble: Trouble) -> Round:
     """Ask about every target whose last question has ended; a round in which nothing new was asked is none."""
     full = subscription.last_full is None or now - subscription.last_full >= timedelta(days=conf.get('FULL_DAYS'))
-    asked, reasons, waiting, unforeseen = [], [], _waiting(subscription), False
+    asked, reasons, waiting, unexpected = [], [], _waiting(subscription), False
     for target in _targets(subscription):
         if target.pk in waiting:
             continue
@@ -127,14 +127,14 @@ def _round(subscription: PhotometrySubscription, now: datetime, trouble: Trouble
             logger.exception('A question of a photometry subscription failed', extra={'subscription': subscription.pk})
             said = str(error) if isinstance(error, ForcedPhotometryError) else f'{type(error).__name__}: {error}'
             reasons.append(f'{target.name}: {said}')
-            unforeseen = unforeseen or not isinstance(error, ForcedPhotometryError)
+            unexpected = unexpected or not isinstance(error, ForcedPhotometryError)
             if not isinstance(error, Credentials) and len(reasons) < MOST_ERRORS:
                 continue
             break
     _note(subscription, asked, reasons, bool(waiting), full, now)
     if queries.has_workers():
         queries.enqueue([each.query.pk for each in asked if each.created])
-    if unforeseen:
+    if unexpected:
         trouble(subscription, redaction.clean(' '.join(reasons[:SHOWN])))
     return Round(subscription, len(asked), len(reasons))
 

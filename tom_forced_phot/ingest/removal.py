@@ -29,13 +29,16 @@ logger = logging.getLogger(__name__)
 
 def before_deletion(product: DataProduct, origin: Any) -> None:
     """Move the product's points that another file names; ``origin`` is what Django was told to delete."""
-    if _whole_target(origin):
+    kind = origin.model if isinstance(origin, QuerySet) else type(origin)
+    if issubclass(kind, BaseTarget):
         return
     file = IngestedFile.objects.filter(data_product_id=product.pk).select_related('light_curve').first()
     if file is None:
         return
     curve = take_turn(file.light_curve.target_id, file.light_curve.service)
-    going = {product.pk, *_products(origin)}
+    going = {product.pk}
+    if isinstance(origin, QuerySet) and origin.model is DataProduct:  # deleted together
+        going |= {each.pk for each in origin}
     left = _points(product)
     table = read_again(file)
     named = set(identities(table, file.reduction)) if table is not None else None
@@ -96,15 +99,3 @@ def _points(product: DataProduct) -> dict[tuple[str, str], int]:
     mine = PhotometryReducedDatum.objects.filter(data_product_id=product.pk)
     found = mine.values_list('reduction_version', KeyTextTransform('exposure', 'value'), 'pk')
     return {(reduction, exposure): pk for reduction, exposure, pk in found if exposure is not None}
-
-
-def _whole_target(origin: Any) -> bool:
-    kind = origin.model if isinstance(origin, QuerySet) else type(origin)
-    return issubclass(kind, BaseTarget)
-
-
-def _products(origin: Any) -> set[int]:
-    """The products that go together with this one."""
-    if isinstance(origin, QuerySet) and origin.model is DataProduct:
-        return {product.pk for product in origin}
-    return set()

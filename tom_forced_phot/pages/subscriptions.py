@@ -31,7 +31,7 @@ from tom_forced_phot.permissions import (
     visible_subscriptions,
     visible_targets,
 )
-from tom_forced_phot.queries.ask import foresee, hindrance
+from tom_forced_phot.queries.ask import preview_question, hindrance
 from tom_forced_phot.services.base import DateField
 
 
@@ -286,7 +286,7 @@ class SubscriptionForm(forms.Form):
         """Say beside the target why the service cannot be asked about it."""
         target, name = self.cleaned_data.get('target'), self.cleaned_data.get('service')
         if target is not None and name:
-            reason = foresee(registry.service(name), target, options, self.now).reason
+            reason = preview_question(registry.service(name), target, options, self.now).reason
             if reason:
                 self.add_error('target', reason)
 

@@ -65,10 +65,10 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
     except NoAccount as error:
         again = without_account(query, error, clock())
     except ForcedPhotometryError as error:
-        again = _unforeseen(query, error, clock())
+        again = _unexpected(query, error, clock())
     except Exception as error:
         logger.exception('A step of a forced photometry query failed', extra={'event': 'step_failed', 'query': pk})
-        again = _unforeseen(query, error, clock())
+        again = _unexpected(query, error, clock())
     return _next(pk, again, clock())
 
 
@@ -189,7 +189,7 @@ def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
     return _next(query.pk, None, now)
 
 
-def _unforeseen(query: PhotometryQuery, error: Exception, now: datetime) -> datetime | None:
+def _unexpected(query: PhotometryQuery, error: Exception, now: datetime) -> datetime | None:
     """An error of ours, or of the database: tried again a few times, then said. Nothing is left claimed."""
     mine = PhotometryQuery.objects.filter(pk=query.pk)
     text = (

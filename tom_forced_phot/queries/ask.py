@@ -234,7 +234,7 @@ def _digest(what: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreseen:
+class QuestionPreview:
     """What would be asked about a target; or, in ``reason``, why it would be declined."""
 
     parameters: Mapping[str, Any]
@@ -259,7 +259,7 @@ def hindrance(service: ForcedPhotometryService, user: Any) -> str:
     return ''
 
 
-def foresee(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str, Any], now: datetime) -> Foreseen:
+def preview_question(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str, Any], now: datetime) -> QuestionPreview:
     """What ``ask`` would do with this target, where nothing hinders the user."""
     parameters = _parameters(service, cleaned, now)
     position = position_of(target)
@@ -269,9 +269,9 @@ def foresee(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str,
     except Refused as error:
         reason = reason or str(error)
     if reason:
-        return Foreseen(parameters=parameters, reason=reason)
+        return QuestionPreview(parameters=parameters, reason=reason)
     question = _digest([service.name, target.pk, position.as_json(), parameters])
     shown = '' if service.does_all_itself() else service.shown(position)
     places = len(companions.with_companions(service, position, parameters))
     group = group_of(service, position, parameters)
-    return Foreseen(parameters=parameters, question=question, group=group, shown=shown, places=places)
+    return QuestionPreview(parameters=parameters, question=question, group=group, shown=shown, places=places)

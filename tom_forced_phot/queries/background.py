@@ -51,7 +51,7 @@ def start(pks: list[int], clock: Callable[[], datetime] = conf.utc_now, wait: An
     """Set queries going after asking; what a person should know, or an empty text."""
     if has_workers():
         if transaction.get_connection().in_atomic_block:
-            transaction.on_commit(lambda: _quietly(pks))
+            transaction.on_commit(lambda: enqueue(pks))
             return ''
         return enqueue(pks)
     if transaction.get_connection().in_atomic_block or len(pks) != 1:
@@ -87,10 +87,6 @@ def step_here(pk: int, seconds: float, clock: Callable[[], datetime] = conf.utc_
     service = PhotometryQuery.objects.filter(pk=pk).values_list('service', flat=True).first()
     if service is not None:
         _bounded(service, seconds, lambda: advance(pk, clock=clock))
-
-
-def _quietly(pks: list[int]) -> None:
-    enqueue(pks)
 
 
 STEPS = 4

@@ -53,7 +53,7 @@ def take(service: ForcedPhotometryService, account: str, now: datetime, *, write
     quiet = quiet_until(service.name, account, now)
     if quiet is not None:
         text = f'{service.name} wants to be left alone until {quiet:%H:%M:%S} UTC.'
-        raise Throttled(text, _seconds(quiet, now))
+        raise Throttled(text, max(0.5, (quiet - now).total_seconds()))
     most = service.writes_a_minute if write else service.reads_a_minute
     if tidying:
         most = max(1, int(most * (1 - FOR_QUESTIONS)))
@@ -133,7 +133,3 @@ def _write(row: ServiceBudget, **fields: object) -> bool:
     """Whether nobody else changed it since it was read."""
     mine = ServiceBudget.objects.filter(pk=row.pk, version=row.version)
     return bool(mine.update(version=F('version') + 1, **fields))
-
-
-def _seconds(instant: datetime, now: datetime) -> float:
-    return max(0.5, (instant - now).total_seconds())

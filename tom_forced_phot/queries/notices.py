@@ -358,7 +358,7 @@ def words(ended: Sequence[Ended], user: str, wish: Wish, waiting: int) -> Words 
     for query in told:
         by_service.setdefault(query.service, []).append(query)
     text = ' '.join(_summary(service, by_service[service]) for service in sorted(by_service))
-    more = f' {waiting:,} of the same asking {_are(waiting)} still open.' if waiting else ''
+    more = f' {waiting:,} of the same asking {"is" if waiting == 1 else "are"} still open.' if waiting else ''
     return Words(text=text + more, body=_names(told), bad=bad, query=None)
 
 
@@ -402,7 +402,3 @@ def _names(told: Sequence[Ended]) -> str:
     if len(ordered) > NAMED:
         lines.append(f'- and {len(ordered) - NAMED:,} more')
     return '\n'.join(lines)
-
-
-def _are(number: int) -> str:
-    return 'is' if number == 1 else 'are'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 
@@ -17,7 +18,7 @@ from tom_forced_phot.queries.client import call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.queries.submit import PAGES, job_of, understood
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Answer, Job, Part, Reply, Request
+from tom_forced_phot.services.protocol import Answer, Part, Request
 
 AT_SERVICE = [QueryState.SUBMITTED, QueryState.RUNNING]
 
@@ -55,15 +56,12 @@ def _ask(row: RemoteJob, parts: list[Part], service: ForcedPhotometryService, no
         if request is None:
             return answer
         client.take(service, row.credential, now, write=False)
-        answer = _progress(service, job, parts, call(service, request, row), answer)
+        reply = call(service, request, row)
+        answer = understood(service.name, partial(service.progress, job, parts, reply, answer))
         request = answer.more
     if answer.parts:
         return answer
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
-
-
-def _progress(service: ForcedPhotometryService, job: Job, parts: list[Part], reply: Reply, answer: Answer) -> Answer:
-    return understood(service.name, lambda: service.progress(job, parts, reply, answer))
 
 
 def _failed(
@@ -73,7 +71,7 @@ def _failed(
     text = http.redacted_message(error, service.secrets())
     at_service = row.queries.filter(state__in=AT_SERVICE)
     senseless = isinstance(error, (UnexpectedReply, Refused, Credentials))
-    if senseless and now - (row.heard or row.created) >= nonsense_patience(service):
+    if senseless and now - (row.heard or row.created) >= invalid_reply_patience(service):
         with transaction.atomic():
             rows.move_job(claim, JobState.OPEN, JobState.CLOSED, message=text, closed=now, next_step=None)
             companions.take_own(at_service, now)
@@ -88,6 +86,6 @@ def _failed(
     return now + wait
 
 
-def nonsense_patience(service: ForcedPhotometryService) -> timedelta:
+def invalid_reply_patience(service: ForcedPhotometryService) -> timedelta:
     """How long a service may answer nonsense about a job: a page of maintenance must not cost what was asked for days."""
     return timedelta(seconds=max(3600.0, service.patience / 7))

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -27,7 +28,7 @@ from tom_forced_phot.queries.ask import group_of, patience_of, position_of
 from tom_forced_phot.queries.client import Spent, call
 from tom_forced_phot.queries.rows import Claim
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Answer, Job, Position, Reply, Request, Split
+from tom_forced_phot.services.protocol import Answer, Job, Position, Request, Split
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -253,13 +254,9 @@ def _pages(row: RemoteJob, service: ForcedPhotometryService, now: datetime) -> A
         if request is None:
             return answer
         client.take(service, row.credential, now, write=False)
-        answer = _found(service, job, call(service, request, row), answer)
+        answer = understood(service.name, partial(service.found, job, call(service, request, row), answer))
         request = answer.more
     raise UnexpectedReply(f'{service.name} lists more than {PAGES} pages of jobs.')
-
-
-def _found(service: ForcedPhotometryService, job: Job, reply: Reply, answer: Answer) -> Answer:
-    return understood(service.name, lambda: service.found(job, reply, answer))
 
 
 def _ask_later(
@@ -315,7 +312,7 @@ FULL_HERE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeSlots:
     """How many more questions of an account may wait at a service: those that nobody waits for, and those that a person does."""
 
     others: int
@@ -418,12 +415,12 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
         if until is not None:
             rows.wait(mine, until, f'{service.name} takes nothing from this account before {until:%H:%M:%S} UTC.')
             continue
-        room = rooms.get(name, Room(service.open_jobs, service.open_jobs_urgent))
-        if room.others < service.open_jobs:
+        slots = rooms.get(name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
+        if slots.others < service.open_jobs:
             text = f'As many of our queries as may wait at {service.name} are there; more are sent when some are done.'
-            too_many = Q(urgent=True, places__gt=max(0, room.urgent)) | Q(urgent=False, places__gt=max(0, room.others))
+            too_many = Q(urgent=True, places__gt=max(0, slots.urgent)) | Q(urgent=False, places__gt=max(0, slots.others))
             rows.wait(mine.filter(too_many), now + FULL_HERE, text)
-        waiting += _oldest(mine, user, name, room)
+        waiting += _oldest(mine, user, name, slots)
     waiting.sort(key=lambda each: each.pk)
     there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
     busy = dict(there.order_by().values_list('asked_by').annotate(Sum('places')))
@@ -431,25 +428,25 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
     if not chosen:
         return [], None
     account = found[chosen[0].user]
-    room = rooms.get(account.name, Room(service.open_jobs, service.open_jobs_urgent))
-    return within(chosen, room.urgent if chosen[0].urgent else room.others), account
+    slots = rooms.get(account.name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
+    return within(chosen, slots.urgent if chosen[0].urgent else slots.others), account
 
 
-def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, room: Room) -> list[Waiting]:
+def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, slots: FreeSlots) -> list[Waiting]:
     """A user's oldest questions for which there is room, those that somebody waits for first."""
-    fitting = Q(urgent=True, places__lte=max(0, room.urgent)) | Q(urgent=False, places__lte=max(0, room.others))
+    fitting = Q(urgent=True, places__lte=max(0, slots.urgent)) | Q(urgent=False, places__lte=max(0, slots.others))
     oldest = mine.filter(fitting).order_by('-urgent', 'pk').select_for_update(skip_locked=True)[:CONSIDERED]
     of_user = oldest.values_list('pk', 'group_key', 'part', 'urgent', 'places')
     # one request, one account: the questions of two accounts are two groups
     return [Waiting(pk, user, group and f'{account} {group} {part}', urgent, places) for pk, group, part, urgent, places in of_user]
 
 
-def _rooms(service: ForcedPhotometryService) -> dict[str, Room]:
+def _rooms(service: ForcedPhotometryService) -> dict[str, FreeSlots]:
     """How many more may wait at the service, by account: what one account has there is nobody else's business."""
     there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
     there = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).order_by()
     counted = dict(there.values_list('job__credential').annotate(Sum('places')))
-    return {name: Room(service.open_jobs - number, service.open_jobs_urgent - number) for name, number in counted.items()}
+    return {name: FreeSlots(service.open_jobs - number, service.open_jobs_urgent - number) for name, number in counted.items()}
 
 
 def _without_account(queued: QuerySet[PhotometryQuery], now: datetime, text: str) -> None:

@@ -61,7 +61,8 @@ def _provisional(match: re.Match[str]) -> str:
     place = (number - MOST_CYCLES - 1) * len(LETTERS) + LETTERS.index(letter.upper())
     if not EXTENDED_YEARS[0] <= int(century + year) <= EXTENDED_YEARS[1] or place >= len(DIGITS) ** 4:
         return ''
-    return f'_{DIGITS[int(year)]}{half.upper()}{_base_62(place)}'
+    counted = ''.join(DIGITS[place // len(DIGITS) ** power % len(DIGITS)] for power in (3, 2, 1, 0))
+    return f'_{DIGITS[int(year)]}{half.upper()}{counted}'
 
 
 def _survey(match: re.Match[str]) -> str:
@@ -94,10 +95,6 @@ def _packed_number(match: re.Match[str]) -> str:
 
 def _number_and_name(match: re.Match[str]) -> str:
     return f'({int(match[1])})' if int(match[1]) else ''
-
-
-def _base_62(number: int) -> str:
-    return ''.join(DIGITS[number // len(DIGITS) ** place % len(DIGITS)] for place in (3, 2, 1, 0))
 
 
 def _century(two: str) -> str:

@@ -19,7 +19,7 @@ from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
 from tom_forced_phot.models import LightCurve, PhotometryQuery
 from tom_forced_phot.pages.ask.words import Dates, DateSpan, Outcome, When, outcome_words, span_of, spans_words, wait_words
-from tom_forced_phot.queries.ask import Foreseen, foresee, hindrance
+from tom_forced_phot.queries.ask import QuestionPreview, hindrance, preview_question
 from tom_forced_phot.queries.background import CARRIES_ON
 from tom_forced_phot.queries.submit import Waiting, batch
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -39,7 +39,7 @@ class Question:
 
     target: Any
     cleaned: Mapping[str, Any]
-    foreseen: Foreseen
+    preview: QuestionPreview
     span: DateSpan | None = None
     #: Whether the same is open already, and whether it was answered since the preview was made.
     open: bool = False
@@ -60,37 +60,37 @@ class ServicePreview:
     @cached_property
     def new(self) -> list[Question]:
         """What would be sent."""
-        return [each for each in self.questions if not (each.foreseen.reason or each.open or each.already)]
+        return [each for each in self.questions if not (each.preview.reason or each.open or each.already)]
 
     @cached_property
     def followed(self) -> list[Question]:
         """What is open already."""
-        return [each for each in self.questions if each.open and not each.foreseen.reason]
+        return [each for each in self.questions if each.open and not each.preview.reason]
 
     @cached_property
     def already(self) -> list[Question]:
         """What was answered since the preview was made: the second of two clicks."""
-        return [each for each in self.questions if each.already and not each.open and not each.foreseen.reason]
+        return [each for each in self.questions if each.already and not each.open and not each.preview.reason]
 
     @cached_property
     def refused(self) -> list[Question]:
         """What cannot be asked."""
-        return [each for each in self.questions if each.foreseen.reason]
+        return [each for each in self.questions if each.preview.reason]
 
     @cached_property
     def shown(self) -> list[Question]:
         """Those of which the service is told something that their page does not say."""
-        return [each for each in self.new if each.foreseen.shown]
+        return [each for each in self.new if each.preview.shown]
 
     @cached_property
     def requests(self) -> int:
         """In how many requests it goes out."""
-        return count_requests(((each.foreseen.group, each.foreseen.places) for each in self.new), self.service.batch_size)
+        return count_requests(((each.preview.group, each.preview.places) for each in self.new), self.service.batch_size)
 
     @cached_property
     def positions(self) -> int:
         """How many positions are measured: of each question its target's, and those of control light curves."""
-        return sum(each.foreseen.places for each in self.new)
+        return sum(each.preview.places for each in self.new)
 
     @cached_property
     def spans(self) -> list[str]:
@@ -134,13 +134,13 @@ def _questions(order: Order, targets: Sequence[Any], now: datetime, seen: dateti
         try:
             cleaned = dict(order.cleaned(target))
         except Refused as error:
-            yield Question(target=target, cleaned={}, foreseen=Foreseen(parameters={}, reason=str(error)))
+            yield Question(target=target, cleaned={}, preview=QuestionPreview(parameters={}, reason=str(error)))
             continue
         span = None
         if order.dated:
             span = span_of(order.dates, seen, earliest=order.service.earliest, since=begins.get(target.pk))
             cleaned |= {'min_date': span.first, 'max_date': span.last}
-        yield Question(target=target, cleaned=cleaned, foreseen=foresee(order.service, target, cleaned, now), span=span)
+        yield Question(target=target, cleaned=cleaned, preview=preview_question(order.service, target, cleaned, now), span=span)
 
 
 def _beginnings(order: Order, targets: Sequence[Any], seen: datetime) -> dict[int, float | None]:
@@ -168,7 +168,7 @@ def _known(order: Order, asked: Sequence[Question], user: Any, seen: datetime) -
     """The same questions, with those marked that are open, or were answered to this user since the preview was made."""
     rows = PhotometryQuery.objects.filter(service=order.service.name)
     still_open: dict[str, int | None] = {}
-    for digests in _chunks([each.foreseen.question for each in asked if each.foreseen.question]):
+    for digests in _chunks([each.preview.question for each in asked if each.preview.question]):
         open_rows = rows.filter(question__in=digests, state__in=QueryState.open_values())
         still_open |= dict(open_rows.values_list('question', 'asked_by'))
     mine = rows.filter(Q(asked_by=user) | Q(followers=user), closed__gte=seen)
@@ -179,10 +179,10 @@ def _known(order: Order, asked: Sequence[Question], user: Any, seen: datetime) -
     but = ('mjd_min',) if order.dates.when is When.SINCE else ()
 
     def again(each: Question) -> bool:
-        return any(is_same(each.foreseen.parameters, other, but) for other in answered.get(each.target.pk, []))
+        return any(is_same(each.preview.parameters, other, but) for other in answered.get(each.target.pk, []))
 
     def marked(each: Question) -> Question:
-        question = each.foreseen.question
+        question = each.preview.question
         mine = still_open.get(question) == user.pk
         return replace(each, open=question in still_open, mine=mine, already=bool(answered) and again(each))
 
@@ -212,7 +212,7 @@ def ask_all(plans: Sequence[ServicePreview], user: Any, now: datetime) -> tuple[
 def _ask(preview: ServicePreview, user: Any, now: datetime) -> tuple[Outcome, list[int]]:
     """One service, in as few calls of the engine as there are different dates."""
     asked: list[queries.Asked] = []
-    declined = [(each.target.name, each.foreseen.reason) for each in preview.refused]
+    declined = [(each.target.name, each.preview.reason) for each in preview.refused]
     joined = [each for each in preview.followed if not each.mine]
     for batched in _grouped([*preview.new, *joined]):
         cleaned = {name: value for name, value in batched[0].cleaned.items() if name != 'target_id'}

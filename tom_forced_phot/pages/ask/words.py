@@ -128,7 +128,7 @@ def length(seconds: float) -> str:
 
 def limits(*, southern_limit: float, earliest: float, moving: bool, batch_size: int) -> list[str]:
     """What a service can be asked."""
-    sky = 'The whole sky' if southern_limit <= WHOLE_SKY else f'North of declination {_degrees(southern_limit)}'
+    sky = 'The whole sky' if southern_limit <= WHOLE_SKY else f'North of declination {southern_limit:g}°'
     since = [f'since {instant_of(earliest):%Y-%m-%d}'] if earliest else []
     size = f'up to {count(batch_size, "position")} a request' if batch_size > 1 else 'one position a request'
     return [sky, *since, 'fixed and moving targets' if moving else 'fixed positions only', size]
@@ -138,10 +138,6 @@ def notes_for(notes: str | None, *, dated: bool) -> str:
     """A service's own notes, without what they say about dates that are left out: the asking page always says the first date."""
     sentences = (notes or '').replace('. ', '.\n').splitlines()
     return ' '.join(each for each in sentences if not (dated and each.startswith('Without ') and 'date' in each))
-
-
-def _degrees(value: float) -> str:
-    return f'{value:g}°'
 
 
 def wait_words(usual: float | None, answered: int, patience: float, open_now: int) -> str:

@@ -68,11 +68,11 @@ def _watched(
         may_cancel=mine and is_open,
         may_ask=row.target_id in askable,
         message=shortened(row.message),
-        mark=mark_of(row, place),
+        mark=content_hash(row, place),
     )
 
 
-def mark_of(row: PhotometryQuery, place: str) -> str:
+def content_hash(row: PhotometryQuery, place: str) -> str:
     """Another text whenever anything that is shown of it changed."""
     job = row.job
     seen: list[Any] = [row.state, row.message, row.next_step, place, row.data_product_id, sorted(row.counts.items()), row.closed]
