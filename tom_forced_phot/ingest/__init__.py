@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tom_forced_phot.ingest.files import accounts, follow_permission, process
-from tom_forced_phot.ingest.merging import follow_product
 from tom_forced_phot.ingest.permissions import Watchers
-from tom_forced_phot.ingest.removal import before_deletion
+from tom_forced_phot.ingest.removal import before_deletion, follow_product
 from tom_forced_phot.ingest.store import Counts, ingest, make_product, remove_leftover
 
 __all__ = [

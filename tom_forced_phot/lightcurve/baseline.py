@@ -20,9 +20,8 @@ from tom_forced_phot.cleaning import (
     subtract_baseline,
 )
 from tom_forced_phot.core.photometry import Measurements, rows_by_group
-from tom_forced_phot.lightcurve.columns import Columns, numeric
+from tom_forced_phot.lightcurve.columns import Columns, Mask, Points, numeric
 from tom_forced_phot.lightcurve.options import Baseline, Options
-from tom_forced_phot.lightcurve.points import Mask, Points
 
 DIFFERENCE = 'difference'
 

@@ -17,9 +17,8 @@ from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.lightcurve import baseline as baselines
 from tom_forced_phot.lightcurve.bands import Dust
 from tom_forced_phot.lightcurve.baseline import Corrected, ReferenceGroup
-from tom_forced_phot.lightcurve.columns import Columns, Label, Series, fluxes, numeric, series_of
+from tom_forced_phot.lightcurve.columns import Columns, Label, Mask, Points, Series, fluxes, numeric, series_of
 from tom_forced_phot.lightcurve.options import Distance, Options
-from tom_forced_phot.lightcurve.points import Mask, Points
 from tom_forced_phot.lightcurve.times import Axis, find_period
 
 

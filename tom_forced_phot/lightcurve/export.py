@@ -15,8 +15,8 @@ from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
 from tom_followup.units import Floats, microseconds_of
+from tom_forced_phot.lightcurve.columns import BAD, DETECTED, LIMIT, UNSOLVED
 from tom_forced_phot.lightcurve.curve import Curve
-from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, UNSOLVED
 from tom_forced_phot.lightcurve.times import bjd_tdb, jd
 
 #: Format -> content type.

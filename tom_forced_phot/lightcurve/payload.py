@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from tom_followup.units import Floats
 from tom_forced_phot.lightcurve.bands import colour, symbol
-from tom_forced_phot.lightcurve.columns import Series
+from tom_forced_phot.lightcurve.columns import BAD, DETECTED, LIMIT, Points, Series
 from tom_forced_phot.lightcurve.curve import Curve
-from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, Points
 
 DAY, MAGNITUDE = 1e-6, 1e-4
 FINEST, COARSEST = 1e-9, 1e15

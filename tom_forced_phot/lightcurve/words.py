@@ -11,8 +11,8 @@ import numpy as np
 
 from tom_followup.units import instant_of
 from tom_forced_phot.lightcurve.baseline import ReferenceGroup
+from tom_forced_phot.lightcurve.columns import BAD, DETECTED, LIMIT, UNSOLVED, Points
 from tom_forced_phot.lightcurve.curve import Curve
-from tom_forced_phot.lightcurve.points import BAD, DETECTED, LIMIT, UNSOLVED, Points
 
 NAMES = {
     'timestamp': 'Time (UTC)',

@@ -22,7 +22,7 @@ from tom_forced_phot.core.photometry import Measurements, separation
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import Refused, Throttled, UnexpectedReply
 from tom_forced_phot.readers import read_atlas
-from tom_forced_phot.readers.atlas_controls import pack, read_controls
+from tom_forced_phot.readers.atlas import pack, read_controls
 from tom_forced_phot.services.base import J2000, DatesForm, ForcedPhotometryService
 from tom_forced_phot.services.protocol import (
     Answer,

@@ -19,7 +19,7 @@ from tom_forced_phot.cleaning.controls import COLUMNS, clipped_deviation, extra_
 from tom_forced_phot.core.photometry import Measurements
 from tom_forced_phot.exceptions import BadFile
 from tom_forced_phot.readers import read_atlas
-from tom_forced_phot.readers.atlas_controls import pack, read_controls
+from tom_forced_phot.readers.atlas import pack, read_controls
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
 
 HEADER = '###MJD m dm uJy duJy F err chi/N RA Dec x y maj min phi apfit mag5sig Sky Obs'

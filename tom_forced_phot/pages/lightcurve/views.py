@@ -22,9 +22,9 @@ from tom_followup.pages import FixedPaginator, labelled_cell, plotly_js
 from tom_followup.units import instant_of
 from tom_forced_phot.cleaning.stack import BAD_DAY, FEW
 from tom_forced_phot.lightcurve import reading
+from tom_forced_phot.lightcurve.columns import Points
 from tom_forced_phot.lightcurve.curve import Curve
 from tom_forced_phot.lightcurve.export import FORMATS
-from tom_forced_phot.lightcurve.points import Points
 from tom_forced_phot.lightcurve.words import brightness, with_error
 from tom_forced_phot.models import IngestedFile
 from tom_forced_phot.pages.lightcurve.data import curve_of, data, download, hide_point, options_of, point, switches, target_of
