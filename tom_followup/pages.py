@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
 import plotly
+from crispy_forms.helper import FormHelper
+from crispy_forms.layout import Column, Layout, Row
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from plotly.offline import get_plotlyjs
+from tom_common.htmx_table import htmx_attributes_delayed, htmx_attributes_instant
 
 PAGE_SIZE = 25
 #: Of white text on Bootstrap's own info and warning colours the contrast is too low for WCAG AA: these carry dark text.
@@ -118,3 +121,17 @@ def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
     response['Vary'] = 'Accept-Encoding'
     response['Cache-Control'] = 'public, max-age=31536000, immutable'
     return response
+
+
+def filter_attributes(table: str, indicator: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes of fields that filter the table with this id as they are chosen from, and as they are written in."""
+    here = {'hx-target': table, 'hx-push-url': 'true', 'hx-indicator': indicator, **more}
+    return {**htmx_attributes_instant, **here}, {**htmx_attributes_delayed, **here}
+
+
+def in_one_row(form: Any, widths: Mapping[str, str], *hidden: str) -> None:
+    """Lay out a table's filters: these fields (name: CSS classes) side by side, without a button, for the table follows them."""
+    form.helper = FormHelper()
+    form.helper.form_tag, form.helper.disable_csrf = False, True
+    columns = [Column(name, css_class=width) for name, width in widths.items()]
+    form.helper.layout = Layout(Row(*columns, css_class='g-2'), *hidden)

@@ -169,6 +169,11 @@ def known_window(attempt: Attempt) -> Window:
     return attempt.window
 
 
+def unfinished(attempt: Attempt) -> Wait:
+    """The wait for an observation, with its state in the facility's own word."""
+    return Wait(reason=f'Observation {attempt.observation_id} is not finished ({attempt.status or "state unknown"}).')
+
+
 def cancelled(unit: Unit) -> Stop:
     """What a cancellation means where it is not asked for again."""
     return Stop(reason=f'{unit.in_words()}, so it is not asked for again. Resume the cadence to go on.')
@@ -192,8 +197,7 @@ class OneAtATime(CadenceStrategy):
         if newest is None:
             return Wait(reason='This cadence has no observation yet.')
         if history.waiting:
-            pending = history.waiting[-1]
-            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+            return unfinished(history.waiting[-1])
         skipped = newest.outcome is Outcome.CANCELLED and not history.asks_again(newest)
         if skipped and not history.skips_cancelled:
             return cancelled(newest)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from tom_cadence.core.decisions import Decision, Submit, Wait
 from tom_cadence.core.history import History, Outcome, Unit
 from tom_cadence.core.parameters import hours_in_words
-from tom_cadence.strategies.base import AdvancesWindow, cancelled, known_window
+from tom_cadence.strategies.base import AdvancesWindow, cancelled, known_window, unfinished
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 
@@ -41,8 +41,7 @@ class ResumeCadenceAfterFailureStrategy(AdvancesWindow):
         if newest is None:
             return Wait(reason='This cadence has no observation yet.')
         if history.waiting:
-            pending = history.waiting[-1]
-            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+            return unfinished(history.waiting[-1])
         if newest.outcome is Outcome.SUCCEEDED:
             reason = f'{newest.in_words()}: the next one after {self.parameters.frequency:g} h.'
             done = next(attempt for attempt in reversed(newest.attempts) if attempt.outcome is Outcome.SUCCEEDED)

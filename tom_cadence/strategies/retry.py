@@ -8,7 +8,7 @@ from datetime import datetime
 from tom_cadence.core.decisions import Decision, Stop, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
 from tom_cadence.core.parameters import hours_in_words
-from tom_cadence.strategies.base import AdvancesWindow, cancelled
+from tom_cadence.strategies.base import AdvancesWindow, cancelled, unfinished
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 NAMED = 5
@@ -44,8 +44,7 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
         if history.newest is None:
             return Wait(reason='This cadence has no observation yet.')
         if history.waiting:
-            pending = history.waiting[-1]
-            return Wait(reason=f'Observation {pending.observation_id} is not finished ({pending.status or "state unknown"}).')
+            return unfinished(history.waiting[-1])
         if any(attempt.outcome is Outcome.SUCCEEDED for attempt in history.attempts):
             return Stop(reason=_end(history))
         return cancelled(history.newest)

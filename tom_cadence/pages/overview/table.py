@@ -6,8 +6,6 @@ from typing import Any, ClassVar
 
 import django_filters
 import django_tables2 as tables
-from crispy_forms.helper import FormHelper
-from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
@@ -15,7 +13,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django_tables2.data import TableQuerysetData
-from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
+from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet
 
 from tom_cadence import registry
 from tom_cadence.core.exposure import in_words as hours_of
@@ -23,7 +21,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, names_visible_to
 from tom_cadence.templatetags.cadences import badge, when
-from tom_followup.pages import labelled_cell, read_pk
+from tom_followup.pages import filter_attributes, in_one_row, labelled_cell, read_pk
 
 
 class CadencePage(TableQuerysetData):
@@ -172,14 +170,7 @@ def _ordered(rows: Rows, name: str, order: Any, is_descending: bool) -> tuple[Ro
 
 
 #: The whole path, because an empty one would keep what the address says already.
-HERE = {
-    'hx-get': reverse_lazy('cadences:list'),
-    'hx-target': '#cadence-table',
-    'hx-push-url': 'true',
-    'hx-indicator': '#cadence-progress',
-}
-INSTANT = {**htmx_attributes_instant, **HERE}
-DELAYED = {**htmx_attributes_delayed, **HERE}
+INSTANT, DELAYED = filter_attributes('#cadence-table', '#cadence-progress', **{'hx-get': reverse_lazy('cadences:list')})
 WIDTH = 'col-6 col-md-4 col-lg-2'
 WIDTHS = {'mine': f'{WIDTH} align-self-center pt-3'}
 
@@ -217,13 +208,10 @@ class CadenceFilterSet(HTMXTableFilterSet):
     def form(self) -> Any:
         """All fields in one row, without a button: the table follows as they are changed."""
         if not hasattr(self, '_form'):
-            form = super().form
-            form.helper = FormHelper()
-            form.helper.form_tag, form.helper.disable_csrf = False, True
             names = ['query', 'target', 'state', 'facility', 'strategy']
             if getattr(getattr(self.request, 'user', None), 'is_authenticated', False):
                 names.append('mine')
-            form.helper.layout = Layout(Row(*[Column(name, css_class=WIDTHS.get(name, WIDTH)) for name in names], css_class='g-2'))
+            in_one_row(super().form, {name: WIDTHS.get(name, WIDTH) for name in names})
         return self._form
 
     def only_mine(self, rows: QuerySet[ManagedCadence], _name: str, value: bool) -> QuerySet[ManagedCadence]:

@@ -6,24 +6,20 @@ from typing import Any
 
 import django_filters
 import django_tables2 as tables
-from crispy_forms.helper import FormHelper
-from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
-from tom_common.htmx_table import HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
+from tom_common.htmx_table import HTMXTableFilterSet
 from tom_observations.models import ObservationTemplate
 
 from tom_cadence.core.template_fields import parameter_lines
 from tom_cadence.pages.overview.table import ListTable
 from tom_cadence.permissions import changeable_templates, visible_templates
-from tom_followup.pages import labelled_cell
+from tom_followup.pages import filter_attributes, in_one_row, labelled_cell
 
 SHOWN = 5
 PARTIALS = 'tom_cadence/partials/template_'
-HERE = {'hx-target': '#template-table', 'hx-push-url': 'true', 'hx-indicator': '#template-wait'}
-INSTANT = {**htmx_attributes_instant, **HERE}
-DELAYED = {**htmx_attributes_delayed, **HERE}
+INSTANT, DELAYED = filter_attributes('#template-table', '#template-wait')
 
 
 def listed(user: Any) -> QuerySet[ObservationTemplate]:
@@ -95,13 +91,10 @@ class TemplateFilter(HTMXTableFilterSet):
     def form(self) -> Any:
         """All fields in one row, without a button: the table follows as they are changed."""
         if not hasattr(self, '_form'):
-            form = super().form
-            form.helper = FormHelper()
-            form.helper.form_tag, form.helper.disable_csrf = False, True
-            columns = [Column('query', css_class='col-12 col-md-5'), Column('facility', css_class='col-7 col-md-4')]
+            widths = {'query': 'col-12 col-md-5', 'facility': 'col-7 col-md-4'}
             if self.request.user.is_authenticated:
-                columns.append(Column('mine', css_class='col-5 col-md-3 align-self-center pt-3'))
-            form.helper.layout = Layout(Row(*columns, css_class='g-2'))
+                widths['mine'] = 'col-5 col-md-3 align-self-center pt-3'
+            in_one_row(super().form, widths)
         return self._form
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -6,8 +6,6 @@ from typing import Any
 
 import django_filters
 import django_tables2 as tables
-from crispy_forms.helper import FormHelper
-from crispy_forms.layout import Column, Layout, Row
 from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
@@ -16,10 +14,10 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django_tables2.data import TableQuerysetData
-from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet, htmx_attributes_delayed, htmx_attributes_instant
+from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet
 from tom_targets.models import Target
 
-from tom_followup.pages import labelled_cell, read_pk
+from tom_followup.pages import filter_attributes, in_one_row, labelled_cell, read_pk
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
@@ -27,14 +25,7 @@ from tom_forced_phot.pages.queries import summary
 from tom_forced_phot.templatetags.photometry import utc
 
 #: The whole path, because an empty one would keep what the address says already.
-HERE = {
-    'hx-get': reverse_lazy('photometry:list'),
-    'hx-target': '#query-table',
-    'hx-push-url': 'true',
-    'hx-indicator': '#query-progress',
-}
-INSTANT = {**htmx_attributes_instant, **HERE}
-DELAYED = {**htmx_attributes_delayed, **HERE}
+INSTANT, DELAYED = filter_attributes('#query-table', '#query-progress', **{'hx-get': reverse_lazy('photometry:list')})
 WIDTH = 'col-6 col-md-4 col-lg-2'
 WIDTHS = {'query': 'col-12 col-md-4 col-lg-3', 'mine': f'{WIDTH} align-self-center pt-3'}
 STATES = [('open', 'Open'), ('ended', 'Ended'), *((str(state), state.words) for state in QueryState)]
@@ -79,12 +70,8 @@ class QueryFilterSet(HTMXTableFilterSet):
     def form(self) -> Any:
         """All fields in one row, without a button: the table follows as they are changed."""
         if not hasattr(self, '_form'):
-            form = super().form
-            form.helper = FormHelper()
-            form.helper.form_tag, form.helper.disable_csrf = False, True
             names = ['query', 'target', 'state', 'service', *(['mine'] if self._user is not None else [])]
-            columns = [Column(name, css_class=WIDTHS.get(name, WIDTH)) for name in names]
-            form.helper.layout = Layout(Row(*columns, css_class='g-2'), 'of', 'subscription', 'notice')
+            in_one_row(super().form, {name: WIDTHS.get(name, WIDTH) for name in names}, 'of', 'subscription', 'notice')
         return self._form
 
     @property
