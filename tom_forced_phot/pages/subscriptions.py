@@ -31,7 +31,7 @@ from tom_forced_phot.permissions import (
     visible_subscriptions,
     visible_targets,
 )
-from tom_forced_phot.queries.ask import preview_question, hindrance
+from tom_forced_phot.queries.ask import hindrance, preview_question
 from tom_forced_phot.services.base import DateField
 
 

@@ -27,8 +27,15 @@ from tom_cadence.journal import check_still_current, confirm_booked, confirm_not
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import Submission, TemplateApplication, TemplateTask
 from tom_cadence.pages.start.forms import first_window
-from tom_cadence.pages.templates import edit as editing
-from tom_cadence.pages.templates.forms import ApplyForm, strategy_form, with_utc_in_help, without_fields, without_unmentioned_fields
+from tom_cadence.pages.templates.forms import (
+    ApplyForm,
+    first_known,
+    plain,
+    strategy_form,
+    with_utc_in_help,
+    without_fields,
+    without_unmentioned_fields,
+)
 from tom_cadence.pages.templates.forms import render as laid_out
 from tom_cadence.permissions import visible_targets, visible_templates
 from tom_followup.pages import read_pk, read_pks, read_text
@@ -48,7 +55,7 @@ def apply(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         gateway = Facilities().gateway(template.facility, request.user)
         context['kinds'] = list(user_forms.types(gateway).items())
-        context['kind'] = kind = editing.first_known(
+        context['kind'] = kind = first_known(
             context['kinds'], request.GET.get('type'), journal.observation_type_of(template) or None
         )
         if request.method == 'POST':
@@ -67,7 +74,7 @@ def apply(request: HttpRequest, pk: int) -> HttpResponse:
 def _filled_in(template: ObservationTemplate, gateway: Gateway, kind: str) -> Any:
     """The facility's form with the template in it; blank stays as the form itself would have it."""
     given = template.parameters if isinstance(template.parameters, dict) else {}
-    initial = editing.plain(given, gateway.keywords)
+    initial = plain(given, gateway.keywords)
     if 'template_name' in given and not given.get('observation_type'):
         initial['template_name'] = template.name
     form = user_forms.empty_form(gateway, kind, initial)

@@ -22,7 +22,7 @@ from tom_cadence.journal import templates as journal
 from tom_cadence.journal.templates import observation_type_of
 from tom_cadence.models import TemplateApplication, TemplateOwnership
 from tom_cadence.pages.templates import apply as applying
-from tom_cadence.pages.templates import edit as editing
+from tom_cadence.pages.templates.forms import OWN, TemplateFormPage, open_page, plain, save_posted
 from tom_cadence.pages.templates.table import TemplateFilter, TemplateTable, listed
 from tom_cadence.permissions import changeable_templates, visible_records, visible_templates
 from tom_followup.labels import label
@@ -103,9 +103,7 @@ def create(request: HttpRequest, facility: str = '') -> HttpResponse:
         return render(request, 'tom_cadence/template_facilities.html', context, status=404 if facility else 200)
     given = {key: value for key, value in request.GET.items() if key not in ('type', 'facility')}
     initial = {key: value for key, value in given.items() if is_kept(key, ('start', 'end'))}
-    page = editing.open_page(
-        request, facility, initial, {'name': given.get('template_name', '')}, kind=given.get('observation_type')
-    )
+    page = open_page(request, facility, initial, {'name': given.get('template_name', '')}, kind=given.get('observation_type'))
     return _form(request, page, initial, f'New template for {facility}')
 
 
@@ -119,9 +117,9 @@ def create_from_record(request: HttpRequest, pk: int) -> HttpResponse:
     names = [record.target.name, *record.target.aliases.values_list('name', flat=True)]
     given = record.parameters if isinstance(record.parameters, dict) else {}
     initial = from_record(given, names, ('start', 'end'))
-    page = editing.open_page(request, record.facility, initial, {}, kind=str(given.get('observation_type') or '') or None)
-    if page.form is not None and page.kind == editing.OWN and 'type' not in request.GET:
-        return redirect(f'{request.path}?type={next(kind for kind, _ in page.kinds if kind != editing.OWN)}')
+    page = open_page(request, record.facility, initial, {}, kind=str(given.get('observation_type') or '') or None)
+    if page.form is not None and page.kind == OWN and 'type' not in request.GET:
+        return redirect(f'{request.path}?type={next(kind for kind, _ in page.kinds if kind != OWN)}')
     initial = without_cadence(initial, page.form.fields if page.form is not None else ())
     return _form(request, page, initial, 'New template from an observation', record=record)
 
@@ -132,22 +130,22 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a template; nobody's becomes the user's."""
     template = changeable_or_refused(request, pk)
     ownership = TemplateOwnership.objects.filter(template=template).first()
-    before = editing.plain(template.parameters)
+    before = plain(template.parameters)
     header = {'template_name': template.name} if not (ownership and ownership.observation_type) else {}
     known = {
         'name': template.name,
         'description': ownership.description if ownership else '',
         'groups': ownership.groups.all() if ownership else [],
     }
-    page = editing.open_page(
+    page = open_page(
         request, template.facility, {**before, **header}, known, template=template, kind=observation_type_of(template) or None
     )
     return _form(request, page, before, f'Edit {template.name}', unowned=ownership is None or ownership.owner_id is None)
 
 
-def _form(request: HttpRequest, page: editing.TemplateFormPage, before: dict[str, Any], title: str, **more: Any) -> HttpResponse:
+def _form(request: HttpRequest, page: TemplateFormPage, before: dict[str, Any], title: str, **more: Any) -> HttpResponse:
     if request.method == 'POST':
-        template = editing.save_posted(page, request.user, before)
+        template = save_posted(page, request.user, before)
         if template is not None:
             messages.success(request, f'The template {template.name} was saved.')
             return redirect('cadences:template-detail', pk=template.pk)
