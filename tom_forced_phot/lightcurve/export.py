@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 from astropy.io.votable import from_table
-from astropy.table import MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 
 from tom_followup.units import Floats, microseconds_of
@@ -25,6 +24,8 @@ FORMATS = {'csv': 'text/csv; charset=utf-8', 'ecsv': 'text/x-ecsv; charset=utf-8
 WHOLE = 2**53
 ENDINGS = {'csv': 'csv', 'ecsv': 'ecsv', 'votable': 'vot'}
 UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
+#: What a cell of a CSV cannot hold but in quotation marks.
+SPECIAL = re.compile('[,"\\r\\n]')
 KINDS = {DETECTED: 'detection', LIMIT: 'limit', BAD: 'bad day', UNSOLVED: 'no photometric solution'}
 #: Name -> unit, description.
 NUMBERS = {
@@ -45,21 +46,21 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
     found = Table(meta={**meta, 'comments': list(meta.get('comments', ()))})
     for name, (unit, text) in NUMBERS.items():
         if name == 'magnitude':
-            found['utc'] = np.array(instants(shown.mjd), dtype='<U26')
+            found['utc'] = np.datetime_as_string((microseconds_of(shown.mjd) // 1000).astype('datetime64[ms]'))
         values = getattr(shown, name)
-        found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit or None, description=text)
+        found[name] = numbers(values, unit, text)
     found['utc'].description = 'The same as mjd, as a date'
     for name, unit, text, values in other_times(curve, place):
-        found[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit or None, description=text)
+        found[name] = numbers(values, unit, text)
     if curve.dust is not None and curve.means is None:
         text = 'By which magnitude, limit and flux were corrected'
-        found['extinction'] = MaskedColumn(shown.extinction, unit='mag', description=text)
+        found['extinction'] = numbers(shown.extinction, 'mag', text)
     if curve.distance is not None:
         for name in ('magnitude', 'limit'):
             values = getattr(shown, name) - curve.modulus
-            found[f'absolute_{name}'] = MaskedColumn(values, mask=~np.isfinite(values), unit='mag')
+            found[f'absolute_{name}'] = numbers(values, 'mag')
     found['flux_measured'] = shown.measured
-    found['kind'] = [KINDS.get(kind, '') for kind in shown.kind.tolist()]
+    found['kind'] = np.array([KINDS.get(kind, '') for kind in range(UNSOLVED + 1)])[shown.kind]
     for name in ('band', 'service', 'reduction'):
         values = np.array([getattr(series, name) for series in curve.series] or [''], dtype=np.str_)
         found[name] = values[shown.series]
@@ -68,9 +69,7 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
             found[name] = np.array([getattr(label, name) for label in curve.labels] or [''], dtype=np.str_)[shown.code]
         found['id'] = shown.ids
         if curve.groups:
-            found['baseline'] = MaskedColumn(
-                shown.baseline, mask=~np.isfinite(shown.baseline), unit='uJy', description='Subtracted from the flux'
-            )
+            found['baseline'] = numbers(shown.baseline, 'uJy', 'Subtracted from the flux')
             found['baseline_epochs'] = shown.baseline_epochs
         for name, values in curve.quality.items():
             if is_said(values[shown.row]):
@@ -78,10 +77,18 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
     else:
         found['points_averaged'] = shown.number
         found['points_clipped'] = shown.clipped
-        found['x2'] = MaskedColumn(shown.x2, mask=~np.isfinite(shown.x2), description='Reduced chi squared of the mean')
+        found['x2'] = numbers(shown.x2, '', 'Reduced chi squared of the mean')
         found['flags'] = shown.flags
         found['flags'].description = 'ATClean: 0x2000 few points, 0x800000 bad day'
     return found
+
+
+def numbers(values: Floats, unit: str = '', text: str = '') -> Column:
+    """A column of numbers, masked where one is missing."""
+    missing = ~np.isfinite(values)
+    made = MaskedColumn(values, mask=missing) if missing.any() else Column(values)
+    made.unit, made.description = unit or None, text or None
+    return made
 
 
 def other_times(curve: Curve, place: tuple[float, float] | None) -> Iterator[tuple[str, str, str, Floats]]:
@@ -119,12 +126,7 @@ def own_column(values: NDArray[Any]) -> Any:
     good = np.isfinite(values)
     if good.all() and (np.abs(values) < WHOLE).all() and (values == np.rint(values)).all():
         return values.astype(np.int64)
-    return MaskedColumn(values, mask=~good)
-
-
-def instants(mjd: Any) -> list[str]:
-    """Dates of MJD in UTC, to the millisecond."""
-    return [str(moment) for moment in (microseconds_of(mjd) // 1000).astype('datetime64[ms]')]
+    return numbers(values)
 
 
 def write(found: Table, kind: str) -> bytes:
@@ -138,16 +140,36 @@ def write(found: Table, kind: str) -> bytes:
     else:
         out.write(''.join(f'# {line}\n' for line in _head(found)))
         out.write(','.join(found.colnames) + '\n')
-    csv.writer(out, lineterminator='\n').writerows(zip(*(_texts(found[name]) for name in found.colnames), strict=True))
+    out.writelines(f'{",".join(row)}\n' for row in _cells(found, _quoted, ''))
     return out.getvalue().encode()
 
 
-def _texts(column: Any, nothing: Any = '') -> list[Any]:
-    """The values as they stand in a file, every digit of them; nothing where there is none."""
-    if not isinstance(column, MaskedColumn):
-        return list(column.tolist())
-    missing = np.asarray(column.mask).tolist()
-    return [nothing if none else value for value, none in zip(np.asarray(column).tolist(), missing, strict=True)]
+def _cells(found: Table, said: Callable[[Any], str], nothing: str) -> Iterator[tuple[str, ...]]:
+    """The cells of each row as texts."""
+    return zip(*(_texts(found[name], said, nothing) for name in found.colnames), strict=True)
+
+
+def _texts(column: Any, said: Callable[[Any], str], nothing: str) -> list[str]:
+    """The values as they stand in a file, every digit of them; what many rows have in common is written once."""
+    missing = np.asarray(column.mask) if isinstance(column, MaskedColumn) else np.zeros(0, dtype=np.bool_)
+    values = np.where(missing, 0, np.asarray(column)) if missing.any() else np.asarray(column)
+    cells = values.tolist()
+    distinct = set(cells)
+    if 2 * len(distinct) < len(cells):
+        known = {value: said(value) for value in distinct}
+        texts = list(map(known.__getitem__, cells))
+    else:
+        texts = list(map(repr if values.dtype.kind in 'if' else said, cells))
+    for row in np.flatnonzero(missing).tolist():
+        texts[row] = nothing
+    return texts
+
+
+def _quoted(value: Any) -> str:
+    """As a cell of a CSV."""
+    if not isinstance(value, str):
+        return repr(value)
+    return '"' + value.replace('"', '""') + '"' if SPECIAL.search(value) else value
 
 
 def _head(found: Table) -> list[str]:
@@ -174,8 +196,7 @@ def _votable(found: Table) -> bytes:
     if not begin:
         return out.getvalue()
     tail = rest.partition('</TABLEDATA>')[2]
-    cells = zip(*(map(_cell, _texts(found[name], 'NaN')) for name in found.colnames), strict=True)
-    rows = ''.join(f'<TR><TD>{"</TD><TD>".join(row)}</TD></TR>\n' for row in cells)
+    rows = ''.join(f'<TR><TD>{"</TD><TD>".join(row)}</TD></TR>\n' for row in _cells(found, _cell, 'NaN'))
     return f'{head}<TABLEDATA>\n{rows}</TABLEDATA>{tail}'.encode()
 
 

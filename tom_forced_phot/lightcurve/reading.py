@@ -154,11 +154,11 @@ def _answer_key(user: Any, target: Any) -> str:
 
 def read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
     """These points as columns; of very many only the newest."""
-    beyond = rows.order_by('-timestamp').values_list('timestamp', flat=True)[MOST_POINTS : MOST_POINTS + 1]
-    cut = next(iter(beyond), None)
-    if cut is not None:
-        return replace(_read(rows.filter(timestamp__gt=cut), quality), newest_only=True)
-    return _read(rows, quality)
+    some = _read(rows, quality)
+    if len(some) <= MOST_POINTS:
+        return some
+    cut = rows.order_by('-timestamp').values_list('timestamp', flat=True)[MOST_POINTS]
+    return replace(_read(rows.filter(timestamp__gt=cut), quality), newest_only=True)
 
 
 def _read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
@@ -226,7 +226,7 @@ Some = tuple[Sequence[int], Any, Sequence[str], dict[str, Any], Sequence[str]]
 
 def _fetched(rows: QuerySet[Any]) -> Iterator[Some]:
     """As the database's driver gives them: no objects, no converters."""
-    chosen = rows.order_by().annotate(moment=Micros('timestamp'), label=Joined(*TEXTS), text=Text('value'))
+    chosen = rows.order_by().annotate(moment=Micros('timestamp'), label=Joined(*TEXTS), text=Text('value'))[: MOST_POINTS + 1]
     try:
         sql, parameters = chosen.values_list('pk', 'moment', 'label', 'text', *FIELDS.values()).query.sql_with_params()
     except EmptyResultSet:
@@ -241,7 +241,7 @@ def _fetched(rows: QuerySet[Any]) -> Iterator[Some]:
 
 def _converted(rows: QuerySet[Any]) -> Iterator[Some]:
     """By the ORM, for databases whose texts are not known here."""
-    found = rows.order_by().values_list('pk', 'timestamp', 'value', *TEXTS, *FIELDS.values())
+    found = rows.order_by().values_list('pk', 'timestamp', 'value', *TEXTS, *FIELDS.values())[: MOST_POINTS + 1]
     for start in range(0, len(found), CHUNK):
         ids, moments, objects, *rest = zip(*found[start : start + CHUNK], strict=True)
         micros = np.array([moment.replace(tzinfo=None) for moment in moments], dtype='datetime64[us]').astype(np.int64)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.photometry.lightcurve.test_curve import ATLAS, LCO, SYMBOLS, filed, measured, parsed, points, unsolved
-from tom_forced_phot.lightcurve import export
+from tom_forced_phot.lightcurve import export, times
 from tom_forced_phot.lightcurve.bands import Dust, relative
 from tom_forced_phot.lightcurve.curve import evaluate
 from tom_forced_phot.lightcurve.options import Distance, Options
@@ -45,10 +45,25 @@ def test_the_barycentric_date_is_that_of_astropy(ra: float, dec: float) -> None:
 
 def test_many_points_get_the_barycentric_date_of_each_to_a_microsecond() -> None:
     some = np.sort(np.random.default_rng(7).uniform(58000, 58400, 2000))
-    together, singly = bjd_tdb(some, 83.63, 22.01), np.concatenate([bjd_tdb(part, 83.63, 22.01) for part in np.split(some, 40)])
+    together, singly = bjd_tdb(some, 83.63, 22.01), np.concatenate([bjd_tdb(part, 83.63, 22.01) for part in np.split(some, 200)])
     assert np.abs(together - singly).max() * 86400 < 1e-4, 'a double of a Julian date is good to 40 us'
+    assert bjd_tdb(some[:0], 83.63, 22.01).tolist() == []
     near = 58200 + np.linspace(0, 0.1, 200)
     assert np.ptp(bjd_tdb(near, 83.63, 22.01) - near) < 1e-4, 'many points of one night are not spread over years of knots'
+
+
+def test_the_earth_is_computed_once_for_all_targets_and_not_for_points_all_over_the_centuries(monkeypatch: Any) -> None:
+    counted: list[int] = []
+    earth = times._earth
+    monkeypatch.setattr(times, '_earth', lambda tt: counted.append(len(tt)) or earth(tt))
+    times._block.cache_clear()
+    some = np.sort(np.random.default_rng(7).uniform(58000, 58400, 2000))
+    bjd_tdb(some, 83.63, 22.01)
+    first = sum(counted)
+    bjd_tdb(some, 10.0, -22.01)
+    assert (first, sum(counted)) == (4 * 73, 4 * 73)
+    bjd_tdb(np.linspace(0, 1e6, 2000), 10.0, -22.01)
+    assert sum(counted) == 4 * 73 + 2000
 
 
 def test_a_date_far_ahead_has_a_barycentric_date_too() -> None:

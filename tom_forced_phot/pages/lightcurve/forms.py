@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from tom_forced_phot.lightcurve.bands import LAWS, R_V, USUAL_LAW, Dust
 from tom_forced_phot.lightcurve.options import STACKS, Baseline, Distance, Options
@@ -16,6 +18,7 @@ from tom_forced_phot.services import DateField, ForcedPhotometryService
 
 NONE = 'none'
 LAW_CHOICES = [('', LAWS[USUAL_LAW]), *((key, words) for key, words in LAWS.items() if key != USUAL_LAW)]
+NIGHT_CHOICES = [('', 'single exposures'), *STACKS.items()]
 Services = Mapping[str, type[ForcedPhotometryService]]
 #: Switches that are folded away until one of them is used, under what they are called together.
 FOLDED = {
@@ -27,22 +30,65 @@ FOLDED = {
 
 @dataclass(frozen=True)
 class Fold:
-    """Switches that belong together; ``open`` where one of them is used, or wrong."""
+    """Switches that belong together; ``open`` where one of them is used, or wrong. Those without words are never folded."""
 
     words: str
     fields: list[forms.BoundField]
     open: bool
 
 
+def attributes(given: Mapping[str, Any]) -> SafeString:
+    """The attributes of an element."""
+    there = {name: value for name, value in given.items() if value is not None and value is not False}
+    written = (f' {name}' if value is True else f' {name}="{escape(value)}"' for name, value in there.items())
+    return mark_safe(''.join(written))  # noqa: S308 - each value is escaped
+
+
+class Written:
+    """An ``input`` written without a template of its own, which takes ten times as long and says the same."""
+
+    def _render(self, template_name: str, context: dict[str, Any], renderer: Any = None) -> SafeString:
+        widget = context['widget']
+        value = '' if widget['value'] in (None, '') else format_html(' value="{}"', widget['value'])
+        return format_html('<input type="{}" name="{}"{}{}>', widget['type'], widget['name'], value, attributes(widget['attrs']))
+
+
+class Number(Written, forms.NumberInput):
+    """A number."""
+
+
+class Line(Written, forms.TextInput):
+    """A line of text."""
+
+
+class Switch(Written, forms.CheckboxInput):
+    """On or off."""
+
+
+class Choice(forms.Select):
+    """One of some, written in the same way."""
+
+    def _render(self, template_name: str, context: dict[str, Any], renderer: Any = None) -> SafeString:
+        widget = context['widget']
+        given = ((each['value'], attributes(each['attrs']), each['label']) for _, group, _ in widget['optgroups'] for each in group)
+        options = format_html_join('', '<option value="{}"{}>{}</option>', given)
+        return format_html('<select name="{}"{}>{}</select>', widget['name'], attributes(widget['attrs']), options)
+
+
+def switch(label: str) -> forms.BooleanField:
+    """On or off."""
+    return forms.BooleanField(required=False, label=label, widget=Switch)
+
+
 def number(label: str, placeholder: str, low: float, high: float, help_text: str = '') -> forms.FloatField:
     """A number that may be left out."""
-    widget = forms.NumberInput(attrs={'step': 'any', 'placeholder': placeholder, 'inputmode': 'decimal'})
+    widget = Number(attrs={'step': 'any', 'placeholder': placeholder, 'inputmode': 'decimal'})
     return forms.FloatField(required=False, min_value=low, max_value=high, label=label, help_text=help_text, widget=widget)
 
 
 def date(label: str) -> DateField:
     """A date that may be left out."""
-    return DateField(required=False, label=label, widget=forms.TextInput(attrs={'placeholder': 'MJD or date (UTC)'}))
+    return DateField(required=False, label=label, widget=Line(attrs={'placeholder': 'MJD or date (UTC)'}))
 
 
 class SwitchForm(forms.Form):
@@ -51,14 +97,16 @@ class SwitchForm(forms.Form):
     template_name = 'tom_forced_phot/partials/lightcurve_switches.html'
 
     snr = number('Detections above S/N', 'as stored', 0.1, 1000, 'Empty: as each service says.')
-    stack = forms.ChoiceField(required=False, choices=[('', 'single exposures'), *STACKS.items()], label='Each night')
+    stack = forms.ChoiceField(
+        required=False, choices=[('', 'single exposures'), *STACKS.items()], label='Each night', widget=Choice
+    )
     days = number('Nights per mean', '1', 0.01, 1000)
     peak = date('Date of the maximum')
     quiet_from = date('Or quiet from')
     quiet_until = date('Until')
     since = date('Days since, or phase 0')
     period = number('Period (days)', 'not folded', 1e-4, 1e5)
-    search = forms.BooleanField(required=False, label='Find a period (Lomb-Scargle)')
+    search = switch('Find a period (Lomb-Scargle)')
     shortest = number('Not shorter than (days)', f'{SHORTEST:g}', 1e-3, 1e4)
     longest = number('Not longer than (days)', f'{LONGEST:g}', 1e-2, 1e5)
     ebv = number('E(B-V) of the Galaxy', 'not corrected', 0, 20)
@@ -66,17 +114,18 @@ class SwitchForm(forms.Form):
         required=False,
         choices=LAW_CHOICES,
         label='Law of extinction',
+        widget=Choice,
     )
     r_v = number('R(V)', f'{R_V:g}', 1.5, 7)
     redshift = number('Redshift', 'apparent magnitudes', 1e-6, 20)
     mpc = number('Or distance (Mpc)', 'apparent magnitudes', 1e-6, 1e5)
-    rescale = forms.BooleanField(required=False, label='Scale errors to their scatter')
-    flux = forms.BooleanField(required=False, label='Flux instead of magnitudes')
-    inflate = forms.BooleanField(required=False, label='Errors from control light curves')
-    clip = forms.BooleanField(required=False, label='Clip outliers')
-    nolimits = forms.BooleanField(required=False, label='Hide limits')
-    noerrors = forms.BooleanField(required=False, label='Hide error bars')
-    windows = forms.BooleanField(required=False, label='Windows of cadences')
+    rescale = switch('Scale errors to their scatter')
+    flux = switch('Flux instead of magnitudes')
+    inflate = switch('Errors from control light curves')
+    clip = switch('Clip outliers')
+    nolimits = switch('Hide limits')
+    noerrors = switch('Hide error bars')
+    windows = switch('Windows of cadences')
 
     def __init__(self, data: QueryDict, *, services: Services, windows: bool, **given: Any) -> None:
         """``services``: those with cuts of their own. ``windows``: whether there are cadences to draw windows of.
@@ -102,13 +151,10 @@ class SwitchForm(forms.Form):
             if name in self.errors:
                 field.widget.attrs['aria-invalid'] = 'true'
 
-    def plain(self) -> Iterator[forms.BoundField]:
-        """The switches that are always in sight."""
+    def groups(self) -> Iterator[Fold]:
+        """The switches that are always in sight; then those that are folded away, open where one of them is used, or wrong."""
         folded = {name for names in FOLDED.values() for name in names}
-        return (self[name] for name in self.fields if name not in folded)
-
-    def folds(self) -> Iterator[Fold]:
-        """Groups of fields that are folded away; open where one of them is used, or wrong."""
+        yield Fold('', [self[name] for name in self.fields if name not in folded], True)
         for words, names in FOLDED.items():
             there = [self[name] for name in names if name in self.fields]
             if there:
@@ -177,7 +223,7 @@ def cut_field(name: str, service: type[ForcedPhotometryService]) -> forms.Choice
     usual = service.cuts.get(service.usual_cut)
     others = [(key, cut.switch or cut.name) for key, cut in service.cuts.items() if cut is not usual]
     first = [('', 'none')] if usual is None else [('', usual.switch or usual.name), (NONE, 'none: every point')]
-    return forms.ChoiceField(required=False, choices=[*first, *others], label=f'Quality cut for {name}')
+    return forms.ChoiceField(required=False, choices=[*first, *others], label=f'Quality cut for {name}', widget=Choice)
 
 
 def span(text: str) -> tuple[float | None, float | None]:
