@@ -12,6 +12,7 @@ from django.core.mail import get_connection
 from django.db import connections
 
 from tom_cadence.core.bounds import error_text
+from tom_cadence.engine.containment import is_lost
 from tom_cadence.journal.notices import mail_failed, mail_sent, take_mails
 from tom_cadence.models import OutgoingMail
 from tom_followup.mails import Message, mail_to
@@ -59,7 +60,12 @@ def send_mails() -> int:
 def _try(mail: OutgoingMail) -> Try:
     tried = Try()
     message = Message(subject=mail.subject, text=mail.body, action=mail.action, path=mail.path)
-    ready = mail_to(mail.user.email, message, headers={'Message-ID': mail.message_id})  # here, as it may ask the database
+    try:
+        ready = mail_to(mail.user.email, message, headers={'Message-ID': mail.message_id})  # here, as it may ask the database
+    except Exception as error:  # the names and addresses in it are the site's: this mail is tried again, the others are sent
+        if is_lost(error):
+            raise
+        return Try(error=error, over=True)
 
     def send() -> None:
         try:

@@ -23,7 +23,7 @@ from tom_cadence.engine.run import run_cadences
 from tom_cadence.journal import notices
 from tom_cadence.journal.notices import take_mails, write_mail
 from tom_cadence.models import ManagedCadence, OutgoingMail
-from tom_followup.mails import Message
+from tom_followup.mails import Message, mail_to
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = __name__
@@ -136,6 +136,20 @@ def test_a_mail_that_fails_is_tried_again_later_and_holds_up_no_other(astronomer
     server.does = None
     now_due()
     assert send_mails() == 1
+
+
+def test_a_mail_that_cannot_be_put_together_holds_up_no_other(astronomer: Any, server: Any, monkeypatch: Any) -> None:
+    def writes(recipient: str, message: Message, **kept: Any) -> Any:
+        if message.subject == 'Odd':
+            raise RuntimeError('the address of this TOM is no address')
+        return mail_to(recipient, message, **kept)
+
+    monkeypatch.setattr(sending, 'mail_to', writes)
+    write_mail(astronomer, Message(subject='Odd', text='Text'), NIGHT)
+    write_mail(astronomer, Message(subject='Plain', text='Text'), NIGHT)
+    assert send_mails() == 1
+    odd = OutgoingMail.objects.get(sent=None)
+    assert (odd.tries, 'no address' in odd.problem) == (1, True)
 
 
 def test_what_is_rolled_back_is_not_told(observatory: Any, make_cadence: Any, server: Any) -> None:
