@@ -7,6 +7,8 @@ toolkit lets everybody edit public targets does not count: whoever changes a cad
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -81,6 +83,13 @@ def names_visible_to(user: Any) -> Q:
     if user.is_superuser:
         return Q()
     return ~Q(Exists(_records().exclude(target__in=visible_targets(user).values('pk'))))
+
+
+def without_names(names: Iterable[str], text: str) -> str:
+    """A reason or a notice without these names of targets, which its reader may not know; as whole words, the longest first."""
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = re.sub(rf'(?<!\w){re.escape(name)}(?!\w)', UNSEEN, text)
+    return text
 
 
 def visible_records(user: Any, rows: QuerySet[Any] | None = None) -> QuerySet[Any]:

@@ -85,6 +85,11 @@ def see_request(browser: Browser) -> None:
     browser.sees('It is there', 'Look again now')
 
 
+def see_sky(browser: Browser) -> None:
+    """The bars come after the page."""
+    browser.find('.tonight-bar svg')
+
+
 def see_hours(browser: Browser) -> None:
     """The page of hours, which is for staff, with two proposals."""
     get_user_model().objects.filter(username='vera').update(is_staff=True)
@@ -101,6 +106,7 @@ def cadences(seeds: Seeds) -> list[Stop]:
         Stop('list', '/cadences/', first=search),
         Stop('bulk', f'/cadences/bulk/?facility={SIMULATED}'),
         Stop('notices', '/cadences/notices/'),
+        Stop('tonight', '/cadences/tonight/', first=see_sky),
         Stop('requests', '/cadences/requests/', first=see_request),
         Stop('target-tab', f'/targets/{seeds.target.pk}/', '#cadences .cadences', open_tab),
         Stop('notice-preference', '/users/profile/', '.card.cadences'),

@@ -317,6 +317,11 @@ RULES: dict[str, list[Rule]] = {
             data=lambda case: {'selected-row': case.managed.pk, 'proposal': 'P', 'reason': 'Why not'},
         ),
     ],
+    'tonight': [
+        Rule(address=lambda case: '/cadences/tonight/', get=MEMBERS, post=MEMBERS_CANNOT),
+        Rule(address=lambda case: '/cadences/tonight/?part=windows', get=MEMBERS, post=MEMBERS_CANNOT, name='windows'),
+        Rule(address=lambda case: '/cadences/tonight/?part=home', get=MEMBERS, post=MEMBERS_CANNOT, name='block'),
+    ],
     'budgets': [Rule(address=lambda case: '/cadences/budgets/', get=STAFF, post=MEMBERS_CANNOT)],
     'action': ACTIONS,
     'start': [

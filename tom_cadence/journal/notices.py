@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from django.db.models.functions import Now
 from tom_cadence import conf, registry
 from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.models import ManagedCadence, Notice, NoticePreference, OutgoingMail
-from tom_cadence.permissions import UNSEEN, names_visible_to
+from tom_cadence.permissions import names_visible_to, without_names
 from tom_followup.mails import Message, path_of
 from tom_followup.retry import until_written
 
@@ -237,7 +236,7 @@ def _keep(write: Callable[[], None]) -> None:
 def _write_both(owner: Any, told: Telling) -> None:
     in_tom, by_mail = wants(owner)
     hidden, now = _hidden_names(owner, told.cadences), conf.utc_now()
-    subject, reason, details = (_without(hidden, text) for text in (told.subject, told.reason, told.details))
+    subject, reason, details = (without_names(hidden, text) for text in (told.subject, told.reason, told.details))
     if in_tom:
         only = told.cadences[0] if len(told.cadences) == 1 else None
         _keep(lambda: write_notice(owner, only, f'{subject}. {reason}', now))
@@ -248,15 +247,9 @@ def _write_both(owner: Any, told: Telling) -> None:
 
 
 def _hidden_names(user: Any, cadences: Sequence[ManagedCadence]) -> list[str]:
-    """Names of targets that this user may not see any more, the longest first: an owner keeps a cadence, but not its name."""
+    """Names of targets that this user may not see any more: an owner keeps a cadence, but not its name."""
     named = {managed.pk: managed.target_name for managed in cadences if managed.target_name}
     if not named or user.is_superuser:
         return []
     seen = ManagedCadence.objects.filter(names_visible_to(user), pk__in=named).values_list('pk', flat=True)
-    return sorted({named[pk] for pk in named.keys() - set(seen)}, key=len, reverse=True)
-
-
-def _without(names: Sequence[str], text: str) -> str:
-    for name in names:
-        text = re.sub(rf'(?<!\w){re.escape(name)}(?!\w)', UNSEEN, text)
-    return text
+    return [named[pk] for pk in named.keys() - set(seen)]

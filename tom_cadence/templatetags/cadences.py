@@ -79,6 +79,12 @@ def start_url(**parameters: Any) -> str:
     return f'{address}?{urlencode(parameters)}' if parameters else address
 
 
+@register.inclusion_tag('tom_cadence/partials/tonight_block.html', takes_context=True)
+def tonight(context: Any) -> dict[str, Any]:
+    """A block for the TOM's own home page, which fetches itself; nothing for visitors."""
+    return {'request': context['request']}
+
+
 @register.inclusion_tag('tom_cadence/partials/page_record.html', takes_context=True)
 def cadence_of_record(context: Any, record: Any) -> dict[str, Any]:
     """The cadences that this record belongs to, with the observations before and after it, as far as the user may see them."""

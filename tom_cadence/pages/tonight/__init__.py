@@ -1,0 +1,1 @@
+"""What needs somebody tonight, what comes next and what has arrived."""
