@@ -63,7 +63,7 @@ CADENCE = Walk(
         Step('engine/look.py:_decided_again', 'engine/decide.py:decided', 'Decided: both of them, and what follows'),
         Step('engine/decide.py:_limited', 'core/policy.py:limited', 'Wait, Submit or Stop'),
         Step('engine/run.py:_act', 'engine/pipeline.py:run', 'those with something to do'),
-        Step('engine/pipeline.py:_taken', 'engine/send.py:take', 'claimed, and read again'),
+        Step('engine/pipeline.py:_take', 'engine/send.py:take', 'claimed, and read again'),
         Step('engine/send.py:take', 'journal/claims.py:claim', 'nobody else may act on it'),
         Step('engine/send.py:prepare', 'facilities/gateway.py:prepare', "the facility's form, filled in"),
         Step('engine/send.py:commit', 'journal/requests.py:open_requests', 'the intent, committed before the call'),
