@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
+from django.contrib.auth.views import redirect_to_login
 from django.db.transaction import non_atomic_requests
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -37,11 +38,12 @@ from tom_observations.views import (
     AddExistingObservationView,
     ObservationCallbackView,
     ObservationCreateView,
+    ObservationListView,
     ObservationRecordUpdateView,
     ObservationRedirectView,
 )
 from tom_targets.models import Target
-from tom_targets.views import render_observation_table
+from tom_targets.views import TargetDetailView
 
 from tom_cadence import conf, registry
 from tom_cadence.core.template_fields import in_words
@@ -50,12 +52,21 @@ from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities.ocs import with_readable_validation
 from tom_cadence.flows import order
 from tom_cadence.flows.order import AlreadyOrdered, Order
+from tom_cadence.flows.refresh import refresh
 from tom_cadence.flows.start import kept, problem_with
 from tom_cadence.flows.steer import cancel_one
 from tom_cadence.journal import departures
-from tom_cadence.models import Submission
+from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.pages.templates import views
-from tom_cadence.permissions import cancellable_records, startable_targets, visible_records, visible_targets
+from tom_cadence.permissions import (
+    cancellable_records,
+    changeable_cadences,
+    changeable_groups,
+    startable_targets,
+    visible_records,
+    visible_targets,
+    visible_templates,
+)
 from tom_followup.pages import read_pk, read_pks
 from tom_followup.refusals import NotYours, refused_with_message
 
@@ -95,9 +106,11 @@ def url_paths() -> list[Any]:
         path('observations/<int:pk>/cancel/', cancel_observation),
         path('observations/<int:pk>/update/', change_number),
         path('observations/add/', add_existing),
+        path('observations/list/', non_atomic_requests(CheckedObservationListView.as_view())),
+        path('targets/<int:pk>/', non_atomic_requests(CheckedTargetDetailView.as_view())),
         path('observations/callback/', callback),
         path('observations/<str:facility>/redirect/', to_facility),
-        path('targets/<int:pk>/observation-list/', observation_table),
+        path('targets/<int:pk>/observation-list/', non_atomic_requests(observation_table)),
         path('observations/<str:facility>/create/', non_atomic_requests(CheckedObservationCreateView.as_view())),
     ]
 
@@ -305,7 +318,74 @@ def _may_see(user: Any, wanted: str) -> bool:
 def observation_table(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A target's observations, their states asked for anew; the host shows those of any target."""
     _check_named(request, {'target_id': pk})
-    return render_observation_table(request, pk)
+    target = get_object_or_404(Target, pk=pk)
+    messages.info(request, _refreshed(request, target))
+    return render(request, 'tom_targets/partials/observation_table.html', {'object': target})
+
+
+def _refreshed(request: HttpRequest, target: Any = None) -> str:
+    """Ask for the states of what this user may see, of one target or of all; what came of it, in words."""
+    rows = visible_records(request.user)
+    return refresh(rows if target is None else rows.filter(target=target.pk), request.user).text
+
+
+UPDATE = 'update_status'
+
+
+class CheckedTargetDetailView(TargetDetailView):
+    """The host's page of a target. The host's own asks for the states of any target's observations, whoever presses its button.
+
+    It also tells what is in anybody's template.
+    """
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask only for what this user may see, and use only a template that this user may use."""
+        template = request.GET.get('observation_template', '')
+        if template and not visible_templates(request.user).filter(pk=read_pk(template)).exists():
+            raise Http404('There is no such template.')
+        if not request.GET.get(UPDATE):
+            return super().get(request, *args, **kwargs)
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        _check_named(request, {'target_id': kwargs['pk']})
+        messages.info(request, _refreshed(request, get_object_or_404(Target, pk=kwargs['pk'])))
+        return redirect(f'{reverse("tom_targets:detail", args=(kwargs["pk"],))}?tab=observations')
+
+
+class CheckedObservationListView(ObservationListView):
+    """The host's list. The host's own asks for everybody's states, and lets every visitor move observations between groups."""
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask only for what this user may see; change only groups that this user may change."""
+        if UPDATE in request.GET:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            messages.info(request, _refreshed(request))
+            rest = request.GET.copy()
+            rest.pop(UPDATE)
+            return redirect(f'{reverse("tom_observations:list")}?{rest.urlencode()}')
+        if all(request.GET.get(name) for name in ('selected', 'observationgroup', 'action')):
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            problem = _not_to_be_grouped(request)
+            if problem:
+                messages.error(request, problem)
+                return redirect('tom_observations:list')
+        return super().get(request, *args, **kwargs)
+
+
+def _not_to_be_grouped(request: Any) -> str:
+    """Why these observations may not be put into these groups, or taken out of them, by this user; else an empty text."""
+    records, groups = (set(request.GET.getlist(name)) for name in ('selected', 'observationgroup'))
+    if visible_records(request.user).filter(pk__in=read_pks(records)).distinct().count() < len(records):
+        return 'One of these observations does not exist, or is not yours to see.'
+    pks = read_pks(groups)
+    if changeable_groups(request.user).filter(pk__in=pks).distinct().count() < len(groups):
+        return 'One of these groups does not exist, or is not yours to change.'
+    cadences = ManagedCadence.objects.filter(cadence__observation_group__in=pks)
+    if changeable_cadences(request.user, cadences).count() < cadences.count():
+        return 'One of these groups belongs to a cadence that is not yours to change: what is in it decides what is asked for next.'
+    return ''
 
 
 FIELDS = ('facility', 'observation_type', 'target_id', 'observing_parameters')

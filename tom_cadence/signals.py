@@ -6,12 +6,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import request_finished
-from django.db.models.signals import m2m_changed, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 from tom_targets.models import BaseTarget
 
 from tom_cadence import conf, journal
+from tom_cadence.core.seasons import BUDGET
 from tom_cadence.journal import departures, foreign
+from tom_cadence.models import ProposalBudget
 
 
 def connect() -> None:
@@ -23,6 +25,8 @@ def connect() -> None:
     pre_delete.connect(cadence_deleted, sender=DynamicCadence, dispatch_uid='tom_cadence.deleted')
     pre_delete.connect(user_goes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_cadence.user_goes')
     pre_delete.connect(target_goes, sender=BaseTarget, dispatch_uid='tom_cadence.target_goes')
+    for changed in (post_save, post_delete):
+        changed.connect(budget_changed, sender=ProposalBudget, dispatch_uid='tom_cadence.budget_changed')
     m2m_changed.connect(
         group_changed, sender=ObservationGroup.observation_records.through, dispatch_uid='tom_cadence.group_changed'
     )
@@ -61,6 +65,12 @@ def group_changed(*, action: str, instance: Any, reverse: bool, pk_set: set[int]
 def user_goes(*, instance: Any, **_: Any) -> None:
     """What a user owns is left to nobody by itself."""
     departures.owner_goes(instance, conf.utc_now())
+
+
+def budget_changed(*, instance: ProposalBudget, raw: bool = False, **_: Any) -> None:
+    """There may be hours again: who waits for them asks in the next run."""
+    if not raw:
+        journal.ask_again(conf.utc_now(), postponed_kind=BUDGET, facility=instance.facility)
 
 
 def target_goes(*, instance: Any, **_: Any) -> None:

@@ -474,6 +474,18 @@ RULES: dict[str, list[Rule]] = {
     'targets/<int:pk>/observation-list/': [
         Rule(address=lambda case: f'/targets/{case.target.pk}/observation-list/', get=SEEN_BY_MEMBERS, post=SEEN_BY_MEMBERS),
     ],
+    'targets/<int:pk>/': [
+        Rule(
+            address=lambda case: f'/targets/{case.target.pk}/?update_status=1', get='login 404 away away away away',
+            post='405 405 405 405 405 405', name='ask for states',
+        ),
+    ],
+    'observations/list/': [
+        Rule(
+            address=lambda case: '/observations/list/?update_status=1', get='login away away away away away',
+            post='405 405 405 405 405 405', name='ask for states',
+        ),
+    ],
     'dataproducts/data/upload/': [
         Rule(
             address=lambda case: '/dataproducts/data/upload/', get=MEMBERS_CANNOT, post=SEERS_DO,

@@ -69,6 +69,8 @@ def run_now(managed: ManagedCadence, user: Any, now: datetime) -> str:
             f'{fresh} {"needs attention" if fresh.state == State.ATTENTION else f"is {fresh.state}"}: resume it first.'
         )
     journal.note(fresh, CadenceRun.Decision.NOTE, f'{user} had it looked at now.', now)
+    states.ask_again(now, pk=fresh.pk)
+    fresh.refresh_from_db(fields=['postponed_until'])
     run = Run(clock=lambda: now)
     run.finish(run.begin([fresh]))
     if not run.report.lines:
@@ -103,8 +105,8 @@ def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now:
     states.set_parameters(managed, change, now)
 
 
-def confirm_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime, shown: str | None = None) -> None:
-    """The request whose reply was lost is at the facility under these ids: record them and go on.
+def confirm_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: datetime, shown: str | None = None) -> str:
+    """The request whose reply was lost is at the facility under these ids: record them; what was done, in words.
 
     ``shown`` is what the page said about the request.
     """
@@ -113,6 +115,7 @@ def confirm_booked(managed: ManagedCadence, user: Any, ids: Sequence[str], now: 
     if not named:
         raise CadenceError(f'Say under which number {managed.facility} has it.')
     journal.confirm_booked(journal.open_request_of(managed, shown), named, str(user), now)
+    return f'Recorded: {", ".join(named)}. {stands(managed)}'
 
 
 def confirm_not_booked(managed: ManagedCadence, user: Any, now: datetime, shown: str | None = None) -> str:
@@ -122,30 +125,43 @@ def confirm_not_booked(managed: ManagedCadence, user: Any, now: datetime, shown:
     """
     _check_not_off(managed)
     journal.confirm_not_booked(journal.open_request_of(managed, shown), str(user), now)
-    if managed.host.observation_group.observation_records.exists():
-        return 'The cadence is active again: the observation is asked for once more at the next run.'
+    if managed.host.observation_group.observation_records.exists() or _state_of(managed) != State.ACTIVE:
+        return f'{stands(managed)} The observation is asked for once more at its next run.'
     return start.send_first_again(managed, now).text
 
 
 def _check_not_off(managed: ManagedCadence) -> None:
     """CadenceError where somebody has paused or ended it: a word about a request, of an older page, is no wish to go on."""
-    state = ManagedCadence.objects.filter(pk=managed.pk).values_list('state', flat=True).first()
+    state = _state_of(managed)
     if state in (State.PAUSED, State.FINISHED):
         raise CadenceError(f'{managed} is {state}: resume it first; its next run finds out what became of the request, or asks.')
+
+
+def _state_of(managed: ManagedCadence) -> str | None:
+    return ManagedCadence.objects.filter(pk=managed.pk).values_list('state', flat=True).first()
+
+
+def stands(managed: ManagedCadence) -> str:
+    """What a cadence is after a person's word on one of its requests."""
+    state = _state_of(managed)
+    if state == State.ACTIVE:
+        return 'The cadence is active again.'
+    word = 'still needs attention' if state == State.ATTENTION else f'stays {state}'
+    return f'The cadence {word}: resume it, so that it goes on.'
 
 
 def record_again(managed: ManagedCadence, user: Any, now: datetime) -> str:
     """The observation that was deleted here, or taken out of the group, is wanted: record it again and go on."""
     request = _lost(managed)
     ids = journal.record_again(managed, request, str(user), now)
-    return f'Recorded again: {", ".join(ids)}. The cadence is active again.'
+    return f'Recorded again: {", ".join(ids)}. {stands(managed)}'
 
 
 def request_anew(managed: ManagedCadence, user: Any, now: datetime) -> str:
     """The observation that was deleted here is not wanted: go on as if it had never been asked for."""
     request = _lost(managed)
     journal.forget_booking(managed, request, str(user), now)
-    return 'The cadence is active again: a new observation is asked for at the next run.'
+    return f'{stands(managed)} A new observation is asked for at its next run.'
 
 
 def _lost(managed: ManagedCadence) -> Submission:

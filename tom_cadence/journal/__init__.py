@@ -50,6 +50,7 @@ from tom_cadence.journal.requests import (
     tell_uncertain,
 )
 from tom_cadence.journal.states import (
+    ask_again,
     pause,
     pause_for_credentials,
     raise_version,
@@ -69,6 +70,7 @@ __all__ = [
     'adopt',
     'adopt_missing',
     'adopt_records',
+    'ask_again',
     'ask_instead',
     'check_still_current',
     'claim',

@@ -151,7 +151,8 @@ def switched(cadence: DynamicCadence, now: datetime) -> None:
     elif managed.state != State.ACTIVE and cadence.active:
         states.resume(managed, now, 'It was switched on.')
     else:
-        ManagedCadence.objects.filter(pk=managed.pk).update(version=F('version') + 1, strategy=cadence.cadence_strategy)
+        changed = {'version': F('version') + 1, 'strategy': cadence.cadence_strategy}
+        ManagedCadence.objects.filter(pk=managed.pk).update(**changed, **states.NOT_POSTPONED)
 
 
 def close_deleted(cadence: DynamicCadence, unfinished: Sequence[str], now: datetime) -> None:

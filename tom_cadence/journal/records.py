@@ -428,7 +428,7 @@ def adopt_records(submission: Submission, records: Sequence[ObservationRecord], 
 
 
 def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: datetime) -> list[ObservationRecord]:
-    """ "It is there": record these observations, and let its cadence go on.
+    """ "It is there": record these observations, and let a cadence that waited for this word go on.
 
     CadenceError where its fate is not unknown, or an id is that of an observation recorded here before.
     """
@@ -450,16 +450,16 @@ def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: dat
             raise CadenceError(f'{", ".join(sorted(there))} is recorded in this TOM already, as another observation.')
         records = accept(submission, ids, frozenset(), f'{by} found it at {submission.facility}.', now)
     if managed is not None:
-        states.resume(managed, now, f'{by} said that it is booked: {", ".join(ids)}.')
+        states.settled(managed, now, f'{by} said that it is booked: {", ".join(ids)}.')
     return records
 
 
 def confirm_not_booked(submission: Submission, by: str, now: datetime) -> None:
-    """ "It is not there": close the request, so that it may be sent again; its cadence goes on."""
+    """ "It is not there": close the request, so that it may be sent again; a cadence that waited for this word goes on."""
     _only_uncertain(submission)
     refuse(submission, f'{by} said that {submission.facility} does not have it.', now, counts=False)
     if submission.managed is not None:
-        states.resume(submission.managed, now, f'{by} said that it may be sent again.')
+        states.settled(submission.managed, now, f'{by} said that it may be sent again.')
 
 
 def lost_booking(managed: ManagedCadence) -> Submission | None:
@@ -491,7 +491,7 @@ def record_again(managed: ManagedCadence, request: Submission, by: str, now: dat
             if made and not settings.TARGET_PERMISSIONS_ONLY:
                 _permit(request, made)
             group.observation_records.add(*there, *made)
-            states.resume(managed, now, f'{by} had observation {", ".join(ids)} recorded again.')
+            states.settled(managed, now, f'{by} had observation {", ".join(ids)} recorded again.')
 
     until_written(write)
     return ids
@@ -506,7 +506,7 @@ def forget_booking(managed: ManagedCadence, request: Submission, by: str, now: d
         with transaction.atomic():
             FollowedRecord.objects.filter(submission=request.pk).delete()
             Submission.objects.filter(pk=request.pk).update(state=State.REFUSED, message=text, counts_as_failure=False)
-            states.resume(managed, now, text)
+            states.settled(managed, now, text)
 
     until_written(write)
 

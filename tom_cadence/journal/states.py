@@ -19,6 +19,7 @@ from tom_cadence.journal.log import MOST, note
 from tom_cadence.models import CadenceRun, FollowedRecord, ManagedCadence, Submission
 
 logger = logging.getLogger(__name__)
+State = ManagedCadence.State
 CREDENTIALS, CHANGE = 'credentials', 'change'
 TOLD = ('', CHANGE)
 """Classes of reasons of which the owner is told here; of the others somebody else tells, for many cadences at once."""
@@ -40,8 +41,13 @@ KINDS: dict[str, CadenceRun.Decision] = {
 
 
 def raise_version(**which: Any) -> None:
-    """Make what was read before count as old: a run that decided on it sends nothing."""
-    ManagedCadence.objects.filter(**which).update(version=F('version') + 1)
+    """Make what was read before count as old: a run that decided on it sends nothing, and the next one asks at once."""
+    ManagedCadence.objects.filter(**which).update(version=F('version') + 1, **NOT_POSTPONED)
+
+
+def ask_again(now: datetime, **which: Any) -> None:
+    """Those of these cadences that wait for a facility ask it in the next run; a wait that goes on all the same is no new one."""
+    ManagedCadence.objects.filter(**which, postponed_until__gt=now).update(postponed_until=now)
 
 
 def stop(
@@ -117,6 +123,20 @@ def resume(managed: ManagedCadence, now: datetime, reason: str = 'Resumed.') -> 
         note(managed, CadenceRun.Decision.NOTE, reason, now)
 
 
+def settled(managed: ManagedCadence, now: datetime, reason: str) -> bool:
+    """Note what a person said of a request; whether its cadence is active now.
+
+    One that needed attention for that goes on. One that is paused, has ended, or waits for something else stays as it is.
+    """
+    with transaction.atomic():
+        row = ManagedCadence.objects.select_for_update(of=('self',)).get(pk=managed.pk)
+        if row.state == State.ATTENTION and not row.reason_class:
+            resume(row, now, reason)
+            return row.cadence_id is not None
+        note(row, CadenceRun.Decision.NOTE, reason, now)
+    return row.state == State.ACTIVE
+
+
 def _let_deleted_be_followed(managed: ManagedCadence, now: datetime) -> None:
     """A person resumes a cadence that waited because what followed its newest record was deleted: it may be followed again.
 
@@ -161,7 +181,6 @@ def resume_after_credentials(facility: str, owner: Any, now: datetime) -> int:
     return len(rows)
 
 
-State = ManagedCadence.State
 CHUNK = 500
 
 
@@ -204,7 +223,8 @@ def set_owner(managed: ManagedCadence, owner: Any, reason: str, now: datetime) -
                 f'It is not known yet what became of a request that was sent with the account of {opened.owner}, and only that '
                 'account can find out: say what became of it first, then hand the cadence over.'
             )
-        ManagedCadence.objects.filter(pk=row.pk).update(owner=owner, owner_name=owner.get_username(), version=F('version') + 1)
+        changed = {'owner': owner, 'owner_name': owner.get_username(), 'version': F('version') + 1}
+        ManagedCadence.objects.filter(pk=row.pk).update(**changed, **NOT_POSTPONED)
         note(row, CadenceRun.Decision.NOTE, reason, now)
     managed.owner, managed.owner_name = owner, owner.get_username()
 

@@ -57,6 +57,15 @@ def test_what_is_asked_for_in_one_run_counts_for_the_next_cadence_of_the_same_ru
     assert 'submit' in [line.decision for line in run_cadences(now=at(21.5)).lines]
 
 
+def test_more_hours_in_the_admin_are_asked_for_in_the_next_run(observatory: Any, three: list[Any], monkeypatch: Any) -> None:
+    little = budget(190)
+    assert [line.decision for line in run_cadences(now=at(20)).lines] == ['wait'] * 3
+    monkeypatch.setattr('tom_cadence.conf.utc_now', lambda: at(20.05))
+    little.hours = 1
+    little.save()
+    assert [line.decision for line in run_cadences(now=at(20.1)).lines] == ['submit'] * 3
+
+
 def test_another_proposal_another_facility_and_what_was_before_are_not_counted(observatory: Any, three: list[Any]) -> None:
     ProposalBudget.objects.create(facility=SIMULATED, proposal='P2', hours=0)
     ProposalBudget.objects.create(facility='LCO', proposal='P1', hours=0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from simulators.portal import Portal
 from simulators.server import serve
@@ -16,7 +17,7 @@ from tom_cadence.engine import send
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import ChangeNeeded, NotYet
 from tom_cadence.flows import steer
-from tom_cadence.journal import waits
+from tom_cadence.journal import adoption, waits
 from tom_cadence.models import CadenceRun, ManagedCadence, Notice, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -217,6 +218,60 @@ def test_who_resumes_or_edits_it_has_it_asked_at_once(portal: Portal, managed: M
     steer.pause(state(managed), astronomer, NIGHT + 9.3 * HOUR)
     steer.resume(state(managed), astronomer, NIGHT + 9.3 * HOUR)
     assert turn(portal, NIGHT + 9.4 * HOUR).decision == 'submit'
+
+
+def edited_in_the_admin(managed: ManagedCadence, now: datetime) -> None:
+    managed.host.save()
+
+
+def switched_off_and_on_by_a_script(managed: ManagedCadence, now: datetime) -> None:
+    for active in (False, True):
+        type(managed.host).objects.filter(pk=managed.cadence_id).update(active=active)
+        adoption.reconcile(now)
+
+
+def edited_on_its_page(managed: ManagedCadence, now: datetime) -> None:
+    steer.edit(managed, 'vera', {'cadence_frequency': 23}, now)
+
+
+def handed_to_somebody_else(managed: ManagedCadence, now: datetime) -> None:
+    steer.change_owner(managed, 'vera', User.objects.create_superuser('edwin'), now)
+
+
+def another_observation_in_the_group(managed: ManagedCadence, now: datetime) -> None:
+    [first] = records(managed.host)
+    second = type(first).objects.create(
+        target=first.target, user=first.user, facility='LCO', parameters=first.parameters, observation_id='77', status='FAILED'
+    )
+    managed.host.observation_group.observation_records.add(second)
+    managed.host.observation_group.observation_records.remove(second)
+
+
+def looked_at_now(managed: ManagedCadence, now: datetime) -> None:
+    assert 'Booked' in steer.run_now(managed, 'vera', now)
+
+
+@pytest.mark.parametrize(
+    'what',
+    [
+        edited_in_the_admin,
+        switched_off_and_on_by_a_script,
+        edited_on_its_page,
+        handed_to_somebody_else,
+        another_observation_in_the_group,
+        looked_at_now,
+    ],
+)
+def test_whatever_a_person_does_to_a_waiting_cadence_has_it_asked_at_once(
+    portal: Portal, managed: ManagedCadence, what: Callable[[ManagedCadence, datetime], None]
+) -> None:
+    spend(portal)
+    assert turn(portal, NIGHT + 9 * HOUR).decision == 'wait'
+    allow(portal)
+    assert turn(portal, NIGHT + 9.2 * HOUR).decision == 'wait'
+    what(state(managed), NIGHT + 9.3 * HOUR)
+    assert what is looked_at_now or turn(portal, NIGHT + 9.4 * HOUR).decision == 'submit'
+    assert len(records(managed.host)) == 2
 
 
 def test_an_unknown_refusal_counts_as_before(portal: Portal, managed: ManagedCadence) -> None:

@@ -63,6 +63,42 @@ def test_send_it_again_sends_it_once(observatory: Any, in_doubt: Any) -> None:
     assert list(Submission.objects.order_by('pk').values_list('state', 'attempt')) == [('refused', 1), ('accepted', 2)]
 
 
+@pytest.mark.parametrize('was', ['paused', 'finished', 'credentials'])
+def test_it_is_there_starts_nothing_that_is_off_for_another_reason(observatory: Any, in_doubt: Any, was: str) -> None:
+    changed = {'state': 'attention', 'reason_class': 'credentials:x'} if was == 'credentials' else {'state': was}
+    ManagedCadence.objects.update(**changed, reason='So it is.')
+    said = steer('booked', in_doubt.pk, bookings(observatory)[1]['id'])
+    assert 'resume it, so that it goes on' in said
+    assert 'active again' not in said
+    in_doubt.refresh_from_db()
+    row = ManagedCadence.objects.get()
+    assert (in_doubt.active, row.state, row.reason) == (False, changed['state'], 'So it is.')
+    assert len(records(in_doubt)) == 2
+    settle(observatory, records(in_doubt)[1], 'WINDOW_EXPIRED')
+    assert run_cadences(now=at(90)).lines == []
+    assert len(bookings(observatory)) == 2
+
+
+@pytest.mark.parametrize('verb', ['booked', 'send-again'])
+def test_a_word_about_a_request_of_an_active_cadence_forgets_none_of_its_failures(
+    observatory: Any, in_doubt: Any, verb: str
+) -> None:
+    ManagedCadence.objects.update(state='active', reason='', consecutive_failures=3)
+    type(in_doubt).objects.update(active=True)
+    steer(verb, in_doubt.pk, *([bookings(observatory)[1]['id']] if verb == 'booked' else []))
+    row = ManagedCadence.objects.get()
+    assert (row.state, row.ignore_before, row.resumed) == ('active', 0, None)
+
+
+def test_the_terminal_pauses_and_resumes_only_what_a_page_would(observatory: Any, in_doubt: Any) -> None:
+    with pytest.raises(CommandError, match='needs attention: it is not sending anything'):
+        steer('pause', in_doubt.pk)
+    assert ManagedCadence.objects.get().state == 'attention'
+    ManagedCadence.objects.update(state='active')
+    with pytest.raises(CommandError, match='is active already'):
+        steer('resume', in_doubt.pk)
+
+
 def test_a_word_about_a_request_that_nobody_doubts_is_refused(observatory: Any, make_cadence: Any) -> None:
     cadence = make_cadence(book=observatory)
     with pytest.raises(CommandError, match='no request whose fate is unknown'):

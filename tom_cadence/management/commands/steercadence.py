@@ -49,14 +49,14 @@ class Command(BaseCommand):
             return self._resume_facility(options['facility'], options['owner'])
         managed = steer.cadence_of(options['cadence'])
         if action == 'pause':
-            journal.pause(managed, f'{BY} paused it.', now)
+            steer.pause(managed, BY, now)
         elif action == 'resume':
-            journal.resume(managed, now, f'{BY} resumed it.')
+            steer.resume(managed, BY, now)
         elif action == 'send-again':
             return f'{managed}: {steer.confirm_not_booked(managed, BY, now)}'
         else:
             records = journal.confirm_booked(journal.open_request_of(managed), options['observation'], BY, now)
-            return f'{managed}: {len(records)} observation{"" if len(records) == 1 else "s"} recorded, and active again.'
+            return f'{managed}: {len(records)} observation{"" if len(records) == 1 else "s"} recorded. {steer.stands(managed)}'
         return f'{managed}: {"paused" if action == "pause" else "active again"}.'
 
     def _resume_facility(self, facility: str, username: str) -> str:

@@ -79,8 +79,7 @@ def _booked(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: 
     if not form.is_valid():
         return ActionResult(ok=False, panel='booked', form=form)
     ids = form.cleaned_data['observation_ids']
-    steer.confirm_booked(managed, user, ids, now, shown=posted.get('request', ''))
-    return ActionResult(text=f'Recorded: {", ".join(ids)}. The cadence is active again.')
+    return ActionResult(text=steer.confirm_booked(managed, user, ids, now, shown=posted.get('request', '')))
 
 
 def _send_again(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
