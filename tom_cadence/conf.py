@@ -55,6 +55,12 @@ SETTINGS: dict[str, Setting] = {
         'How long after the end of its window an observation may stay unfinished, or its state unknown, before a person is asked.',
         's',
     ),
+    'REMIND_AFTER': Setting(
+        SECONDS,
+        28,
+        'How long a cadence or a request may wait for the same thing before its owner is told again, and so on; 0 for never.',
+        'days',
+    ),
     'NOTIFY_BY_MAIL': Setting(
         bool, True, "Mail the owner, where Django's mail is configured, when a cadence ends or needs attention."
     ),

@@ -53,6 +53,7 @@ class ManagedCadence(models.Model):
     postponed_reason = models.TextField(blank=True, default='')
     postponed_since = models.DateTimeField(null=True, blank=True)
     postponed_until = models.DateTimeField(null=True, blank=True, help_text='Before this the facility is not asked again.')
+    reminded = models.DateTimeField(null=True, blank=True, help_text='When its owner was last told again of the same wait.')
     asked_instead = models.JSONField(
         default=dict,
         blank=True,
@@ -147,6 +148,7 @@ class Submission(models.Model):
     message = models.TextField(blank=True, default='')
     reply = models.JSONField(null=True, help_text='The ids that the facility answered with, kept before records are made of them.')
     observation_ids = models.JSONField(default=list)
+    reminded = models.DateTimeField(null=True, help_text='When somebody was last told again that its fate is not known.')
 
     class Meta:
         constraints = (

@@ -34,8 +34,8 @@ CHECKED = {
     tom_observations.views.ObservationCallbackView: 'b8e930b1cca7b9ce',
     tom_observations.views.ObservationRedirectView: '79c9e29f64d4e85b',
     tom_targets.views.render_observation_table: 'bc625e202ae99b6a',
-    tom_targets.views.TargetDetailView.get: '',
-    tom_observations.views.ObservationListView.get: '',
+    tom_targets.views.TargetDetailView.get: 'e3e4dadb174971cc',
+    tom_observations.views.ObservationListView.get: '2fe95abfb989e98c',
 }
 
 

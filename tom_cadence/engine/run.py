@@ -135,6 +135,7 @@ class Run:
         self.each_beside(lambda only: journal.reconcile(now, only), journal.switched_unseen, 'cadence {} was read as switched')
         self.beside('requests of ended cadences were looked up', self._settle_orphaned)
         self.beside('observations of ended cadences were looked at', self.look_at_ended)
+        self.beside('owners were told again of what waits', lambda: journal.remind(now))
         self.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(self.facilities, self.clock()))
 
     def _settle_orphaned(self) -> None:

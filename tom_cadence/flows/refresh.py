@@ -14,11 +14,11 @@ from django.db.models import Q, QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import conf, journal
-from tom_cadence.core.bounds import failure, said
+from tom_cadence.core.bounds import bounded_text, error_text
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
-from tom_followup.clock import elapsed
+from tom_followup.clock import monotonic_seconds
 
 MOST, AT_ONCE = 100, 8
 """How many observations are asked for on a page, the newest first, and how many at the same time."""
@@ -63,9 +63,9 @@ def refresh(records: QuerySet[ObservationRecord], user: Any) -> Refreshed:
     calls = Calls(at_once=AT_ONCE, per_facility=conf.get('FACILITY_CALLS'), breaker=facilities.breaker, pool=facilities.pool)
     for record in due[:MOST]:
         calls.start(record, record.facility, partial(_state, gateways[record.facility], record), seconds)
-    last = elapsed() + seconds
-    while len(calls) and elapsed() < last:
-        call = calls.next_within(max(0.0, last - elapsed()))
+    last = monotonic_seconds() + seconds
+    while len(calls) and monotonic_seconds() < last:
+        call = calls.next_within(max(0.0, last - monotonic_seconds()))
         if call is not None and not call.late:
             _take(call, found)
     found.left = len(calls) + max(0, len(due) - MOST)
@@ -109,4 +109,4 @@ def _take(call: Call, found: Refreshed) -> None:
 
 
 def _words(error: Exception) -> str:
-    return said(error) if isinstance(error, CadenceError) else failure(error)
+    return bounded_text(error) if isinstance(error, CadenceError) else error_text(error)

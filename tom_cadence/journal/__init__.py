@@ -32,6 +32,7 @@ from tom_cadence.journal.records import (
     recorded,
     save_status,
 )
+from tom_cadence.journal.reminders import remind
 from tom_cadence.journal.requests import (
     Intent,
     check_still_current,
@@ -107,6 +108,7 @@ __all__ = [
     'refuse',
     'release',
     'release_all',
+    'remind',
     'request_mark',
     'resume',
     'resume_after_credentials',

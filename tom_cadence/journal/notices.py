@@ -180,6 +180,13 @@ def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
     _tell(stopped[0].owner, told)
 
 
+def tell_again(user: Any, rows: Sequence[Any], lines: Sequence[str]) -> None:
+    """One notice about everything that has been waiting for weeks, each in its line."""
+    only = rows[0] if len(rows) == 1 and isinstance(rows[0], ManagedCadence) else None
+    subject = 'Still waiting' if len(lines) == 1 else f'{len(lines)} still waiting'
+    _tell(user, only, subject, ' '.join(lines), '\n'.join(f'- {line}' for line in lines))
+
+
 def tell_about_budget(user: Any, text: str) -> None:
     """One notice that a proposal's hours are nearly used up."""
     told = Telling(subject='Hours of a proposal', reason=text, action='See what was used', path=path_of('cadences:budgets'))

@@ -31,6 +31,7 @@ NOT_POSTPONED: dict[str, Any] = {
     'postponed_reason': '',
     'postponed_since': None,
     'postponed_until': None,
+    'reminded': None,
 }
 #: How a change of state stands in the history.
 KINDS: dict[str, CadenceRun.Decision] = {
@@ -74,6 +75,7 @@ def stop(
             claim_expires=None,
             last_check=now,
             last_run=None,
+            reminded=None,
         )
         if not changed:
             return False

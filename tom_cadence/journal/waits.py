@@ -37,7 +37,7 @@ def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
     managed.postponed_reason = bounded_text(what_it_waits_for(str(error), error.kind, error.until), MOST)
     managed.postponed_since, managed.postponed_until = since, until
     names = ('postponed_kind', 'postponed_reason', 'postponed_since', 'postponed_until')
-    values = {name: getattr(managed, name) for name in names}
+    values = {name: getattr(managed, name) for name in names} | ({} if same else {'reminded': None})
 
     def write() -> None:
         with transaction.atomic():

@@ -22,6 +22,7 @@ from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import start
+from tom_cadence.journal.reminders import waits_since
 from tom_cadence.journal.states import CHANGE, CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
 from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_credentials
@@ -46,6 +47,8 @@ def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> di
         'targets': cadence.targets,
         'sentence': sentence(cadence),
         'reason': plain(managed.reason),
+        'waits_since': waits_since(managed),
+        'remind_after': conf.get('REMIND_AFTER'),
         'trouble': plain(cadence.past.trouble) if managed.state == State.ACTIVE else '',
         'deleted': managed.cadence is None,
         'steers': steers,
