@@ -6,10 +6,13 @@ and requests whose fate is not known. Observations made by other means than this
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
+from typing import Any
 
+from django.db.models import Max, QuerySet
 from tom_observations.models import ObservationRecord
 
 from tom_cadence import journal
@@ -68,38 +71,115 @@ def spent(budget: ProposalBudget, facilities: Facilities) -> Spent:
     return Spent(budget=budget, seconds=sum(filter(None, seconds)), unknown=seconds.count(None))
 
 
+Key = tuple[str, str]
+"""Facility and proposal."""
+
+
+def _key(intent: Intent) -> Key:
+    return intent.facility, str(intent.parameters.get('proposal') or '')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a budget had been used for when ``newest`` was the newest request of its proposal, seconds."""
+
+    seconds: float
+    newest: int
+
+    def now(self, budget: ProposalBudget) -> float:
+        """With what was asked for since, by any process, and may be booked."""
+        since = _requests(budget).filter(pk__gt=self.newest).exclude(state=Submission.State.REFUSED)
+        rows = since.values_list('parameters', 'observation_ids')
+        return self.seconds + sum((exposure_seconds(parameters) or 0.0) * max(1, len(ids)) for parameters, ids in rows)
+
+
+def _requests(budget: ProposalBudget) -> QuerySet[Submission]:
+    return Submission.objects.filter(facility=budget.facility, parameters__proposal=budget.proposal)
+
+
+@dataclass(kw_only=True)
+class Used:
+    """One budget inside a transaction: what was used ``before`` it, and what is ``asked`` for in it, seconds.
+
+    ``anew``: everything was counted again in this transaction.
+    """
+
+    budget: ProposalBudget
+    before: float
+    asked: float = 0.0
+    anew: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Both."""
+        return self.before + self.asked
+
+
+def counted(budget: ProposalBudget, facilities: Facilities) -> Counted:
+    """Count it now. The newest request is read first: what comes meanwhile may be counted twice, and is never left out."""
+    newest = _requests(budget).aggregate(newest=Max('pk'))['newest'] or 0
+    return Counted(seconds=spent(budget, facilities).seconds, newest=newest)
+
+
 class Budgets:
-    """The budgets of one run: each is counted once, and what this run asks for is added."""
+    """The budgets of one run. What counts is read where it counts: in the transaction that commits a request, before it is sent.
+
+    Of two processes one waits there for the other; what was decided and then not sent is not counted.
+    """
 
     def __init__(self, facilities: Facilities) -> None:
         """Nothing is read before it is asked for."""
         self._facilities = facilities
-        self._all: dict[tuple[str, str], ProposalBudget] | None = None
-        self._spent: dict[tuple[str, str], float] = {}
+        self._all: dict[Key, ProposalBudget] | None = None
+        self._counted: dict[Key, Counted] = {}
+        self._used: dict[Key, Used] = {}
 
-    def check(self, intent: Intent, now: datetime) -> None:
-        """Count this request; NotYet where its proposal has no hours left for it. The owner is warned once before that."""
-        key = (intent.facility, str(intent.parameters.get('proposal') or ''))
+    def checked(self, intent: Intent, now: datetime) -> Intent:
+        """The intent, whose budget, where it has one, has the last word before it is committed.
+
+        NeedsAttention where the exposure time cannot be read.
+        """
         if self._all is None:
             self._all = {(each.facility, each.proposal): each for each in ProposalBudget.objects.all()}
+        key = _key(intent)
         budget = self._all.get(key)
         if budget is None:
-            return
+            return intent
         seconds = exposure_seconds(intent.parameters)
         if seconds is None:
             raise NeedsAttention('Its proposal has a budget of hours, but the exposure time of this observation cannot be read.')
-        if key not in self._spent:
-            self._spent[key] = spent(budget, self._facilities).seconds
-        after = self._spent[key] + seconds
-        if after > budget.hours * HOUR:
-            used = f'{self._spent[key] / HOUR:.4g} of the {budget.hours:.4g} h of exposure of the proposal {budget.proposal}'
-            raise NotYet(
+        if key not in self._counted:
+            self._counted[key] = counted(budget, self._facilities)
+        refused = partial(self._refused, key, seconds, intent.owner, now)
+        return replace(intent, locks=partial(self._lock, key), last_word=refused)
+
+    def _lock(self, key: Key) -> None:
+        """Hold the budget until the transaction ends, and read what is used of it by now, whoever asked for it."""
+        budget = ProposalBudget.objects.select_for_update().filter(facility=key[0], proposal=key[1]).first()
+        self._used.pop(key, None)
+        if budget is not None:  # else it was deleted meanwhile
+            self._used[key] = Used(budget=budget, before=self._counted[key].now(budget))
+
+    def _refused(self, key: Key, seconds: float, owner: Any, now: datetime) -> NotYet | None:
+        """Why this request waits: its proposal has no hours left for it; else it is counted. The owner is warned before, once."""
+        used = self._used.get(key)
+        if used is None:
+            return None
+        budget = used.budget
+        most = budget.hours * HOUR
+        if used.seconds + seconds > most and not used.anew:  # what was on its way when it was counted may have been refused since
+            self._counted[key] = counted(budget, self._facilities)
+            used.before, used.anew = self._counted[key].seconds, True
+        if used.seconds + seconds > most:
+            said = f'{used.seconds / HOUR:.4g} of the {budget.hours:.4g} h of exposure of the proposal {budget.proposal}'
+            return NotYet(
                 'Nothing was sent: the hours of its proposal are used up.',
                 kind=BUDGET,
-                for_owner=f'{used} are used up, and this observation takes {seconds:.4g} s.',
+                for_owner=f'{said} are used up, and this observation takes {seconds:.4g} s.',
             )
-        self._spent[key] = after
-        if after >= WARNED_AT * budget.hours * HOUR and budget.warned is None:
-            text = f'{after / HOUR:.4g} of the {budget.hours:.4g} h of exposure of {budget.proposal} at {budget.facility} are used.'
-            journal.warn_of_budget(budget, intent.owner, text, now)
+        used.asked += seconds
+        if used.seconds >= WARNED_AT * most and budget.warned is None:
+            hours = f'{used.seconds / HOUR:.4g} of the {budget.hours:.4g} h'
+            journal.warn_of_budget(budget, owner, f'{hours} of exposure of {budget.proposal} at {budget.facility} are used.', now)
             budget.warned = now
+        return None

@@ -138,8 +138,7 @@ class Pipeline:
                 return None
             if first is not None:
                 ready = send.prepare_first(first, taken, self.facilities, self.once, self.clock())
-                self.budgets.check(ready.intent, self.clock())
-                return ready
+                return replace(ready, intent=self.budgets.checked(ready.intent, self.clock()))
             item = send.decide_again(known, self.facilities, self.clock())
             if own:
                 decision, records = own_run.run(item, claimed, self.facilities, self.clock)
@@ -147,8 +146,7 @@ class Pipeline:
                 return None
             if isinstance(item.decision, Submit):
                 ready = send.prepare(item, item.decision, taken, self.facilities, self.once, self.clock())
-                self.budgets.check(ready.intent, self.clock())
-                return ready
+                return replace(ready, intent=self.budgets.checked(ready.intent, self.clock()))
             self._finish(item, claimed, [])
         except Refused as error:
             self._refuse(item, claimed, error)

@@ -11,7 +11,7 @@ import hmac
 import logging
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,8 @@ class Intent:
     """What is about to be sent, and what it follows.
 
     ``groups`` may see the records. ``afterwards`` says what begins with them: ``name`` of an observation group, and
-    ``strategy`` and ``parameters`` of a cadence.
+    ``strategy`` and ``parameters`` of a cadence. ``last_word`` may refuse it inside the transaction that commits it, after
+    ``locks`` has taken hold of what that depends on.
     """
 
     cause: str
@@ -55,6 +56,8 @@ class Intent:
     token: str = field(default_factory=make_token)
     groups: Sequence[Any] = ()
     afterwards: dict[str, Any] = field(default_factory=dict)
+    last_word: Callable[[], CadenceError | None] | None = None
+    locks: Callable[[], object] | None = None
 
 
 Asked = tuple[ManagedCadence, Claim, Intent]
@@ -71,8 +74,9 @@ def open_request(managed: ManagedCadence, claimed: Claim, intent: Intent, now: d
 def open_requests(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceError]:
     """Commit these intents together, before any facility is called; for each its request, or why nothing may be sent.
 
-    That is LostClaim where the cadence was edited, paused or taken since it was read, and NeedsAttention where another request
-    already answers the same record; nothing is written of those, and the others are not touched by it.
+    That is LostClaim where the cadence was edited, paused or taken since it was read, NeedsAttention where another request
+    already answers the same record, and what the last word of an intent says; nothing is written of those, and the others are
+    not touched by it.
     """
     if not asked:
         return []
@@ -118,15 +122,25 @@ def open_order(intent: Intent, now: datetime) -> Submission | None:
 
 def _open(asked: Sequence[Asked], now: datetime) -> list[Submission | CadenceError]:
     with transaction.atomic(durable=True):
+        for _, _, intent in asked:
+            if intent.locks is not None:
+                intent.locks()
         held = _held(asked)
-        made = {managed.pk: _made(managed, intent, now) for managed, _, intent in asked if held.get(managed.pk) == managed.version}
-        Submission.objects.bulk_create(made.values())
-        _follow(made.values())
+        ours = [(managed, intent) for managed, _, intent in asked if held.get(managed.pk) == managed.version]
+        found = {managed.pk: _made_or_refused(managed, intent, now) for managed, intent in ours}
+        made = [each for each in found.values() if isinstance(each, Submission)]
+        Submission.objects.bulk_create(made)
+        _follow(made)
         if made:
             reach(CadencePoint.INTENT_OPEN)
     return [
-        made.get(managed.pk) or LostClaim(f'{managed} was edited, paused or taken by another process.') for managed, _, _ in asked
+        found.get(managed.pk) or LostClaim(f'{managed} was edited, paused or taken by another process.') for managed, _, _ in asked
     ]
+
+
+def _made_or_refused(managed: ManagedCadence, intent: Intent, now: datetime) -> Submission | CadenceError:
+    refused = intent.last_word() if intent.last_word is not None else None
+    return refused or _made(managed, intent, now)
 
 
 def _held(asked: Sequence[Asked]) -> dict[int, int]:

@@ -11,7 +11,12 @@ from tom_observations.models import ObservationRecord
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, bookings, records, settle
+from tom_cadence import journal
+from tom_cadence.engine import send
+from tom_cadence.engine.budgets import Budgets, spent
 from tom_cadence.engine.run import run_cadences
+from tom_cadence.facilities import Facilities
+from tom_cadence.journal import Intent
 from tom_cadence.models import CadenceRun, FacilityPause, ManagedCadence, Notice, ProposalBudget, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,6 +85,69 @@ def test_what_failed_takes_nothing_and_an_exposure_that_nobody_can_read_is_asked
         settle(observatory, records(host)[0], 'WINDOW_EXPIRED')
         ObservationRecord.objects.filter(pk=records(host)[0].pk).update(status='WINDOW_EXPIRED')
     assert [line.decision for line in run_cadences(now=at(20)).lines].count('submit') == 2
+
+
+def test_what_was_decided_and_then_not_sent_takes_no_hours_of_the_others(
+    observatory: Any, three: list[Any], monkeypatch: Any
+) -> None:
+    """Of three cadences there are hours for one; the first one's request is edited away before it is committed."""
+    budget(250)
+    before, edited = send.commit, []
+
+    def commit(ready: Any, now: Any) -> Any:
+        if not edited:
+            edited.append(ready[0].decided.managed.pk)
+            journal.raise_version(pk=edited[0])
+        return before(ready, now)
+
+    monkeypatch.setattr(send, 'commit', commit)
+    lines = run_cadences(now=at(20)).lines
+    assert sorted(line.decision for line in lines) == ['busy', 'submit', 'wait']
+    assert len(bookings(observatory)) == 4
+
+
+def test_two_processes_share_one_budget(observatory: Any, three: list[Any], monkeypatch: Any) -> None:
+    """Both have counted before either has sent: who commits later counts what the other one asked for."""
+    budget(250)
+    before, others = Budgets.checked, []
+
+    def checked(self: Any, intent: Any, now: Any) -> Any:
+        found = before(self, intent, now)
+        if not others:
+            others.append(1)
+            others.extend(run_cadences([three[1].pk], now=at(20)).lines)
+        return found
+
+    monkeypatch.setattr(Budgets, 'checked', checked)
+    lines = run_cadences([three[0].pk], now=at(20)).lines
+    assert [line.decision for line in others[1:]] == ['submit']
+    assert [line.decision for line in lines] == ['wait']
+    assert len(bookings(observatory)) == 4
+    assert spent(ProposalBudget.objects.get(), Facilities()).seconds <= 250
+
+
+def test_what_was_refused_meanwhile_gives_its_hours_back(observatory: Any, three: list[Any]) -> None:
+    budget(250)
+    lost = Submission.objects.create(
+        cause='x', facility=SIMULATED, parameters=records(three[0])[0].parameters, state='uncertain', created=NIGHT
+    )
+    run = Budgets(Facilities())
+    asked = run.checked(Intent(cause='y', facility=SIMULATED, target=None, owner=None, parameters=lost.parameters), at(1))
+    assert asked.locks is not None
+    assert asked.last_word is not None
+    asked.locks()
+    assert asked.last_word() is not None
+    Submission.objects.update(state='refused')
+    asked.locks()
+    assert asked.last_word() is None
+    assert asked.last_word() is not None, 'the same transaction asks for two'
+
+
+def test_many_budgets_are_shown_page_by_page(client: Any) -> None:
+    ProposalBudget.objects.bulk_create(ProposalBudget(facility=SIMULATED, proposal=f'P{n:03}', hours=1) for n in range(30))
+    client.force_login(User.objects.create_user('staff', is_staff=True))
+    assert client.get('/cadences/budgets/').content.decode().count('>P0') == 25
+    assert client.get('/cadences/budgets/?page=2').content.decode().count('>P0') == 5
 
 
 def test_staff_see_how_much_is_used_and_nobody_else(client: Any, observatory: Any, three: list[Any], astronomer: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -150,12 +150,13 @@ def budgets(request: HttpRequest) -> HttpResponse:
     """Each budget with what is used of it; nobody but staff is told that there is such a page."""
     if not getattr(request.user, 'is_staff', False):
         raise Http404
-    return render(request, 'tom_cadence/budgets.html', {'lines': list(_lines())})
+    page = Paginator(ProposalBudget.objects.all(), PAGE_SIZE).get_page(request.GET.get('page'))
+    return render(request, 'tom_cadence/budgets.html', {'lines': list(_lines(page)), 'page': page})
 
 
-def _lines() -> Iterator[dict[str, Any]]:
+def _lines(budgets: Iterable[ProposalBudget]) -> Iterator[dict[str, Any]]:
     facilities = Facilities()
-    for budget in ProposalBudget.objects.all():
+    for budget in budgets:
         try:
             found = spent(budget, facilities)
         except CadenceError as error:  # a facility that is configured no more
