@@ -11,9 +11,7 @@ from tom_observations.models import DynamicCadence, ObservationGroup, Observatio
 from tom_targets.models import BaseTarget
 
 from tom_cadence import conf, journal
-from tom_cadence.core.seasons import BUDGET
 from tom_cadence.journal import departures, foreign
-from tom_cadence.models import ProposalBudget
 
 
 def connect() -> None:
@@ -26,7 +24,7 @@ def connect() -> None:
     pre_delete.connect(user_goes, sender=settings.AUTH_USER_MODEL, dispatch_uid='tom_cadence.user_goes')
     pre_delete.connect(target_goes, sender=BaseTarget, dispatch_uid='tom_cadence.target_goes')
     for changed in (post_save, post_delete):
-        changed.connect(budget_changed, sender=ProposalBudget, dispatch_uid='tom_cadence.budget_changed')
+        changed.connect(budget_changed, sender='tom_cadence.ProposalBudget', dispatch_uid='tom_cadence.budget_changed')
     m2m_changed.connect(
         group_changed, sender=ObservationGroup.observation_records.through, dispatch_uid='tom_cadence.group_changed'
     )
@@ -67,10 +65,10 @@ def user_goes(*, instance: Any, **_: Any) -> None:
     departures.owner_goes(instance, conf.utc_now())
 
 
-def budget_changed(*, instance: ProposalBudget, raw: bool = False, **_: Any) -> None:
+def budget_changed(*, instance: Any, raw: bool = False, **_: Any) -> None:
     """There may be hours again: who waits for them asks in the next run."""
     if not raw:
-        journal.ask_again(conf.utc_now(), postponed_kind=BUDGET, facility=instance.facility)
+        journal.hours_changed(instance.facility, conf.utc_now())
 
 
 def target_goes(*, instance: Any, **_: Any) -> None:

@@ -51,7 +51,6 @@ from tom_cadence.journal.requests import (
     tell_uncertain,
 )
 from tom_cadence.journal.states import (
-    ask_again,
     pause,
     pause_for_credentials,
     raise_version,
@@ -59,7 +58,7 @@ from tom_cadence.journal.states import (
     resume_after_credentials,
     stop,
 )
-from tom_cadence.journal.waits import ask_instead, pause_facilities, paused_facilities, postpone, warn_of_budget
+from tom_cadence.journal.waits import ask_instead, hours_changed, pause_facilities, paused_facilities, postpone, warn_of_budget
 
 __all__ = [
     'Checked',
@@ -71,7 +70,6 @@ __all__ = [
     'adopt',
     'adopt_missing',
     'adopt_records',
-    'ask_again',
     'ask_instead',
     'check_still_current',
     'claim',
@@ -83,6 +81,7 @@ __all__ = [
     'expire_claims',
     'follow_groups',
     'forget_booking',
+    'hours_changed',
     'is_marked',
     'keep_replies',
     'lost_booking',

@@ -14,11 +14,11 @@ from django.db.models import F, Max
 from tom_observations.models import ObservationRecord
 
 from tom_cadence.core.bounds import bounded_text
-from tom_cadence.core.seasons import asked_again, season_named, what_it_waits_for
+from tom_cadence.core.seasons import BUDGET, asked_again, season_named, what_it_waits_for
 from tom_cadence.exceptions import CadenceError, NotYet
 from tom_cadence.journal import notices
 from tom_cadence.journal.log import MOST, note
-from tom_cadence.journal.states import CHANGE, NOT_POSTPONED, locked, resume
+from tom_cadence.journal.states import CHANGE, NOT_POSTPONED, ask_again, locked, resume
 from tom_cadence.models import CadenceRun, FacilityPause, ManagedCadence, ProposalBudget, Submission
 from tom_followup.retry import until_written
 
@@ -47,6 +47,11 @@ def postpone(managed: ManagedCadence, error: NotYet, now: datetime) -> datetime:
 
     until_written(write)
     return until
+
+
+def hours_changed(facility: str, now: datetime) -> None:
+    """A budget of this facility was changed: who waits for hours asks in the next run."""
+    ask_again(now, postponed_kind=BUDGET, facility=facility)
 
 
 def shown(managed: ManagedCadence) -> str:
