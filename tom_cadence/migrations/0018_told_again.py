@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tom_cadence', '0016_whose_rows'),
+        ('tom_cadence', '0017_action_of_a_mail'),
     ]
 
     operations = [
