@@ -182,9 +182,16 @@ def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
 
 def tell_again(user: Any, rows: Sequence[Any], lines: Sequence[str]) -> None:
     """One notice about everything that has been waiting for weeks, each in its line."""
-    only = rows[0] if len(rows) == 1 and isinstance(rows[0], ManagedCadence) else None
-    subject = 'Still waiting' if len(lines) == 1 else f'{len(lines)} still waiting'
-    _tell(user, only, subject, ' '.join(lines), '\n'.join(f'- {line}' for line in lines))
+    cadences = [row for row in rows if isinstance(row, ManagedCadence)]
+    told = Telling(
+        cadences=cadences,
+        subject='Still waiting' if len(lines) == 1 else f'{len(lines)} still waiting',
+        reason=' '.join(lines),
+        details='\n'.join(f'- {line}' for line in lines),
+        action='See what waits, and for what',
+        path=path_of('cadences:list') if cadences else path_of('cadences:requests'),
+    )
+    _tell(user, told)
 
 
 def tell_about_budget(user: Any, text: str) -> None:
