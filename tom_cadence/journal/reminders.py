@@ -62,7 +62,7 @@ def _cadences(since: datetime, now: datetime) -> Iterator[tuple[ManagedCadence, 
         if managed.state == State.ACTIVE and not managed.postponed_until and _is_its_own_interval(managed, now - begun):
             continue
         word = 'needs attention' if managed.state == State.ATTENTION else 'waits'
-        reason = bounded_text(managed.reason or managed.last_reason, MOST_WORDS)
+        reason = bounded_text(managed.reason or managed.postponed_reason or managed.last_reason, MOST_WORDS)
         yield managed, f'{managed} {word} since {begun:%Y-%m-%d}: {reason}'
 
 

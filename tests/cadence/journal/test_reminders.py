@@ -27,7 +27,7 @@ def needs_attention(managed: ManagedCadence) -> None:
 def waits_for_a_season(managed: ManagedCadence) -> None:
     for day in range(0, 130, 10):
         managed.refresh_from_db()
-        journal.postpone(managed, NotYet('It has no time left.', until=NIGHT + (day + 10) * DAY), NIGHT + day * DAY)
+        journal.postpone(managed, NotYet('The proposal has no time left.', until=NIGHT + (day + 10) * DAY), NIGHT + day * DAY)
 
 
 def waits_for_what_never_comes(managed: ManagedCadence) -> None:
