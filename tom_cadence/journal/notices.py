@@ -98,6 +98,8 @@ WORDS = {
     'waits': 'waits',
     'asks': 'asks for something else',
     'lost': 'has lost a target',
+    'untold': 'waits for your word',
+    'said': 'has news of an observation',
 }
 ACTIONS = {
     'finished': 'Look at what it brought',

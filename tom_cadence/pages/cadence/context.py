@@ -21,7 +21,7 @@ from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.flows import start
+from tom_cadence.flows import outcomes, start
 from tom_cadence.journal.reminders import waits_since
 from tom_cadence.journal.states import CHANGE, CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
@@ -116,6 +116,8 @@ def _observations(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
         'observations': [_line(each) for each in shown],
         'observations_in_all': len(cadence.observations),
         'observations_unfolded': unfolded,
+        'by_hand': sorted(cadence.past.by_hand),
+        'outcome_words': outcomes.WORDS,
     }
 
 
@@ -129,6 +131,7 @@ def _line(each: ShownObservation) -> dict[str, Any]:
         'trouble': each.trouble,
         'observed': each.observed[0] if each.observed else None,
         'scheduled': each.scheduled,
+        'to_be_said': each.by_hand and each.outcome == 'waiting',
         'created': each.created,
         'url': each.url,
         **words,
