@@ -36,7 +36,7 @@ def say(request: HttpRequest, pk: int, word: str) -> HttpResponse:
     mine = Q(pk__in=seen) | Q(user=request.user.pk)
     record = get_object_or_404(ObservationRecord.objects.filter(mine), pk=pk)
     back = reverse('tom_observations:detail', args=(pk,))
-    from_cadence = visible_cadences(request.user, of_own).filter(pk=read_pk(request.POST.get('cadence'))).first()
+    from_cadence = visible_cadences(request.user, of_own).filter(pk=read_pk(request.POST.get('cadence')) or 0).first()
     if from_cadence is not None:
         back = reverse('cadences:page', args=(from_cadence.pk,))
     if not outcomes.may_say(request.user, record):
