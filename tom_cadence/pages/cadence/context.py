@@ -29,6 +29,7 @@ from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_crede
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
 from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
 from tom_cadence.permissions import may_change
+from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.labels import label as label_of
 
 logger = logging.getLogger(__name__)
@@ -207,8 +208,9 @@ def limits(cadence: Cadence) -> list[LimitText]:
     if parameters.max_errors is not None:
         failures = f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
     again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
-    skipped = parameters.on_cancel == 'skip'
-    cancelled = 'is skipped: it goes on at the next interval' if skipped else f'is {"" if again else "not "}asked for again'
+    cancelled = f'is {"" if again else "not "}asked for again'
+    if parameters.on_cancel == 'skip':
+        cancelled = getattr(cadence.snapshot.strategy, 'skipping', CadenceStrategy.skipping)
     lines = [
         *_observed(cadence),
         LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),
