@@ -162,14 +162,11 @@ def leaves(found: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]
 @pytest.mark.parametrize(
     'form',
     [
-        pytest.param(
-            form,
-            marks=[]
-            if form in FORMS and form.startswith(('LCO MuSCAT', 'LCO imaging, two'))
-            else pytest.mark.prove(why='two forms more'),
-        )
+        pytest.param(form, marks=[] if ' two ' in form or 'MuSCAT' in form else pytest.mark.prove(why='two forms more of 5 s each'))
         for form in CHANGES
-    ],
+        if not form.startswith('OCS')
+    ]
+    + [pytest.param('OCS, two configurations', marks=pytest.mark.prove(why='another big form, twice: 5 s'))],
 )
 def test_what_was_changed_on_the_page_is_all_that_differs_in_the_next_request_and_is_counted(
     client: Any,
