@@ -288,10 +288,10 @@ class Gateway:
         if not valid:
             who = self.name if getattr(form, 'errors_of_portal', False) else f'The observation form of {self.name}'
             text = f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}'
-            found = forms.objections(form)
-            error = self._refusal(text, found, self.window(data))
-            error.by_field = tuple((each.field, each.text.removeprefix(f'{each.field}: ')) for each in found)
-            raise error
+            objections = forms.objections(form)
+            refused_for = self._refusal(text, objections, self.window(data))
+            refused_for.by_field = tuple((each.field, each.text.removeprefix(f'{each.field}: ')) for each in objections)
+            raise refused_for
         payload = form.observation_payload()
         kept = forms.serialized(form, {key: value for key, value in data.items() if key not in self.keywords})
         asked = self.window({start: data[start], end: data[end], **kept})
