@@ -110,6 +110,8 @@ ACTIONS = {
     'waits': 'See what it waits for; nothing need be done',
     'asks': 'See what it asks for now',
     'lost': 'See what is left of it',
+    'untold': 'Say whether it was observed',
+    'said': 'Look at what was said of it',
 }
 
 
