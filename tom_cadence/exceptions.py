@@ -42,7 +42,12 @@ class Uncertain(CadenceError):
 
 
 class Refused(CadenceError):
-    """The observation was refused before anything was booked."""
+    """The observation was refused before anything was booked.
+
+    ``by_field``: what is wrong with which field of the facility's form (``__all__``: with the whole), where that is known.
+    """
+
+    by_field: tuple[tuple[str, str], ...] = ()
 
 
 class NotYet(Refused):

@@ -8,7 +8,7 @@ from typing import Any
 app_name = 'tom_cadence'
 #: Modules of tom_cadence.pages with a list ``urlpatterns``, in the order in which they are asked.
 PAGES = (
-    *('overview.views', 'tonight.views', 'requests', 'simulate', 'cadence.change', 'cadence.views', 'start.views'),
-    'templates.views',
+    *('overview.views', 'tonight.views', 'requests', 'outcomes', 'simulate'),
+    *('cadence.change', 'cadence.views', 'start.views', 'templates.views'),
 )
 urlpatterns: list[Any] = [pattern for page in PAGES for pattern in import_module(f'tom_cadence.pages.{page}').urlpatterns]

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import plotly
+from django.conf import settings
 
 from tests.conftest import NIGHT, at
 from tests.support.cadences import SIMULATED, parameters
@@ -175,6 +176,12 @@ def _say(verb: str) -> Rule:
         return {'request': Submission.objects.filter(managed=None).latest('pk').shown, 'ids': f'hush-{case.managed.pk}-r'}
 
     return Rule(address=address, post=OWN_DO, changes=OWNERS, before=_open_request, data=data, name=verb)
+
+
+def _by_hand(case: Case) -> None:
+    """Its facility cannot be asked what became of it."""
+    settings.TOM_FACILITY_CLASSES.append('tom_observations.facilities.manual.ExampleManualFacility')
+    type(case.record).objects.filter(pk=case.record.pk).update(facility='Example', status='')
 
 
 ACTIONS = [
@@ -376,6 +383,12 @@ RULES: dict[str, list[Rule]] = {
     'template-decide': DECISIONS,
     'requests': [Rule(address=lambda case: '/cadences/requests/', get=MEMBERS)],
     'request-say': [_say('booked'), _say('again')],
+    'say-outcome': [
+        Rule(
+            address=lambda case: f'/cadences/observations/{case.record.pk}/failed/',
+            post=CHANGERS_DO, changes=CHANGERS, before=lambda case: _by_hand(case),
+        ),
+    ],
     'api/^observations\\.(?P<format>[a-z0-9]+)/?$': [
         Rule(
             address=lambda case: '/api/observations.json', get=ALL, post='401 400 201 201 201 201', changes=SEERS, data=REST,

@@ -51,6 +51,12 @@ def _any(*texts: str) -> re.Pattern[str]:
 
 
 SEMESTER, TIME, INSTRUMENT, SKY, PROPOSAL, BUDGET = 'semester', 'time', 'instrument', 'sky', 'proposal', 'budget'
+_GONE = (
+    r'not (?:currently )?(?:available|schedulable|offered|operational)|'
+    r'offline|disabled|temporarily unavailable|out of (?:service|order)|decommissioned|closed'
+)
+_PART = r'\b(?:mode|filter|slit|grating|element|config)'
+"""Words after which it is not the instrument that is not available, but a part of it that was asked for: nothing to wait for."""
 OF_AN_INSTRUMENT = _any(
     r'(?:^|_)(?:filter|slit|grating|grism|fiber|diffuser|elements?)(?:_|$)', r'_mode(?:_|$)', r'configuration_type'
 )
@@ -62,6 +68,8 @@ SEASONS = (
             r'\binvalid pk "[^"]{1,100}"',
             r'do not belong to the proposal',
             r'\bproposals?: (?:select a valid choice|.{0,200}is not one of the available choices)',
+            r'\bproposal\b.{0,60}\b(?:does not exist|not found|has expired|has ended|is (?:closed|over|unknown))\b',
+            r'\bnot a member of (?:the |this )?proposal\b',
         ),
         fields=_any(r'(?:^|_)proposal(?:_|$)'),
     ),
@@ -72,13 +80,18 @@ SEASONS = (
             r'must all be in the same semester',
             r'\bno (?:active|current|such|defined) semester',
             r'\bsemester\b.{0,60}\b(?:not (?:active|defined|open|started)|has not|is over|has ended)',
+            r'\bwindows?\b.{0,60}\b(?:outside|beyond|past|within|cross(?:es)?)\b.{0,40}\bsemester\b',
         ),
         says='a semester that holds the whole window',
     ),
     Season(
         kind=TIME,
         words=_any(
-            r'not have (?:any|enough|sufficient) time (?:left )?allocated',
+            r'not have (?:any|enough|sufficient) (?:[\w-]{1,30} ){0,3}?time (?:left )?allocated',
+            r'\bproposal\b.{0,100}\b(?:no|not enough|insufficient|used up)\b.{0,40}\btime\b',
+            r'\b(?:no|not enough|insufficient)\b.{0,30}\btime\b.{0,60}\bproposal\b',
+            r'\b(?:exceed(?:s|ed)?|used up)\b.{0,20}\btime allocation\b',
+            r'\btime allocation\b.{0,60}\b(?:exhausted|used up|exceeded)\b',
             r'\bno time (?:left|allocated)',
             r'\bproposal\b.{0,100}\bis not (?:currently )?active',
         ),
@@ -88,7 +101,9 @@ SEASONS = (
         kind=INSTRUMENT,
         words=_any(
             r'\binvalid instrument type',
-            r'\binstrument\b.{0,100}\b(?:not (?:currently )?(?:available|schedulable|offered|operational)|out of service)',
+            rf'\binstrument\b(?:(?!{_PART}).){{0,100}}\b(?:{_GONE})',
+            rf'\b(?:telescope|camera|spectrograph)\b.{{0,60}}\b(?:{_GONE})',
+            r'\bdown for maintenance\b',
             r'\boptical element\b.{0,100}\bis not available',
         ),
         fields=_any(r'instrument(?!_config)'),
@@ -98,7 +113,9 @@ SEASONS = (
         kind=SKY,
         words=_any(
             r'no visible requests? within',
-            r'target is never visible within',
+            r'\btarget\b.{0,60}\b(?:not|never)\b.{0,20}\b(?:visible|observable|rises?)\b',
+            r'\bnot visible (?:with)?in\b',
+            r'\bbelow the horizon\b',
             r'target is visible for a maximum of',
         ),
         says='the target to be visible in its window',

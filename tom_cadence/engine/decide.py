@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from tom_cadence.engine.context import NOTHING
 from tom_cadence.engine.snapshot import attempt_of, recent_refusals
 from tom_cadence.engine.stages import Decided, Known, ReadHistory, Snapshot, unreachable
 from tom_cadence.exceptions import CadenceError, Credentials
-from tom_cadence.facilities import Facilities, Status
+from tom_cadence.facilities import Facilities, Gateway, Status
 from tom_cadence.models import ManagedCadence, Submission
 from tom_cadence.strategies.base import CadenceStrategy
 
@@ -33,7 +33,9 @@ def history_of(known: Known, facilities: Facilities, before: Decided | None = No
     if context.trouble:
         return ReadHistory(trouble=known.trouble or context.trouble)
     try:
-        attempts = _attempts(known, facilities, before)
+        gateways = {name: facilities.gateway(name, snapshot.managed.owner) for name in {row.facility for row in snapshot.rows}}
+        attempts = _attempts(known, gateways, before)
+        by_hand = frozenset(name for name, gateway in gateways.items() if gateway.states_by_hand)
     except Credentials as error:
         return ReadHistory(trouble=known.trouble or str(error), credentials=error)
     except Exception as error:  # a facility class is the site's code: its errors belong to its cadences alone
@@ -51,14 +53,12 @@ def history_of(known: Known, facilities: Facilities, before: Decided | None = No
         photometry=context.photometry,
         looks=context.answers,
     )
-    return ReadHistory(history=history, trouble=known.trouble)
+    return ReadHistory(history=history, trouble=known.trouble, by_hand=by_hand)
 
 
-def _attempts(known: Known, facilities: Facilities, before: Decided | None) -> tuple[Attempt, ...]:
+def _attempts(known: Known, gateways: Mapping[str, Gateway], before: Decided | None) -> tuple[Attempt, ...]:
     """Those of the records; made anew only where the facility has said something since."""
     rows, states = known.snapshot.rows, known.polled.states
-    owner = known.managed.owner
-    gateways = {name: facilities.gateway(name, owner) for name in {row.facility for row in rows}}
     made: Sequence[Attempt | None] = (None,) * len(rows)
     if before is not None and before.snapshot.rows is rows and before.history.attempts:
         old = before.known.polled.states
@@ -90,7 +90,7 @@ def _decide(known: Known, past: ReadHistory, now: datetime) -> Decision:
     if runs_itself(known.snapshot.strategy):
         return Wait(reason='The strategy decides in its own run().')
     decision = policy.ask_strategy(known.snapshot.strategy, past.history, now)
-    return _unanswered(known, past.history, decision) or _limited(known, past.history, decision, now)
+    return _unanswered(known, past, decision, now) or _limited(known, past.history, decision, now)
 
 
 def first_to_send(snapshot: Snapshot) -> Submission | None:
@@ -132,12 +132,12 @@ def _overdue(known: Known, history: History, now: datetime) -> Stop | None:
     return policy.overdue(history, now, limit, lambda record: isinstance(known.polled.states.get(record), Status))
 
 
-def _unanswered(known: Known, history: History, decision: Decision) -> Decision | None:
+def _unanswered(known: Known, past: ReadHistory, decision: Decision, now: datetime) -> Decision | None:
     """A wait for an observation whose state could not be asked for says so; what is answered already is not answered again."""
     if isinstance(decision, Wait):
-        problem = unreachable(known.polled, history)
+        problem = unreachable(known.polled, past.history) or past.untold(now)
         return Wait(reason=problem) if problem else None
-    return policy.answered_before(decision, history)
+    return policy.answered_before(decision, past.history)
 
 
 def _limited(known: Known, history: History, decision: Decision, now: datetime) -> Decision:

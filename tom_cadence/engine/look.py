@@ -23,6 +23,7 @@ from tom_cadence.engine.stages import Decided, Known, Snapshot
 from tom_cadence.facilities import Calls, Facilities, Gateway, Status
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.forms import of_target
+from tom_cadence.journal import notices
 from tom_cadence.models import ManagedCadence
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,18 @@ def _saved(items: Sequence[Decided], facilities: Facilities, now: datetime) -> l
     saved, troubles = batch_or_singly(
         items, lambda some: {each.managed.pk: each for each in save_states(some, facilities, now)}, 'its states were saved'
     )
-    return [saved.get(each.managed.pk) or stopped(each, troubles[each.managed.pk]) for each in items]
+    found = [saved.get(each.managed.pk) or stopped(each, troubles[each.managed.pk]) for each in items]
+    for each in found:
+        _tell_untold(each, now)
+    return found
+
+
+def _tell_untold(item: Decided, now: datetime) -> None:
+    """Tell the owner once that a person has to say what became of an observation."""
+    words = item.past.untold(now) if item.past is not None and isinstance(item.decision, Wait) else ''
+    known = item.managed.last_reason if item.managed.last_run else ''
+    if words and item.decision.reason == words != known:
+        notices.tell_owner(item.managed, 'untold', words)
 
 
 def _note_observations(read: Iterable[Known]) -> dict[int, Known]:

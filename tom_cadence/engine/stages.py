@@ -132,11 +132,28 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadHistory:
-    """The history that a strategy is shown; or why it is not asked, and whether that is because of the owner's credentials."""
+    """The history that a strategy is shown; or why it is not asked, and whether that is because of the owner's credentials.
+
+    ``by_hand``: the facilities that cannot be asked what became of an observation, so that a person says it.
+    """
 
     history: History = field(default_factory=History)
     trouble: str = ''
     credentials: Credentials | None = None
+    by_hand: frozenset[str] = frozenset()
+
+    def untold(self, now: datetime) -> str:
+        """Which observation a person has to say something about, because its window is over; empty for none."""
+        for attempt in self.history.waiting if self.by_hand else ():
+            if attempt.facility in self.by_hand and attempt.window is not None and attempt.window.end <= now:
+                return UNTOLD.format(attempt.observation_id, attempt.facility)
+        return ''
+
+
+UNTOLD = (
+    'The window of observation {} is over, and {} cannot be asked what became of it: '
+    'say on the page of this cadence whether it was observed.'
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -123,16 +123,32 @@ class Gateway:
     @cached_property
     def terminal(self) -> frozenset[str]:
         """The states in which an observation is over."""
+        return self._own_terminal | set(self.states_by_hand.values())
+
+    @cached_property
+    def _own_terminal(self) -> frozenset[str]:
         return self.adapter.terminal or frozenset(self.facility.get_terminal_observing_states())
 
     @cached_property
+    def states_by_hand(self) -> dict[str, str]:
+        """The states that a person's words stand for (``observed``, ``failed``, ``not-observed``), as the class writes them.
+
+        Empty where the facility itself says what became of an observation.
+        """
+        if self.can_poll or self.updates_itself:
+            return {}
+        written = {state.upper(): state for state in sorted(self._own_terminal)}
+        return {word: written.get(state.upper(), state) for word, state in self.adapter.by_hand.items()}
+
+    @cached_property
     def _failed(self) -> frozenset[str]:
+        by_hand = {state for word, state in self.states_by_hand.items() if word != 'observed'}
         if self.adapter.terminal:
-            return self.adapter.failed
+            return self.adapter.failed | by_hand
         states = getattr(self.facility, 'get_failed_observing_states', None)
         if states is not None:
-            return frozenset(states())
-        return frozenset(state for state in self.terminal if state.upper() in FAILED_WORDS)
+            return frozenset(states()) | by_hand
+        return frozenset(state for state in self._own_terminal if state.upper() in FAILED_WORDS) | by_hand
 
     @cached_property
     def _cancelled(self) -> frozenset[str]:
@@ -272,7 +288,10 @@ class Gateway:
         if not valid:
             who = self.name if getattr(form, 'errors_of_portal', False) else f'The observation form of {self.name}'
             text = f'{who} refuses: {short_line(forms.form_errors(form)) or "it gives no reason."}'
-            raise self._refusal(text, forms.objections(form), self.window(data))
+            objections = forms.objections(form)
+            refused_for = self._refusal(text, objections, self.window(data))
+            refused_for.by_field = tuple((each.field, each.text.removeprefix(f'{each.field}: ')) for each in objections)
+            raise refused_for
         payload = form.observation_payload()
         kept = forms.serialized(form, {key: value for key, value in data.items() if key not in self.keywords})
         asked = self.window({start: data[start], end: data[end], **kept})

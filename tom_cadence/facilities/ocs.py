@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urljoin
 
 from tom_cadence.core.windows import UTC, Window, read_instant
 from tom_cadence.facilities.errors import CallStage, classify
-from tom_cadence.facilities.reply_text import messages_in, short_line
+from tom_cadence.facilities.reply_text import Place, name_in, placed_messages, short_line
 from tom_followup.labels import label
 
 logger = logging.getLogger(__name__)
@@ -87,20 +88,40 @@ class ReadableValidation:
             self.trouble = error
             form.add_error(None, str(classify(error, CallStage.PREPARE, facility)))
             return
-        found: list[tuple[str, str]] = []
+        found: list[tuple[Place, str]] = []
         if isinstance(reply, Mapping):
-            found = list(messages_in(reply.get('errors')))
+            found = list(placed_messages(reply.get('errors')))
             refused = bool(found) or bool(reply.get('errors'))
         elif refused := reply is None or isinstance(reply, (str, bytes, list, tuple, int, float)):
-            found = list(messages_in(reply))  # only JSON comes from a portal: any other object has no objection, as for the toolkit
+            found = list(
+                placed_messages(reply)
+            )  # only JSON comes from a portal: any other object has no objection, as for the toolkit
         if refused:
             self.errors_of_portal = True
-            for key, text in found or [('', 'It gives no reason.')]:
-                words = short_line(text)
-                known = key in form.fields
-                form.add_error(key if known else None, words if known or not key else f'{label(key)}: {words}')
+            for place, text in found or [((), 'It gives no reason.')]:
+                words, key = short_line(text), name_in(place)
+                field = field_at(place, form.fields)
+                form.add_error(field, words if field or not key else f'{label(key)}: {words}')
         elif isinstance(reply, Mapping) and (duration := (reply.get('request_durations') or {}).get('duration')):
             form.validation_message = f'This observation is valid with a duration of {duration} seconds.'
+
+
+_AROUND = {'guiding_config': ('guide_',), 'acquisition_config': ('acquisition_',)}
+
+
+def field_at(place: Place, fields: Container[str]) -> str | None:
+    """The field of a portal's form that says what stands at this place of its request, or None.
+
+    Fields of the n-th configuration begin with ``c_n_``, those of its m-th part with ``c_n_ic_m_`` (ocs.py 300-700 of 3.1.0).
+    """
+    numbers = {name: number + 1 for name, number in pairwise(place) if isinstance(number, int)}
+    configuration = f'c_{numbers.get("configurations", 0)}_'
+    part = f'{configuration}ic_{numbers.get("instrument_configs", 0)}_'
+    name = name_in(place)
+    around = next((words for kind, words in _AROUND.items() if kind in place), ('', 'readout_', 'configuration_'))
+    names = [f'{words}{name}' for words in around]
+    candidates = [f'{prefix}{each}' for prefix in (part, configuration) for each in names]
+    return next((each for each in (*candidates, name) if each in fields), None)
 
 
 def with_readable_validation(form_class: type) -> type:

@@ -64,26 +64,41 @@ def without_markup(text: str) -> str:
     return text
 
 
-def messages_in(said: Any, key: str = '', depth: int = 0) -> Iterator[tuple[str, str]]:
+Place = tuple[str | int, ...]
+"""Where something stands in JSON: names, and positions from 0."""
+
+
+def messages_in(said: Any) -> Iterator[tuple[str, str]]:
     """The texts in what a portal's JSON says, each with the name of the field it is about (or nothing)."""
-    if depth > DEEPEST or said in (None, '', [], {}) or isinstance(said, bool):
+    for place, text in placed_messages(said):
+        yield name_in(place), text
+
+
+def name_in(place: Place) -> str:
+    """The name of the field that stands there, or nothing."""
+    return next((name for name in reversed(place) if isinstance(name, str) and name not in _CONTAINERS), '')
+
+
+def placed_messages(said: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """The texts in what a portal's JSON says, each with where it stands."""
+    if len(place) > DEEPEST or said in (None, '', [], {}) or isinstance(said, bool):
         return
     if isinstance(said, Mapping):
         for name, value in list(said.items())[:MOST_LINES]:
             if redaction.SECRET_NAME.search(str(name)):
-                yield str(name), '…'
+                yield (*place, str(name)), '…'
             else:
-                yield from messages_in(value, key if str(name) in _CONTAINERS else str(name), depth + 1)
+                yield from placed_messages(value, (*place, str(name)))
     elif isinstance(said, (list, tuple, set)):
         named = False
-        for value in list(said)[:MOST_LINES]:
+        for number, value in enumerate(list(said)[:MOST_LINES]):
             if named:  # a pair, ["token", "..."]: what follows a name is its value
-                yield key, '…'
+                yield place, '…'
             else:
-                yield from messages_in(value, key, depth + 1)
+                yield from placed_messages(value, (*place, number))
             named = isinstance(value, str) and bool(_NAME.fullmatch(value) and redaction.SECRET_NAME.search(value))
     else:
-        yield key, str(said)
+        yield place, str(said)
 
 
 def _decoded(shown: str) -> str:

@@ -168,11 +168,16 @@ def forms_of(gateway: Gateway) -> dict[str, Any]:
 def host_form(make: Callable[[], Any], gateway: Gateway) -> tuple[Any, bool, Any]:
     """The facility's filled-in form in the TOM's own time zone, whether it accepts that, and what would be sent.
 
-    Raises the Refused, Temporary, Credentials or NeedsAttention of a form, or a portal, that does not even say why.
+    Raises the Refused, Temporary, Credentials or NeedsAttention of a form, or a portal, that does not even say why; Refused
+    also where the facility would take it, and book nothing.
     """
     with gateway.call(CallStage.PREPARE):
         form = make()
-        return (form, True, form.observation_payload()) if form.is_valid() else (form, False, None)
+        if not form.is_valid():
+            return form, False, None
+        if refused := gateway.adapter.refuses(form.data):
+            raise Refused(refused)
+        return form, True, form.observation_payload()
 
 
 def leads_to_its_own_page(name: str) -> bool:

@@ -20,6 +20,7 @@ from tom_cadence.facilities import Calls, Facilities, Gateway
 from tom_cadence.facilities.calls import Call
 from tom_cadence.facilities.movement import Verdict, movement
 from tom_cadence.facilities.user_forms import CheckedForm, check
+from tom_cadence.flows.start import check_sky
 from tom_cadence.journal import Intent, recorded, request_mark
 from tom_cadence.journal import templates as journal
 from tom_cadence.models import Submission, TemplateApplication, TemplateTask
@@ -90,6 +91,8 @@ def _ask(task: TemplateTask, application: TemplateApplication, gateway: Gateway,
         moves = movement(gateway, asked.parameters, asked.window)
         if moves.verdict is Verdict.STAYS:
             raise Refused(moves.reason)
+        if down := check_sky(gateway, task.target, application.cadence_parameters, asked.window, asked.parameters, now):
+            raise Refused(down)
     return asked
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -112,6 +112,26 @@ def check_sky(
         return getattr(found, 'reason', '')
     words, moved, _ = found.reason.strip().rpartition(': moved to ')
     return f'{words}. The first window can begin at {show(found.window.start)}.' if moved else ''
+
+
+def check_group_sky(group: Any, owner: Any, parameters: Mapping[str, Any], now: datetime) -> str:
+    """Why nothing of a group's newest target could be observed in months for what is asked of the sky, or an empty text.
+
+    A window in which it is not up is moved by each run, so that one that is up some day is no reason.
+    """
+    constraints = clean(dict(parameters)).constraints
+    record = group.observation_records.order_by('-created', '-pk').first()
+    if constraints is None or record is None:
+        return ''
+    try:
+        gateway = Facilities().gateway(record.facility, owner)
+        sky = sky_for(constraints, gateway.name, read_places([record.target_id]).get(record.target_id), sites_of(gateway.facility))
+    except CadenceError as error:
+        return str(error)
+    stored = record.parameters if isinstance(record.parameters, Mapping) else {}
+    last = gateway.window_or_none(stored) or Window(start=now, end=now + timedelta(days=1))
+    found = move_to_visible(Submit(reason='', window=last.starting(now), like=0), sky, now, exposure_seconds(stored))
+    return found.reason if isinstance(found, Wait) else ''
 
 
 def _cause(user: Any, token: str) -> str:

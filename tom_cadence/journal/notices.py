@@ -98,6 +98,8 @@ WORDS = {
     'waits': 'waits',
     'asks': 'asks for something else',
     'lost': 'has lost a target',
+    'untold': 'waits for your word',
+    'said': 'has news of an observation',
 }
 ACTIONS = {
     'finished': 'Look at what it brought',
@@ -108,6 +110,8 @@ ACTIONS = {
     'waits': 'See what it waits for; nothing need be done',
     'asks': 'See what it asks for now',
     'lost': 'See what is left of it',
+    'untold': 'Say whether it was observed',
+    'said': 'Look at what was said of it',
 }
 
 

@@ -67,6 +67,9 @@ class CadenceStrategy(ToolkitStrategy):
         if 'decide' in cls.__dict__ and 'waits_for_unfinished' not in cls.__dict__:
             cls.waits_for_unfinished = False
 
+    skipping: ClassVar[str] = 'is skipped: it goes on at the next interval'
+    """What becomes of a cancelled observation where the cadence is told to skip it; the end of a sentence of its form and page."""
+
     @property
     def given(self) -> Mapping[str, Any]:
         """The parameters as they are stored, also those that only this strategy has; NeedsAttention where one cannot be used."""

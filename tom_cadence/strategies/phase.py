@@ -12,6 +12,7 @@ import numpy as np
 from django import forms
 from numpy.typing import NDArray
 
+from tom_cadence.core.bounds import short_repr
 from tom_cadence.core.decisions import Decision, Stop
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
 from tom_cadence.core.parameters import choice, names, number, whole
@@ -19,6 +20,8 @@ from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.strategies.base import OneAtATime, done, known_window, outcome_text
 from tom_cadence.strategies.forms import CadenceParametersForm
+from tom_followup.dates import read_date
+from tom_followup.fields import MjdField
 from tom_followup.units import instant_of, mjd_of
 
 COUNTED = {'own': 'observations of this cadence', 'photometry': 'points in the TOM, from any source'}
@@ -28,6 +31,8 @@ EDGE = 0.02
 """The part of a bin that a window keeps off each of its edges."""
 MOST, MOST_BINS, MOST_POINTS = 300, 200, 1000
 SHORTEST = timedelta(minutes=2)
+LATEST_EPOCH = 100_000
+"""MJD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ def read(raw: Mapping[str, Any]) -> Ephemeris:
         if raw.get(name) in (None, ''):
             raise NeedsAttention(f'{name} is missing: say {what}.')
     own = Ephemeris(
-        epoch=number('phase_epoch', raw['phase_epoch'], least=0, most=100_000),
+        epoch=number('phase_epoch', _epoch(raw['phase_epoch']), least=0, most=LATEST_EPOCH),
         period=number('phase_period', raw['phase_period'], above=0, most=3660),
         bins=whole('phase_bins', 20 if raw.get('phase_bins') in (None, '') else raw['phase_bins'], 2, MOST_BINS),
         points=whole('phase_points', 1 if raw.get('phase_points') in (None, '') else raw['phase_points'], 1, MOST_POINTS),
@@ -74,11 +79,43 @@ def read(raw: Mapping[str, Any]) -> Ephemeris:
     return own
 
 
+def _epoch(given: Any) -> Any:
+    """The MJD of an epoch that is written as a date; a number, and what is no date, as it is."""
+    try:
+        return read_epoch(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise NeedsAttention(f'phase_epoch is {short_repr(given)}; an MJD, a JD or a UTC date is expected. {error}') from error
+
+
+def read_epoch(text: str) -> float:
+    """The MJD of an epoch as people write it; a plain number up to 100,000 is one already, also of a time before 1900."""
+    try:
+        plain = float(text)
+    except ValueError:
+        plain = -1.0
+    return plain if 0 <= plain <= LATEST_EPOCH else read_date(text)
+
+
+class EpochField(MjdField):
+    """An epoch; its cleaned value is an MJD (float), and it is shown with all its digits."""
+
+    def read(self, text: str) -> float:
+        """As ``read_epoch`` does."""
+        return read_epoch(text)
+
+    def prepare_value(self, value: Any) -> Any:
+        """A number stays a number: as a date it would lose digits, and a phase adds them up over many cycles."""
+        return value
+
+
 class PhaseCoverageForm(CadenceParametersForm):
     """Epoch (MJD, UTC) and period (days), how many bins, and how many points each of them wants."""
 
     own_fields = ('phase_epoch', 'phase_period', 'phase_bins', 'phase_points', 'phase_counted', 'phase_bands')
-    phase_epoch = forms.FloatField(min_value=0, max_value=100_000, label='Epoch', help_text='MJD (UTC) of phase 0; JD - 2400000.5.')
+    phase_epoch = EpochField(
+        label='Epoch',
+        help_text='When phase 0 is, UTC: an MJD such as 60316.5, a JD such as 2460317.0, or a date such as 2024-01-07 12:00.',
+    )
     phase_period = forms.FloatField(min_value=0.0001, max_value=3660, label='Period', help_text='Days.')
     phase_bins = forms.IntegerField(
         required=False,

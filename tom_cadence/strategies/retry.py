@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from tom_cadence.core.decisions import Decision, Stop, Wait
 from tom_cadence.core.history import Attempt, History, Outcome, Unit
@@ -12,10 +13,19 @@ from tom_cadence.strategies.base import AdvancesWindow, cancelled, unfinished
 from tom_cadence.strategies.forms import CadenceParametersForm
 
 NAMED = 5
+NOTHING_FOLLOWS = 'nothing follows it, because this strategy asks again for failures only'
+SKIPPING = f'is skipped: {NOTHING_FOLLOWS}'
 
 
 class RetryFailedObservationsForm(CadenceParametersForm):
     """The fields that every cadence has: hours from a failure to its repetition, and the limits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing goes on after what is skipped, and its form says so."""
+        super().__init__(*args, **kwargs)
+        said = {'skip': SKIPPING}
+        field: Any = self.fields['on_cancel']
+        field.choices = [(key, said.get(key, words)) for key, words in field.choices]
 
 
 class RetryFailedObservationsStrategy(AdvancesWindow):
@@ -30,6 +40,7 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
     form = RetryFailedObservationsForm
     needs_parameters = False
     answers_each_failure = True
+    skipping = SKIPPING
 
     def sentence(self, target: str, facility: str) -> str:
         """What a cadence of this strategy does, in one sentence for its page."""
@@ -47,6 +58,8 @@ class RetryFailedObservationsStrategy(AdvancesWindow):
             return unfinished(history.waiting[-1])
         if any(attempt.outcome is Outcome.SUCCEEDED for attempt in history.attempts):
             return Stop(reason=_end(history))
+        if history.skips_cancelled:
+            return Stop(reason=f'{history.newest.in_words()}, and is skipped; {NOTHING_FOLLOWS}.')
         return cancelled(history.newest)
 
 

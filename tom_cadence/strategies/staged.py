@@ -200,9 +200,13 @@ class StagedStrategy(OneAtATime):
         return self.ask(newest, known_window(done(newest)).starting(due).not_before(now), reason)
 
     def skip(self, history: History, newest: Unit, now: datetime) -> Decision:
-        """The next window of the stages; before their first success, which begins them, the same again."""
-        begun = read(self.given).begin is not None or bool(history.count(Outcome.SUCCEEDED))
-        return self.after(history, newest, now) if begun else self.again(history, newest, now)
+        """The next window of the stages; before their first success, which begins them, the first interval later."""
+        own = read(self.given)
+        if own.begin is not None or history.count(Outcome.SUCCEEDED):
+            return self.after(history, newest, now)
+        window = known_window(newest.newest)
+        start = max(now, window.end, window.start + timedelta(hours=own.stages[0].every))
+        return self.ask(newest, window.starting(start), f'{outcome_text(newest)}, and is skipped: {own.stages[0].in_words()}.')
 
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The same again, unless the last stage has ended meanwhile."""

@@ -76,14 +76,16 @@ class UntilSuccessStrategy(OneAtATime):
         return Stop(reason=f'{outcome_text(newest)}: that is all that was wanted.')
 
     def skip(self, history: History, newest: Unit, now: datetime) -> Decision:
-        """One is still wanted: the same again at the next interval."""
-        return self.again(history, newest, now)
+        """One is still wanted: the same again at the next interval, or without one after the window that was cancelled."""
+        return self._try(history, newest, max(now, known_window(newest.newest).end))
 
     def again(self, history: History, newest: Unit, now: datetime) -> Decision:
         """The same again, unless the period ends before its window would start."""
+        return self._try(history, newest, now + timedelta(hours=self.parameters.retry_backoff))
+
+    def _try(self, history: History, newest: Unit, start: datetime) -> Decision:
         own = read(self.given)
         parameters, window = self.parameters, known_window(newest.newest)
-        start = now + timedelta(hours=parameters.retry_backoff)
         if parameters.cadence_frequency is not None:
             start = max(start, window.start + timedelta(hours=parameters.cadence_frequency))
         if own.days is not None:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from tom_cadence import conf, registry
 from tom_cadence.engine import health
+from tom_cadence.flows import outcomes
 from tom_cadence.models import Booking, ManagedCadence, Notice
 from tom_cadence.permissions import visible_cadences, visible_records
 from tom_followup.pages import badge_of, date_with_distance, duration_text
@@ -83,6 +84,17 @@ def start_url(**parameters: Any) -> str:
 def tonight(context: Any) -> dict[str, Any]:
     """A block for the TOM's own home page, which fetches itself; nothing for visitors."""
     return {'request': context['request']}
+
+
+@register.inclusion_tag('tom_cadence/partials/outcome.html', takes_context=True)
+def outcome_of_record(context: Any, record: Any) -> dict[str, Any]:
+    """Where its facility cannot be asked: what a person may say of this observation, and whether this user may."""
+    words = outcomes.choices(record)
+    shown = {'record': record, 'words': {word: outcomes.WORDS[word] for word in words}}
+    if not words:
+        return shown
+    mine = outcomes.may_say(context['request'].user, record)
+    return {**shown, 'mine': mine, 'unfinished': outcomes.is_unfinished(record)}
 
 
 @register.inclusion_tag('tom_cadence/partials/page_record.html', takes_context=True)

@@ -50,6 +50,58 @@ PLAIN = (
 )
 
 
+#: What other portals, or a newer one, may say of the same.
+SIBLINGS = {
+    'Target is not visible within the requested window.': SKY,
+    'The target is not observable during the window.': SKY,
+    'The target does not rise above the minimum elevation at any site in the window.': SKY,
+    'Request is not visible within the window': SKY,
+    'The requested target is below the horizon in the given window.': SKY,
+    'Proposal X has no time remaining.': TIME,
+    'Proposal X has exceeded its time allocation.': TIME,
+    'insufficient time allocation remaining on this proposal': TIME,
+    'Not enough time left on proposal X': TIME,
+    'The time allocation of X is exhausted': TIME,
+    'Proposal X does not have any rapid response time left allocated in semester 2026B on 1M0 instruments': TIME,
+    'Instrument 1M0-SCICAM is currently offline.': INSTRUMENT,
+    '1M0-SCICAM-SINISTRO is down for maintenance.': INSTRUMENT,
+    'The instrument FLOYDS is temporarily unavailable.': INSTRUMENT,
+    'The telescope 2m0a is closed for engineering': INSTRUMENT,
+    'Instrument X has been decommissioned': INSTRUMENT,
+    'The window extends beyond the end of the semester': SEMESTER,
+    'window must be within semester 2026B': SEMESTER,
+    'Proposal X does not exist.': PROPOSAL,
+    'You are not a member of proposal X': PROPOSAL,
+    'Proposal X has expired': PROPOSAL,
+}
+#: What sounds like a season and is none: whoever waited for it would wait for ever.
+NO_SEASONS = (
+    'Instrument type 1M0: readout mode quick is not available',
+    'instrument config: mode fast not available',
+    'Guide mode ON is not available for instrument 1M0-SCICAM',
+    'Exposure time exceeds the maximum',
+    'exposure time 0 must be greater than zero',
+    'visible light filter missing',
+    'The semester name is not valid',
+    'The name has already been taken in this proposal',
+    'Your allocation of instruments is wrong: choose one instrument',
+    'Target coordinates out of range',
+    'Instrument X does not offer filter zz',
+)
+
+
+@pytest.mark.parametrize(('text', 'kind'), SIBLINGS.items())
+def test_the_same_in_other_words_is_the_same(text: str, kind: str) -> None:
+    season = season_of(objections_in(f'LCO refuses: {text}'))
+    assert season is not None, text
+    assert season.kind == kind
+
+
+@pytest.mark.parametrize('text', NO_SEASONS)
+def test_what_only_sounds_like_a_season_is_refused_in_words_and_not_waited_for(text: str) -> None:
+    assert season_of(objections_in(text)) is None
+
+
 @pytest.mark.parametrize(('text', 'kind'), SAID.items())
 def test_what_a_portal_says_of_its_season_is_known(text: str, kind: str) -> None:
     for said in (text, f'LCO: non_field_errors: {text}', f'requests: windows: {text.upper()}'):

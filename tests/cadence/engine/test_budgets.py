@@ -172,3 +172,20 @@ def test_a_facility_that_wants_to_be_left_alone_is_not_asked_by_the_next_run_eit
     assert sum(observatory.requests.values()) == asked
     run_cadences(now=until + timedelta(minutes=1))
     assert sum(observatory.requests.values()) > asked
+
+
+def test_the_pages_say_when_little_is_left_and_for_what_a_cadence_waits(
+    client: Any, observatory: Any, three: list[Any], astronomer: Any
+) -> None:
+    """180 s are used: of 220 s more than 80 %; the one 60 s more are not to be had."""
+    User.objects.filter(pk=astronomer.pk).update(is_staff=True)
+    client.force_login(astronomer)
+    budget(220)
+    page = client.get('/cadences/budgets/').content.decode()
+    assert 'text-bg-warning">82 %' in page
+    assert {line.decision for line in run_cadences(now=at(20)).lines} == {'wait'}
+    managed = ManagedCadence.objects.get(cadence=three[0])
+    shown = client.get(f'/cadences/{managed.pk}/').content.decode()
+    assert 'It waits for hours of the proposal, and asks again by itself.' in shown
+    ProposalBudget.objects.update(hours=180 / 3600)
+    assert 'text-bg-danger">100 %' in client.get('/cadences/budgets/').content.decode()

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 
 from simulators.portal import Portal
 from simulators.portal_requests import INSTRUMENTS
 from tests.cadence.facilities.test_portals import RESUME, begin, now, portal, portal_window, settle, turn, window_of  # noqa: F401
+from tests.cadence.flows.test_ask_instead import confirm, preview
 from tests.support.cadences import records
 from tests.support.webform import IMAGER, SPECTROGRAPH, forget
+from tom_cadence.models import ManagedCadence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NIGHTS = 5
@@ -134,3 +137,71 @@ def test_the_fifth_night_is_the_first_but_for_window_and_mark(
     assert portal.submissions[-1].windows[0] > portal.submissions[0].windows[0]
     if seconds is not None:
         assert records(cadence)[-1].parameters['exposure_seconds_sent'] == seconds
+
+
+#: What is changed in a form, and the exposure seconds in all afterwards.
+CHANGES: dict[str, tuple[dict[str, str], float]] = {
+    'LCO MuSCAT': ({'c_1_ic_1_exposure_time_z': '60', 'c_1_ic_1_exposure_time_g': '15'}, 120),
+    'LCO imaging, two configurations of which one has two parts': (
+        {'c_2_ic_1_exposure_time': '90', 'c_1_ic_2_filter': 'ip', 'c_1_ic_2_exposure_count': '2'},
+        240,
+    ),
+    'OCS, two configurations': ({'c_2_ic_1_exposure_count': '3'}, 240),
+    'LCO imaging, dithered in a line': ({'dither_num_points': '5', 'c_1_ic_1_filter': 'gp'}, 300),
+}
+
+
+def leaves(found: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
+    """Every value in a payload by where it stands."""
+    inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else None
+    if inner is None:
+        return {path: found}
+    return {where: value for key, each in inner for where, value in leaves(each, (*path, key)).items()}
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        pytest.param(form, marks=[] if ' two ' in form or 'MuSCAT' in form else pytest.mark.prove(why='two forms more of 5 s each'))
+        for form in CHANGES
+        if not form.startswith('OCS')
+    ]
+    + [pytest.param('OCS, two configurations', marks=pytest.mark.prove(why='another big form, twice: 5 s'))],
+)
+def test_what_was_changed_on_the_page_is_all_that_differs_in_the_next_request_and_is_counted(
+    client: Any,
+    settings: Any,
+    portal: Portal,  # noqa: F811
+    astronomer: Any,
+    target: Any,
+    now: datetime,  # noqa: F811
+    form: str,
+) -> None:
+    facility, kind, filled, before = FORMS[form]
+    changed, after = CHANGES[form]
+    if kind == 'MUSCAT_IMAGING':
+        offer_muscat(portal)
+    most = {'max_exposure_time': str((before or 0) + after + 1)}
+    cadence = begin(client, settings, portal, astronomer, target, (facility, kind, RESUME), now, **filled, **most)
+    managed = ManagedCadence.objects.get(cadence=cadence)
+    page = preview(client, managed, changed)
+    shown = ' '.join(BeautifulSoup(page.content, 'html.parser').get_text(' ').split())
+    assert f'Exposure in all {before:g} s {after:g} s' in shown, shown
+    confirm(client, managed, page)
+    managed.refresh_from_db()
+    assert set(managed.asked_instead['fields']) == set(changed)
+    last = settle(portal, cadence, 'COMPLETED')
+    [line] = turn(portal, window_of(last).end + timedelta(minutes=7))
+    assert line.decision == 'submit', line
+    old, new = (leaves(but_for_window_and_mark(each.payload)) for each in portal.submissions)
+    differ = {str(value) for where, value in new.items() if old.get(where) != value}
+    if 'dither' not in form:
+        assert old.keys() == new.keys()
+        assert {float(each) if each.replace('.', '').isdigit() else each for each in differ} == {
+            float(each) if each.isdigit() else each for each in changed.values()
+        }
+    newest = records(cadence)[-1]
+    assert newest.parameters['exposure_seconds_sent'] == after
+    settle(portal, cadence, 'COMPLETED')
+    [line] = turn(portal, window_of(newest).end + timedelta(minutes=7))
+    assert f'would exceed the total exposure time of {before + after + 1:g} s ({before + after:g} s used)' in line.reason

@@ -184,7 +184,7 @@ def test_three_nights_at_the_liverpool_telescope(client: Client, telescope: Any,
     cadence = DynamicCadence.objects.get()
     for night in NIGHTS[:2]:
         newest = records(cadence)[-1]
-        ObservationRecord.objects.filter(pk=newest.pk).update(status='COMPLETED')  # by hand: it cannot be asked
+        client.post(f'/cadences/observations/{newest.pk}/observed/', {'state': newest.status})  # it cannot be asked
         _now[0] = night.end + timedelta(hours=1)
         assert [line.decision for line in run_cadences(now=_now[0]).lines] == ['submit']
     assert [sent_windows(payload) for payload in telescope.got] == [{in_rtml(night)} for night in NIGHTS]
@@ -270,6 +270,21 @@ def test_a_request_to_swift_that_books_nothing_is_not_sent(swift: Any, astronome
         gateway.prepare({**swift_parameters(target, NIGHTS[0]), 'debug': True}, NIGHTS[0], {}, lambda data: data)
 
 
+@pytest.mark.parametrize('strategy', ['', RESUME])
+def test_the_host_s_form_says_that_a_request_to_swift_with_debug_books_nothing(
+    client: Client, swift: Any, astronomer: Any, target: Any, strategy: str
+) -> None:
+    client.force_login(astronomer)
+    posted = {**swift_parameters(target, NIGHTS[0]), 'debug': 'on', 'cadence_strategy': strategy, 'cadence_frequency': 24}
+    reply = client.post(f'/observations/Swift/create/?target_id={target.pk}', posted)
+    said = reply.content.decode()
+    assert 'Nothing was sent. Debug is ticked: Swift would check the request, answer with a number, and book nothing.' in said
+    assert (ObservationRecord.objects.count(), DynamicCadence.objects.count(), swift.got) == (0, 0, [])
+    del posted['debug'], posted['cadence_strategy']
+    reply = client.post(f'/observations/Swift/create/?target_id={target.pk}', posted)
+    assert (ObservationRecord.objects.count(), len(swift.got)) == (1, 1), reply.content.decode()
+
+
 @pytest.mark.parametrize(
     ('status', 'errors', 'expected'),
     [
@@ -311,7 +326,8 @@ def test_three_nights_at_swift(client: Client, swift: Any, astronomer: Any, targ
     assert ManagedCadence.objects.get().state == 'active'
     cadence = DynamicCadence.objects.get()
     for night in NIGHTS[:2]:
-        ObservationRecord.objects.filter(pk=records(cadence)[-1].pk).update(status='Completed')
+        newest = records(cadence)[-1]
+        client.post(f'/cadences/observations/{newest.pk}/observed/', {'state': newest.status})
         _now[0] = night.end + timedelta(hours=1)
         assert [line.decision for line in run_cadences(now=_now[0]).lines] == ['submit']
     assert [show(night.start) in sent['immediate_objective'] for night, sent in zip(NIGHTS, swift.got, strict=True)] == [True] * 3

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tom_cadence.facilities.ocs import field_at
 from tom_cadence.facilities.reply_text import LONGEST, short_line, without_markup
 
 KEY = st.text('abcdefghijkmnopqrstuvwxyzABCDEFGH0123456789_-+/=', min_size=8, max_size=60).filter(
@@ -125,3 +126,26 @@ def test_a_long_text_of_any_kind_costs_no_time(piece: str) -> None:
     began = time.process_time()
     short_line(piece * 100_000)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ('place', 'field'),
+    [
+        (('requests', 0, 'configurations', 1, 'instrument_configs', 0, 'exposure_time'), 'c_2_ic_1_exposure_time'),
+        (('requests', 0, 'configurations', 0, 'instrument_configs', 1, 'optical_elements', 'filter'), 'c_1_ic_2_filter'),
+        (('requests', 0, 'configurations', 0, 'instrument_configs', 0, 'mode'), 'c_1_ic_1_readout_mode'),
+        (('requests', 0, 'configurations', 1, 'guiding_config', 'mode'), 'c_2_guide_mode'),
+        (('requests', 0, 'configurations', 0, 'constraints', 'max_airmass'), 'c_1_max_airmass'),
+        (('requests', 0, 'windows', 0, 'end'), 'end'),
+        (('proposal', 0), 'proposal'),
+        (('requests', 0, 'configurations', 4, 'instrument_configs', 0, 'exposure_time'), None),
+        (('requests', 0, 'non_field_errors', 0), None),
+        ((), None),
+    ],
+)
+def test_what_the_portal_says_of_a_part_of_the_request_is_about_a_field_of_the_form(place: Any, field: str | None) -> None:
+    fields = {
+        *('c_2_ic_1_exposure_time', 'c_1_ic_1_exposure_time', 'c_1_ic_2_filter', 'c_1_ic_1_readout_mode', 'c_2_guide_mode'),
+        *('c_1_max_airmass', 'end', 'proposal', 'name'),
+    }
+    assert field_at(place, fields) == field

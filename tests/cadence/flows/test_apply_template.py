@@ -568,3 +568,15 @@ def test_cron_can_settle_what_no_page_looks_at(client: Any, observatory: Any, as
     settle_without_cadence(Facilities(), CLOCK['now'] + timedelta(seconds=70))
     assert states(application) == ['ready']
     assert bookings(observatory) == []
+
+
+def test_a_target_that_is_not_up_for_what_is_asked_of_the_sky_is_said_before_its_cadence_is_sent(
+    client: Any, observatory: Any, astronomer: Any, template: Any, targets: Any
+) -> None:
+    client.force_login(astronomer)
+    strategy = {'for-strategy': 'ResumeCadenceAfterFailureStrategy', 'cadence-cadence_frequency': '24'}
+    never = fill_in(client, template, targets[:1], **strategy, **{'cadence-sky_min_altitude': '70'})
+    page = press(client, never, 'check')
+    assert states(never) == ['invalid']
+    assert 'in the next 30 days' in page
+    assert bookings(observatory) == []

@@ -241,3 +241,23 @@ def test_a_change_lies_under_what_the_strategy_changes_and_over_older_records_on
     assert instead.laid_under(newer) is newer
     assert Instead.of({}).laid_under(older) is older
     assert isinstance(instead.laid_under(Wait(reason='.')), Wait)
+
+
+def test_what_the_form_or_the_portal_refuses_stands_beside_its_field_and_is_named_by_its_label(
+    client: Any, settings: Any, portal: Portal, astronomer: Any, target: Any
+) -> None:
+    managed = begin(client, settings, portal, astronomer, target)
+    page = BeautifulSoup(preview(client, managed, {'ipp_value': 'much'}).content, 'html.parser')
+    note = page.find(id='id_ipp_value').find_parent(class_='mb-3').find(class_='invalid-feedback')
+    assert note.get_text(strip=True) == 'Enter a number.'
+    [line] = page.find(role='alert').find_all('li')
+    assert line.get_text(' ', strip=True).startswith('Intra Proposal Priority (IPP factor) : Enter a number.'), line
+    assert line.find('a')['href'] == '#id_ipp_value'
+    errors = {'requests': [{'configurations': [{'instrument_configs': [{'exposure_time': ['The shutter needs 2 s.']}]}]}]}
+    portal.reply('validate', 200, {'request_durations': {}, 'errors': errors})
+    page = BeautifulSoup(preview(client, managed, {'c_1_ic_1_exposure_time': '1'}).content, 'html.parser')
+    field = page.find(id='id_c_1_ic_1_exposure_time')
+    assert field['value'] == '1', 'what was typed stays'
+    assert field.find_parent(class_='mb-3').find(class_='invalid-feedback').get_text(strip=True) == 'The shutter needs 2 s.'
+    [line] = page.find(role='alert').find_all('li')
+    assert 'Exposure time (configuration 1, instrument 1)' in line.get_text()

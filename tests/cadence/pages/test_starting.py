@@ -569,3 +569,19 @@ def test_before_it_starts_the_page_says_how_many_such_cadences_the_weather_would
     assert 'part=share' in address
     said = client.get(address, headers={'HX-Request': 'true'}).content.decode()
     assert 'With 30 % of nights lost, 50 of 50 simulated cadences were still running after 60 nights.' in said
+
+
+def test_a_cadence_of_a_group_whose_target_is_never_up_does_not_start(
+    browser: Client, observatory: Any, astronomer: Any, target: Any
+) -> None:
+    group = make(astronomer, target, book=observatory, status='COMPLETED').observation_group
+    DynamicCadence.objects.all().delete()
+    page = go(browser, f'group={group.pk}&strategy={RESUME}')
+    seen = page.preview(**{'cadence-sky_min_altitude': '70'})
+    assert 'long enough at' in seen.text
+    assert 'in the next 30 days' in seen.text
+    assert [button.get_text(strip=True) for button in seen.html('button') if 'Start' in button.get_text()] == []
+    typed = {'cadence-cadence_frequency': '24', 'cadence-sky_min_altitude': '70', 'start_once': 'a-number-that-counts-once-only'}
+    browser.post(f'/cadences/start/?group={group.pk}&strategy={RESUME}', typed)
+    assert not DynamicCadence.objects.exists()
+    assert 'It would ask for' in page.preview(**{'cadence-sky_min_altitude': '20'}).text

@@ -15,7 +15,7 @@ from tom_cadence.core.photometry import Photometry
 from tom_cadence.core.windows import Window
 from tom_cadence.exceptions import NeedsAttention
 from tom_cadence.strategies import History, PhaseCoverageStrategy
-from tom_cadence.strategies.phase import Ephemeris
+from tom_cadence.strategies.phase import Ephemeris, PhaseCoverageForm, read
 from tom_followup.units import instant_of, mjd_of
 
 EPOCH = mjd_of(NOON)
@@ -154,3 +154,38 @@ def test_impossible_combinations_are_refused_in_words(parameters: dict[str, Any]
 def test_phases_are_those_of_the_ephemeris() -> None:
     found = Ephemeris(epoch=100.0, period=0.5).phase(np.array([100.0, 100.125, 99.875, 100.5 - 1e-17]))
     assert found.tolist() == [0, 0.25, 0.75, 0]
+
+
+@pytest.mark.parametrize(
+    'written',
+    [
+        '60316.14236',
+        '2460316.64236',
+        'JD 2460316.64236',
+        'MJD 60316.14236',
+        '2024-01-07 03:24:59.904',
+        '2024-01-07T05:24:59.904+02:00',
+    ],
+)
+def test_the_epoch_is_written_as_any_other_date(written: str) -> None:
+    form = PhaseCoverageForm({'phase_epoch': written, 'phase_period': '2', 'cadence_strategy': 'PhaseCoverageStrategy'})
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data['phase_epoch'] == pytest.approx(60316.14236, abs=1e-8)
+    assert 'Read as 2024-01-07 03:2' in str(form['phase_epoch'].help_text)
+    assert read({'phase_epoch': written, 'phase_period': 2}).epoch == pytest.approx(60316.14236, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ('written', 'words'), [('7/1/2024', 'day or month first'), ('soon', 'is no date'), ('-5', 'is not between')]
+)
+def test_an_epoch_that_is_no_date_is_refused_beside_its_field(written: str, words: str) -> None:
+    form = PhaseCoverageForm({'phase_epoch': written, 'phase_period': '2', 'cadence_strategy': 'PhaseCoverageStrategy'})
+    assert words in str(form.errors['phase_epoch'])
+    with pytest.raises(NeedsAttention, match='phase_epoch'):
+        read({'phase_epoch': written, 'phase_period': 2})
+
+
+def test_an_old_epoch_keeps_all_its_digits() -> None:
+    assert read({'phase_epoch': '12345.123456789', 'phase_period': 2}).epoch == 12345.123456789
+    form = PhaseCoverageForm(initial={'phase_epoch': 60316.142361234})
+    assert form['phase_epoch'].value() == 60316.142361234

@@ -22,7 +22,7 @@ _ARM = re.compile(r'exp_time(?:_(?P<arm>\w+))?\Z')
 
 
 class LiverpoolTelescope(Adapter):
-    """Windows of whole minutes; states are entered by hand; a lost reply is put before a person."""
+    """Windows of whole minutes; a person says what became of each; a lost reply is put before a person."""
 
     facilities = ('tom_lt.lt.LTFacility',)
     answers = False

@@ -29,11 +29,13 @@ class Adapter:
     not_automated: ClassVar[str] = ''
     """Why no cadence of this facility can be carried out, in a sentence."""
     answers: ClassVar[bool] = True
-    """Whether ``get_observation_status`` tells a state; where not, states are entered by hand."""
+    """Whether ``get_observation_status`` tells a state; where not, a person says what became of an observation."""
     terminal: ClassVar[frozenset[str]] = frozenset()
     """The states in which an observation is over, where those of the class are not to be used."""
     failed: ClassVar[frozenset[str]] = frozenset()
     """Those of them that are failures."""
+    by_hand: ClassVar[Mapping[str, str]] = {'observed': 'COMPLETED', 'failed': 'FAILED', 'not-observed': 'EXPIRED'}
+    """The states that are recorded where a person says what became of an observation; written as the class writes them."""
 
     def window_fields(self) -> frozenset[str]:
         """Names of the form's fields that say the window, where they are not those of ``get_start_end_keywords``."""

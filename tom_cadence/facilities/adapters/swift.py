@@ -23,12 +23,12 @@ _SAID = re.compile(r'\s*\(Please observe between \d{4}-\d\d-\d\d \d\d:\d\d UTC a
 
 
 class Swift(Adapter):
-    """The window in words; states are entered by hand; a lost reply is put before a person."""
+    """The window in words; a person says what became of each; a lost reply is put before a person."""
 
     facilities = ('tom_swift.swift.SwiftFacility',)
     answers = False
-    terminal = frozenset({'Completed', 'Failed', 'Canceled'})
-    failed = frozenset({'Failed'})
+    terminal = frozenset({'Completed', 'Failed', 'Expired', 'Canceled'})
+    failed = frozenset({'Failed', 'Expired'})
 
     def fields(self, data: Mapping[str, Any], window: Window) -> dict[str, Any]:
         """The astronomer's objective, whole, with this window in place of that of the night before."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import transaction
+from django.forms.utils import ErrorDict
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -19,15 +21,16 @@ from django.views.decorators.http import require_http_methods
 from tom_cadence import conf
 from tom_cadence.core.template_fields import is_kept
 from tom_cadence.core.windows import UTC
-from tom_cadence.exceptions import CadenceError
+from tom_cadence.exceptions import CadenceError, Refused
 from tom_cadence.facilities import user_forms
 from tom_cadence.facilities.user_forms import filling
 from tom_cadence.flows import ask_instead
 from tom_cadence.flows.ask_instead import AskedNow
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.cadence.views import changeable
-from tom_cadence.pages.start.forms import without_buttons
+from tom_cadence.pages.start.forms import error_lines, without_buttons
 from tom_cadence.permissions import Rows, changeable_cadences, names_visible_to, visible_cadences, visible_targets
+from tom_followup.labels import label
 from tom_followup.refusals import NotYours, refused_with_message
 
 OURS = frozenset(['csrfmiddlewaretoken', 'change_reason', 'change_shown', 'change_confirmed'])
@@ -68,7 +71,11 @@ def _change(request: HttpRequest, asked: AskedNow) -> HttpResponse:
     try:
         found = ask_instead.check(asked, _filled_in(asked, post))
     except CadenceError as error:
-        return _show(request, asked, _form(asked, post), reason, trouble=str(error))
+        form = _form(asked, post)
+        if isinstance(error, Refused) and error.by_field:
+            _put_beside_fields(form, error.by_field)
+            return _show(request, asked, form, reason, refused=error_lines(form))
+        return _show(request, asked, form, reason, trouble=str(error))
     if not reason.is_valid() or not found.differences:
         same = '' if found.differences else 'That is what is asked for already: change something, or leave it as it is.'
         return _show(request, asked, _form(asked, post), reason, trouble=same)
@@ -85,6 +92,14 @@ def _show(request: HttpRequest, asked: AskedNow, form: Any, reason: ReasonForm, 
     """Rendered under UTC; a facility's form may ask the facility while it is shown."""
     context = {'managed': asked.managed, 'asked': asked, 'form': form, 'reason_form': reason, **more}
     return render(request, 'tom_cadence/change.html', context)
+
+
+def _put_beside_fields(form: Any, by_field: Iterable[tuple[str, str]]) -> None:
+    """What the facility's form, or its portal, says against what was filled in."""
+    form._errors, form.cleaned_data = ErrorDict(), {}
+    for name, text in by_field:
+        shown = name in form.fields and not form[name].is_hidden
+        form.add_error(name if shown else None, text if shown or name == NON_FIELD_ERRORS else f'{label(name)}: {text}')
 
 
 def _form(asked: AskedNow, post: QueryDict | None = None) -> Any:

@@ -21,7 +21,7 @@ from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import show
 from tom_cadence.engine.report import Line
 from tom_cadence.exceptions import CadenceError
-from tom_cadence.flows import start
+from tom_cadence.flows import outcomes, start
 from tom_cadence.journal.reminders import waits_since
 from tom_cadence.journal.states import CHANGE, CREDENTIALS
 from tom_cadence.models import CadenceRun, ManagedCadence
@@ -29,6 +29,7 @@ from tom_cadence.pages.cadence.actions import ActionResult, paused_by_same_crede
 from tom_cadence.pages.cadence.data import Cadence, ShownObservation, planned_text, window_text
 from tom_cadence.pages.cadence.forms import BookedForm, OwnerForm, parameters_form
 from tom_cadence.permissions import may_change
+from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.labels import label as label_of
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ def _observations(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
         'observations': [_line(each) for each in shown],
         'observations_in_all': len(cadence.observations),
         'observations_unfolded': unfolded,
+        'by_hand': sorted(cadence.past.by_hand),
+        'outcome_words': outcomes.WORDS,
     }
 
 
@@ -129,6 +132,7 @@ def _line(each: ShownObservation) -> dict[str, Any]:
         'trouble': each.trouble,
         'observed': each.observed[0] if each.observed else None,
         'scheduled': each.scheduled,
+        'to_be_said': each.by_hand and each.outcome == 'waiting',
         'created': each.created,
         'url': each.url,
         **words,
@@ -204,8 +208,9 @@ def limits(cadence: Cadence) -> list[LimitText]:
     if parameters.max_errors is not None:
         failures = f'{history.consecutive_failures}; of errors and refusals {_used(history.errors, parameters.max_errors)}'
     again = conf.get('RESUBMIT_CANCELLED') if parameters.on_cancel == 'default' else parameters.on_cancel == 'resubmit'
-    skipped = parameters.on_cancel == 'skip'
-    cancelled = 'is skipped: it goes on at the next interval' if skipped else f'is {"" if again else "not "}asked for again'
+    cancelled = f'is {"" if again else "not "}asked for again'
+    if parameters.on_cancel == 'skip':
+        cancelled = getattr(cadence.snapshot.strategy, 'skipping', CadenceStrategy.skipping)
     lines = [
         *_observed(cadence),
         LimitText('Repeat every', hours_in_words(parameters.cadence_frequency) if parameters.cadence_frequency else 'not set'),

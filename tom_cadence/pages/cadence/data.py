@@ -47,6 +47,7 @@ class ShownObservation:
     trouble: str
     observed: tuple[datetime, datetime] | None
     scheduled: datetime | None = None
+    by_hand: bool = False
     url: str = ''
 
 
@@ -131,6 +132,7 @@ class Cadence:
             trouble=trouble,
             observed=(start, end) if start and end and end > start and outcome == 'succeeded' else None,
             scheduled=start if outcome == 'waiting' else None,
+            by_hand=row.facility in self.past.by_hand,
         )
 
     def with_urls(self, observations: Iterable[ShownObservation]) -> list[ShownObservation]:

@@ -21,7 +21,7 @@ from tom_cadence.exceptions import BadWindow, CadenceError, Refused
 from tom_cadence.facilities import Facilities, Gateway, user_forms
 from tom_cadence.facilities import forms as facility_forms
 from tom_cadence.facilities.movement import Verdict, movement
-from tom_cadence.flows.start import ReadyToStart, check_first, check_sky, kept, make_strategy
+from tom_cadence.flows.start import ReadyToStart, check_first, check_group_sky, check_sky, kept, make_strategy
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.start.forms import SHARED, StartForms, window_given
 from tom_cadence.pages.start.source import StartSource
@@ -51,6 +51,15 @@ def cadence_parameters(made: StartForms, strategy: str, group: Any = None) -> di
         make_strategy(strategy, found, group)
     except CadenceError as error:
         made.strategy.add_error(None, str(error))
+        return None
+    return found
+
+
+def group_parameters(made: StartForms, source: StartSource, now: datetime) -> dict[str, Any] | None:
+    """The same for a cadence of an observation group, whose target must be up at times for what is asked of the sky."""
+    found = cadence_parameters(made, source.strategy, source.group)
+    if found is not None and (down := check_group_sky(source.group, source.user, found, now)):
+        made.strategy.add_error(None, down)
         return None
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from crispy_forms.bootstrap import FormActions, StrictButton
 from crispy_forms.layout import BaseInput, ButtonHolder, Hidden
 from django import forms
-from django.core.exceptions import NON_FIELD_ERRORS
 
 from tom_cadence import registry
 from tom_cadence.core.bounds import bounded_text
@@ -24,6 +24,7 @@ from tom_cadence.facilities.user_forms import filling
 from tom_cadence.pages.start.source import SEPARATOR, StartSource
 from tom_cadence.strategies.base import CadenceStrategy
 from tom_followup.fields import InstantField
+from tom_followup.labels import label as label_of
 
 PREFIX = 'cadence'
 SHARED = ('cadence_strategy', 'cadence_frequency')
@@ -74,6 +75,26 @@ class WindowForm(forms.Form):
             self.fields[name] = InstantField(label=label, help_text=text)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ErrorLine:
+    """One error of a form, named by its field's label; ``id`` of the input, empty where it is about the whole."""
+
+    label: str
+    text: str
+    id: str
+
+
+def error_lines(form: Any) -> list[ErrorLine]:
+    """Every error of a form: in a long form, or one with tabs, what stands beside a field may not be seen."""
+    found, mentioned = [], _mentioned(form)
+    for name, errors in form.errors.items():
+        field = form[name] if name in form.fields else None
+        words = label_of(name) if re.match(r'c_\d+_', name) else str(getattr(field, 'label', '') or '')
+        place = '' if field is None or field.is_hidden or name not in mentioned else str(field.id_for_label)
+        found += [ErrorLine(label=words, text=str(text), id=place) for text in errors]
+    return found
+
+
 @dataclass
 class StartForms:
     """All that is filled in for one start."""
@@ -108,15 +129,15 @@ class StartForms:
         return any(form.is_bound and form.errors for form in self.all)
 
     @property
+    def error_lines(self) -> list[ErrorLine]:
+        """All errors in one list, with a way to each."""
+        return [line for form in self.all if form.is_bound for line in error_lines(form)]
+
+    @property
     def chosen(self) -> list[tuple[str, str, str]]:
         """What the strategy's form was filled in with: label, value, help; lengths of time in words."""
         fields = [field for field in self.strategy.visible_fields() if field.field.required or _is_set(field)]
         return [(str(field.label), *_said(field)) for field in fields]
-
-    @property
-    def hidden_errors(self) -> list[str]:
-        """Errors of fields that the page does not show."""
-        return [text for form in self.all for text in _unseen(form)]
 
 
 def _is_set(field: Any) -> bool:
@@ -139,14 +160,6 @@ def _said(field: Any) -> tuple[str, str]:
 def _shown(field: Any) -> str:
     choices = {str(value): str(words) for value, words in getattr(field.field, 'choices', ())}
     return choices.get(str(field.data), str(field.data))
-
-
-def _unseen(form: Any) -> Iterator[str]:
-    shown = _mentioned(form)
-    for name, errors in form.errors.items() if form.is_bound else ():
-        if name != NON_FIELD_ERRORS and (form[name].is_hidden or name not in shown):
-            label = str(form[name].label)
-            yield from (f'{label}: {error}' for error in errors)
 
 
 def strategy_form(source: StartSource, data: Any = None) -> Any:

@@ -136,7 +136,7 @@ class StartPage:
     def preview_group(self) -> HttpResponse:
         """The same for a group: nothing is sent at its start."""
         made = self._filled()
-        parameters = check.cadence_parameters(made, self.source.strategy, self.source.group) if made else None
+        parameters = check.group_parameters(made, self.source, self.now) if made else None
         if made is None or parameters is None:
             return self.show(made)
         next_windows = preview_group(self.source.group, self.user, self.source.strategy, parameters, self.now)
@@ -168,7 +168,7 @@ class StartPage:
     def start_group(self) -> HttpResponse:
         """Adopt the group's observations."""
         made = self._filled()
-        parameters = check.cadence_parameters(made, self.source.strategy, self.source.group) if made else None
+        parameters = check.group_parameters(made, self.source, self.now) if made else None
         if made is None or parameters is None:
             return self.show(made, refused='No cadence was started.')
         try:
