@@ -24,6 +24,7 @@ from tom_cadence import host as tom_cadence_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHECKED = {
+    ObservationRecord.save: '3bd138cbb286f829',
     tom_observations.views.ObservationCreateView.form_valid: 'bb6af1cb3489010b',
     tom_observations.views.ObservationCreateView.post: '6dc87f7c1d2508fe',
     tom_observations.api_views.ObservationRecordViewSet.create: '1bc0b7131b3e8a69',

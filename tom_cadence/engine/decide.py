@@ -125,8 +125,8 @@ def _before_the_strategy(known: Known, past: ReadHistory, now: datetime) -> Deci
 def _overdue(known: Known, history: History, now: datetime) -> Stop | None:
     """A facility that does not answer, or an observation that does not end, is a matter for a person."""
     limit = conf.seconds('OVERDUE_TIME')
-    since, problem = known.managed.unreachable_since, unreachable(known.polled, history)
-    if since is not None and now >= since + limit and problem:
+    since = known.managed.unreachable_since
+    if since is not None and now >= since + limit and (problem := unreachable(known.polled, history)):
         hours = limit.total_seconds() / 3600
         return Stop(reason=f'{known.managed.facility} could not be asked for {hours:g} h: {problem}', kind='attention')
     return policy.overdue(history, now, limit, lambda record: isinstance(known.polled.states.get(record), Status))
@@ -141,6 +141,8 @@ def _unanswered(known: Known, past: ReadHistory, decision: Decision, now: dateti
 
 
 def _limited(known: Known, history: History, decision: Decision, now: datetime) -> Decision:
+    if not isinstance(decision, Submit):  # most decisions are waits, and nothing limits those
+        return decision
     limits = Limits(
         parameters=known.snapshot.parameters,
         start_lead=conf.seconds('START_LEAD'),

@@ -141,7 +141,7 @@ def _read_whole(prepared: Sequence[Snapshot], facilities: Facilities, now: datet
     """
 
     def read(some: Sequence[Snapshot]) -> dict[int, Known]:
-        rows = snapshot.read_rows([replace(each, quick=False) for each in some], full=False)
+        rows = snapshot.read_rows(some, full=False)
         context = read_context(rows, facilities, now)
         light = [each for each in rows if not journal and each.rows and not getattr(each.strategy, 'needs_parameters', True)]
         lightly = {each.pk for each in light}
@@ -241,13 +241,13 @@ def _read_quickly(prepared: Sequence[Snapshot], facilities: Facilities, now: dat
 def quick_look(prepared: Sequence[Snapshot], facilities: Facilities, now: datetime) -> list[Snapshot]:
     """Those of these cadences that wait for something unfinished, with the rows of that; the others have to be read whole."""
     gateways = {each.pk: gateway for each in prepared if _able(each, now) and (gateway := _gateway(each, facilities)) is not None}
-    able = [replace(each, quick=True) for each in prepared if each.pk in gateways]
+    able = [each for each in prepared if each.pk in gateways]
     if not able:
         return []
     finished = Q()
     for gateway in {gateway.name: gateway for gateway in gateways.values()}.values():
         finished |= Q(facility=gateway.name, status__in=gateway.terminal)
-    return [each for each in snapshot.read_rows(able, full=False, without=finished) if _waits(each, gateways[each.pk])]
+    return [each for each in snapshot.read_rows(able, full=False, without=finished, quick=True) if _waits(each, gateways[each.pk])]
 
 
 def has_news(known: Known) -> bool:

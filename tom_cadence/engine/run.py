@@ -102,11 +102,11 @@ def _complete(managed: Sequence[ManagedCadence], only: Sequence[int] | None) -> 
     journal.complete(managed if only is None else [row for row in managed if row.pk in only])
 
 
-def _checked(item: Decided, now: datetime) -> Checked:
+def _checked(item: Decided, now: datetime, *, unasked: bool) -> Checked:
     return Checked(
         managed=item.managed,
         reason=item.decision.reason,
-        unreachable_since=(item.managed.unreachable_since or now) if item.unreachable else None,
+        unreachable_since=(item.managed.unreachable_since or now) if unasked else None,
         late_check=item.known.polled.late_check,
         consecutive_failures=item.consecutive_failures,
     )
@@ -133,10 +133,15 @@ class Run:
         now = self.clock()
         self.each_beside(lambda only: journal.adopt_missing(now, only), journal.unadopted, 'cadence {} was taken over')
         self.each_beside(lambda only: journal.reconcile(now, only), journal.switched_unseen, 'cadence {} was read as switched')
-        self.beside('requests of ended cadences were looked up', self._settle_orphaned)
+        self.beside('open requests were looked for', self._look_up_open)
         self.beside('observations of ended cadences were looked at', self.look_at_ended)
         self.beside('owners were told again of what waits', lambda: journal.remind(now))
-        self.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(self.facilities, self.clock()))
+
+    def _look_up_open(self) -> None:
+        """Those that no active cadence has; most runs find none open at all, and ask nothing else."""
+        if Submission.objects.filter(state__in=Submission.OPEN).exists():
+            self.beside('requests of ended cadences were looked up', self._settle_orphaned)
+            self.beside('requests of no cadence were looked up', lambda: send.settle_without_cadence(self.facilities, self.clock()))
 
     def _settle_orphaned(self) -> None:
         def settle(managed: ManagedCadence) -> None:
@@ -262,20 +267,23 @@ class Run:
     def _act(self, items: Sequence[Decided], now: datetime) -> None:
         locked_out = self._pause_for_credentials(items, now)
         remaining = [item for item in items if item.managed.pk not in locked_out]
-        self._note([item for item in remaining if look.is_idle(item)], now)
-        self.pipeline.run([item for item in remaining if not look.is_idle(item)])
+        idle = {item.managed.pk: item for item in remaining if look.is_idle(item)}
+        self._note(list(idle.values()), now)
+        self.pipeline.run([item for item in remaining if item.managed.pk not in idle])
 
     def _note(self, idle: Sequence[Decided], now: datetime) -> None:
+        unasked = {item.managed.pk for item in idle if item.unreachable}
+
         def note(some: Sequence[Decided]) -> None:
-            journal.note_checked([_checked(item, now) for item in some], now)
+            journal.note_checked([_checked(item, now, unasked=item.managed.pk in unasked) for item in some], now)
 
         _, troubles = batch_or_singly(idle, note, 'its wait was noted')
         for item in idle:
             if item.managed.pk in troubles:
                 self.pipeline.give_up(item.managed, troubles[item.managed.pk])
             else:
-                unasked = bool(item.unreachable)
-                self.pipeline.add_line(item.managed, 'wait', item.decision.reason, failed=unasked, unasked=unasked)
+                silent = item.managed.pk in unasked
+                self.pipeline.add_line(item.managed, 'wait', item.decision.reason, failed=silent, unasked=silent)
 
     def _pause_for_credentials(self, items: Sequence[Decided], now: datetime) -> set[int]:
         """Cadences whose facility refused their owner; all of that facility and owner are paused together."""

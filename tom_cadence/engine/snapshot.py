@@ -39,19 +39,19 @@ def prepare(managed: ManagedCadence, strategy: Any = None) -> Snapshot:
 _FIELDS = ('observation_id', 'facility', 'status', 'created', 'scheduled_start', 'scheduled_end')
 
 
-def read_rows(snapshots: Sequence[Snapshot], *, full: bool, without: Q | None = None) -> list[Snapshot]:
+def read_rows(snapshots: Sequence[Snapshot], *, full: bool, without: Q | None = None, quick: bool = False) -> list[Snapshot]:
     """These cadences with their records, oldest first, by one statement (two where parameters are needed).
 
-    ``without``: records that are left out.
+    ``without``: records that are left out; ``quick``: because they do not matter.
     """
-    groups = {each.managed.host.observation_group_id for each in snapshots}
-    found = ObservationRecord.objects.filter(observationgroup__in=groups).order_by()
+    groups = [each.managed.host.observation_group_id for each in snapshots]
+    found = ObservationRecord.objects.filter(observationgroup__in=set(groups)).order_by()
     if without is not None:
         found = found.exclude(without)
     fields = ['observationgroup', 'pk', 'target', 'booking', 'booking__submission', *_FIELDS]
     by_group = _rows_in_full(found, fields) if full else _rows_lightly(found, fields)
     sorted_rows = {group: tuple(sorted(rows, key=lambda row: (row.created, row.pk))) for group, rows in by_group.items()}
-    read = [replace(each, rows=sorted_rows.get(each.managed.host.observation_group_id, ())) for each in snapshots]
+    read = [replace(each, rows=sorted_rows.get(group, ()), quick=quick) for each, group in zip(snapshots, groups, strict=True)]
     return read if full else _with_parameters(read)
 
 
@@ -133,7 +133,7 @@ def read_open_requests(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     """
     pks = [each.pk for each in snapshots if getattr(each.managed, 'has_open_request', True)]
     found = _by_cadence(Submission.objects.filter(state__in=Submission.OPEN, managed__in=pks) if pks else ())
-    return [replace(each, requests=tuple(found[each.pk]), journal_read=False) for each in snapshots]
+    return [each if each.pk not in found else replace(each, requests=tuple(found[each.pk])) for each in snapshots]
 
 
 def _by_cadence(found: QuerySet[Submission] | tuple[()]) -> dict[int, list[Submission]]:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from guardian.shortcuts import assign_perm, get_groups_with_perms
+from tom_common.hooks import run_hook
 from tom_observations.models import DynamicCadence, ObservationGroup, ObservationRecord
 
 from tom_cadence.core.bounds import error_text
@@ -19,7 +20,7 @@ from tom_cadence.exceptions import CadenceError, NeedsAttention
 from tom_cadence.journal import states
 from tom_cadence.journal.claims import FEW
 from tom_cadence.journal.log import note
-from tom_cadence.journal.requests import Origin, State, mark_uncertain, refuse
+from tom_cadence.journal.requests import Origin, State, each_its_own, mark_uncertain, refuse
 from tom_cadence.models import Booking, CadenceRun, FollowedRecord, ManagedCadence, Submission, TemplateApplication
 from tom_followup.failpoints import CadencePoint, reach
 from tom_followup.retry import until_written
@@ -185,11 +186,11 @@ def _mark_accepted(submission: Submission, ids: Sequence[str], message: str, now
 def close_accepted(replies: Sequence[tuple[Submission, Sequence[str]]], now: datetime, message: str = '') -> bool:
     """Close these open requests inside the caller's transaction; False, and the caller writes nothing, where one is not open."""
     opened = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies], state__in=Submission.OPEN)
-    if opened.update(state=State.ACCEPTED, closed=now, message=message) != len(replies):
+    booked = each_its_own('observation_ids', replies)
+    if opened.update(state=State.ACCEPTED, closed=now, message=message, observation_ids=booked) != len(replies):
         return False
     for submission, ids in replies:
         submission.state, submission.observation_ids = State.ACCEPTED, list(ids)
-    Submission.objects.bulk_update([submission for submission, _ in replies], ['observation_ids'])
     return True
 
 
@@ -379,7 +380,10 @@ def _write_batch(replies: Sequence[Reply], now: datetime) -> list[list[Observati
 
 
 def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any] | None) -> bool:
-    """Save a changed state through the host's own save(), so that its hook runs; whether anything changed."""
+    """Save a changed state with what the host's own save() sets off: signals and its hook; whether anything changed.
+
+    The host's would first read what the state was; ``record`` was read, or made, a moment ago.
+    """
     before = (record.status, record.scheduled_start, record.scheduled_end)
     record.status = state
     if scheduled is not None:
@@ -387,7 +391,9 @@ def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any
     if before == (record.status, record.scheduled_start, record.scheduled_end):
         return False
     try:
-        until_written(lambda: record.save(update_fields=_SAID))
+        until_written(lambda: super(ObservationRecord, record).save(update_fields=_SAID))
+        if record.status != before[0]:
+            run_hook('observation_change_state', record, before[0])
     except Exception:
         logger.exception('A hook of this site failed; the state is kept', extra={'event': 'status_hook', 'record': record.pk})
         ObservationRecord.objects.filter(pk=record.pk).update(

@@ -18,6 +18,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import Case, Value, When
+from django.db.models.functions import Cast
 
 from tom_cadence import conf
 from tom_cadence.core.bounds import error_text
@@ -273,9 +275,17 @@ def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
 
     for submission, ids in replies:
         submission.reply = [found.replace('\0', '\N{REPLACEMENT CHARACTER}') for found in ids]
-    answered = [submission for submission, _ in replies]
-    until_written(lambda: Submission.objects.bulk_update(answered, ['reply']))
+    answered = [(submission, submission.reply) for submission, _ in replies]
+    rows = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies])
+    until_written(lambda: rows.update(reply=each_its_own('reply', answered)))
     reach(CadencePoint.REPLY_KEPT)
+
+
+def each_its_own(name: str, replies: Sequence[tuple[Submission, Sequence[str]]]) -> Cast:
+    """For one UPDATE of several requests: to each its own ids, in the field of this name."""
+    field: Any = Submission._meta.get_field(name)
+    cases = (When(pk=submission.pk, then=Value(list(ids), output_field=field)) for submission, ids in replies)
+    return Cast(Case(*cases, output_field=field), output_field=field)
 
 
 def request_mark(*what: str, key: str = '') -> str:

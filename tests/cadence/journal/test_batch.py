@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from tom_observations.models import DynamicCadence, ObservationRecord
 
@@ -215,3 +216,31 @@ def test_a_change_of_state_keeps_what_a_person_edits_meanwhile(make_cadence: Any
     assert (saved.status, saved.scheduled_start, saved.scheduled_end) == ('COMPLETED', at(1), at(2))
     assert saved.parameters == {'edited': True}
     assert saved.modified > record.created
+
+
+HEARD: list[tuple[str, str]] = []
+
+
+def heard(record: ObservationRecord, before: str) -> None:
+    """A hook of the site."""
+    HEARD.append((before, record.status))
+
+
+def test_a_change_of_state_is_one_statement_of_which_signals_and_the_sites_hook_hear(settings: Any, make_cadence: Any) -> None:
+    settings.HOOKS = {**settings.HOOKS, 'observation_change_state': f'{__name__}.heard'}
+    record, saved = records(make_cadence(status='PENDING'))[0], []
+    HEARD.clear()
+
+    def on_save(instance: Any, **_: Any) -> None:
+        saved.append(instance.status)
+
+    post_save.connect(on_save, sender=ObservationRecord)
+    try:
+        with CaptureQueriesContext(connection) as seen:
+            assert journal.save_status(record, 'COMPLETED', None)
+            assert journal.save_status(record, 'COMPLETED', (at(1), at(2)))
+            assert not journal.save_status(record, 'COMPLETED', (at(1), at(2)))
+    finally:
+        post_save.disconnect(on_save, sender=ObservationRecord)
+    assert [query['sql'].split()[0] for query in seen] == ['UPDATE', 'UPDATE']
+    assert (HEARD, saved) == ([('PENDING', 'COMPLETED')], ['COMPLETED', 'COMPLETED'])
