@@ -187,8 +187,21 @@ BAD_PATHS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('path', BAD_PATHS)
+def test_a_bad_path_is_named_with_what_to_write_instead(settings: Any, path: str) -> None:
+    settings.TOM_CADENCE_STRATEGIES = [path]
+    with pytest.raises(ImproperlyConfigured, match='TOM_CADENCE_STRATEGIES') as said:
+        registry.validate_paths()
+    assert repr(path) in str(said.value)
+    assert BAD_PATHS[path] in str(said.value)
+
+
+FIRST, *OTHERS = BAD_PATHS
+LATER = [pytest.param(path, marks=pytest.mark.prove(why='a whole TOM starts for each')) for path in OTHERS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', [FIRST, *LATER])
 def test_a_tom_with_a_bad_path_says_so_when_it_starts(tmp_path: Path, path: str) -> None:
     (tmp_path / 'badly_set.py').write_text(f'from mytom.settings import *\nTOM_CADENCE_STRATEGIES = [{path!r}]\n')
     environment = {
