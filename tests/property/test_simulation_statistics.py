@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.proofs import some
 from tom_cadence.core.decisions import Submit
 from tom_cadence.core.history import Outcome, with_end, with_request
 from tom_cadence.core.windows import Window
@@ -41,7 +42,7 @@ def run(strategy: Any, sky: SimulatedSky, nights: int, seed: int = 1, **paramete
 OTHER = pytest.mark.prove(why='fifteen hundred nights, two seconds and more, as for the chance between')
 
 
-@pytest.mark.parametrize('chance', [pytest.param(0.1, marks=OTHER), 0.35, pytest.param(0.7, marks=OTHER)])
+@pytest.mark.parametrize('chance', some([0.1, 0.35, 0.7], [0.35], OTHER))
 def test_resume_needs_as_many_attempts_for_a_success_as_the_geometric_distribution_says(chance: float) -> None:
     found = run(ResumeCadenceAfterFailureStrategy, replace(PERFECT, failures=chance), 1500)
     last = found.done[-1].number
