@@ -9,7 +9,7 @@ INGEST ?=
 PAGES ?=
 QUERIES ?=
 CURVES ?=
-# Test processes at the same time; `make test JOBS=0` runs them all in one.
+# Test processes at the same time (tests/conftest.py says how many); `make test JOBS=0` runs them all in one.
 JOBS ?= auto
 # The interpreter that makes .venv; left empty, the newest suitable one is found by running it.
 PYTHON ?=

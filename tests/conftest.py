@@ -30,13 +30,23 @@ from tests.support.needs import CI, missing  # noqa: F401
 NIGHT = datetime(2026, 11, 21, 8, 0, tzinfo=timezone.utc)
 
 # How many examples hypothesis tries. They are the same in each run, so that a change is judged by itself: `make test` takes 50,
-# `make prove` 500. HYPOTHESIS_PROFILE=explore draws 500 new ones, `search` 2,000, and leaves what it finds as it is.
+# `make prove` 500. HYPOTHESIS_PROFILE=explore draws 500 new ones, `search` 2,000, and leaves what it finds as it is; so does
+# `make prove` in CI, where nobody waits five minutes for a shorter example: it is the same one on any machine.
 ALWAYS: dict[str, Any] = {'deadline': None, 'suppress_health_check': [HealthCheck.too_slow], 'print_blob': True}
 hypothesis_settings.register_profile('test', max_examples=50, derandomize=True, **ALWAYS)
-hypothesis_settings.register_profile('prove', max_examples=500, derandomize=True, **ALWAYS)
+PROVED = [phase for phase in Phase if not (CI and phase in (Phase.shrink, Phase.explain))]
+hypothesis_settings.register_profile('prove', max_examples=500, derandomize=True, phases=PROVED, **ALWAYS)
 hypothesis_settings.register_profile('explore', max_examples=500, **ALWAYS)
 hypothesis_settings.register_profile('search', max_examples=2000, phases=[Phase.reuse, Phase.generate], **ALWAYS)
 hypothesis_settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or 'test')
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Without the long proofs, two more than there are cores: two fifths of their time these tests wait for other processes."""
+    if os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS') or 'not prove' not in config.option.markexpr:
+        return None
+    return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -16,6 +16,7 @@ from tests.browser.stage import Tom
 from tests.browser.surfing import Browser
 from tests.support.databases import connected
 from tests.support.needs import missing
+from tests.support.webform import without_sky_plots
 
 HERE = Path(__file__).parent
 
@@ -45,7 +46,7 @@ def make_tom(settings: Any, observatory: Any, sqlite_url: str, django_db_blocker
     from pytest_django.live_server_helper import LiveServer
 
     settings.TOM_CADENCE = {'CLOCK': stage.NOW, 'FACILITY_TIMEOUT': 5, 'SETTLE_TIME': 60}
-    with connected(sqlite_url, django_db_blocker), stage.clock_of(observatory):
+    with connected(sqlite_url, django_db_blocker), stage.clock_of(observatory), without_sky_plots():
         servers: list[LiveServer] = []
 
         def make() -> Tom:

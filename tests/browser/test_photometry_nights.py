@@ -263,6 +263,7 @@ def test_a_worker_brings_what_was_asked_in_the_browser(
         check_everything(vera, target, names)
 
 
+@pytest.mark.prove(why='a web server and each turn of cron start as processes; above, cron runs in the process of the test')
 def test_cron_brings_what_was_asked_in_the_browser(chromium: Chrome, open_tom: Callable[..., PhotTom], sqlite_url: str) -> None:
     tom = open_tom(sqlite_url)
     target = stage.make_vera()

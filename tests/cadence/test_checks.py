@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from tests.support import oddities
+from tests.support.proofs import some
 from tom_cadence import checks, conf, registry
 from tom_cadence.models import ManagedCadence
 
@@ -187,8 +188,20 @@ BAD_PATHS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('path', BAD_PATHS)
+def test_a_bad_path_is_named_with_what_to_write_instead(settings: Any, path: str) -> None:
+    settings.TOM_CADENCE_STRATEGIES = [path]
+    with pytest.raises(ImproperlyConfigured, match='TOM_CADENCE_STRATEGIES') as said:
+        registry.validate_paths()
+    assert repr(path) in str(said.value)
+    assert BAD_PATHS[path] in str(said.value)
+
+
+LATER = pytest.mark.prove(why='a whole TOM starts for each of them')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', some(BAD_PATHS, list(BAD_PATHS)[:1], LATER))
 def test_a_tom_with_a_bad_path_says_so_when_it_starts(tmp_path: Path, path: str) -> None:
     (tmp_path / 'badly_set.py').write_text(f'from mytom.settings import *\nTOM_CADENCE_STRATEGIES = [{path!r}]\n')
     environment = {

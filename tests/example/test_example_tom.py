@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from django import forms
+from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -26,6 +28,8 @@ from tom_observations.models import DynamicCadence, ObservationRecord
 
 from custom_code import clock
 from custom_code.demo.balance import balance_bookings
+from custom_code.demo.stage import Control
+from custom_code.demo.story import Story
 from custom_code.observatory import ObservatoryImagingForm, PlainObservatoryFacility, SimulatedObservatoryFacility
 from mytom.environment import database
 from tests.conftest import NIGHT, at
@@ -52,6 +56,9 @@ def filled_in(target: Any, **changes: Any) -> dict[str, Any]:
     return usual | window | {'filter': 'r', 'exposure_time': 60, 'exposure_count': 3} | changes
 
 
+WITHOUT = pytest.mark.prove(why='as `make check` does; without a broker the checks also run in this process')
+
+
 class TestSettings:
     def test_a_postgresql_url_is_understood_with_escapes_and_a_socket(self) -> None:
         found = database('postgresql://to%40m:s%2Fky@db.example.org:5433/follow%20up?sslmode=require')
@@ -69,13 +76,13 @@ class TestSettings:
             database(url)
 
     @pytest.mark.slow
-    def test_the_checks_are_clean_with_and_without_redis(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize('redis', ['redis://127.0.0.1:1/0', pytest.param('', marks=WITHOUT)], ids=['redis', 'no redis'])
+    def test_the_checks_are_clean_with_and_without_redis(self, tmp_path: Path, redis: str) -> None:
         names = ('ATLAS_FORCED_PHOTOMETRY_API_KEY', 'ZTF_FORCED_PHOTOMETRY_EMAIL', 'ZTF_FORCED_PHOTOMETRY_USERPASS')
-        for redis in ('', 'redis://127.0.0.1:1/0'):
-            given = dict.fromkeys(names, 'example') | {'EXAMPLE_TOM_DATABASE': str(tmp_path / 'db.sqlite3'), 'REDIS_URL': redis}
-            done = manage('check', '--fail-level', 'WARNING', **given)
-            assert done.returncode == 0, done.stderr
-            assert 'no issues' in done.stdout
+        given = dict.fromkeys(names, 'example') | {'EXAMPLE_TOM_DATABASE': str(tmp_path / 'db.sqlite3'), 'REDIS_URL': redis}
+        done = manage('check', '--fail-level', 'WARNING', **given)
+        assert done.returncode == 0, done.stderr
+        assert 'no issues' in done.stdout
 
     def test_the_virtual_clock_is_the_real_one_until_it_is_set(self, tmp_path: Path, monkeypatch: Any) -> None:
         monkeypatch.delenv('EXAMPLE_TOM_CLOCK', raising=False)
@@ -225,6 +232,23 @@ class TestPages:
 
 
 class TestDemo:
+    @pytest.mark.django_db(transaction=True)
+    def test_its_first_two_nights_end_without_doubles_or_orphans(
+        self, observatory: Any, settings: Any, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        settings.TOM_CADENCE = {'CLOCK': 'custom_code.clock.now', 'FACILITY_TIMEOUT': 2, 'NOTIFY_BY_MAIL': False}
+        monkeypatch.setenv('EXAMPLE_TOM_CLOCK', str(tmp_path / 'clock.json'))
+        call_command('loaddata', 'targets', verbosity=0)
+        control = Control(observatory.url)
+        story = Story(control, User.objects.create_user('vera', password='stars'), 'stars', seed=7)
+        rows = list(takewhile(lambda row: row[0] != '3', story.rows()))
+        assert [row[0] for row in rows if row[0]] == ['start'] * 11 + ['1', '2']
+        assert any('Submit:' in row[3] and row[4].startswith('#') for row in rows)
+        found = balance_bookings(control.log(), NAME)
+        assert found.is_clean, found.complaints()
+        assert found.bookings == found.causes > 20
+
+    @pytest.mark.prove(why='ten nights and a day of photometry with real processes, two thirds of a minute; as `make demo` does')
     @pytest.mark.slow
     @pytest.mark.faults
     def test_ten_nights_and_a_day_end_without_doubles_or_orphans(self, tmp_path: Path) -> None:

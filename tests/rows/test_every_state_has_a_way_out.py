@@ -45,7 +45,7 @@ def present() -> datetime:
 def tonight(settings: Any, observatory: Any, tmp_path: Any) -> Iterator[None]:
     """Ten hours after NIGHT; the photometry service is away."""
     here, Clock.now = f'{__name__}.present', at(10)
-    settings.TOM_CADENCE = {'CLOCK': here, 'FACILITY_TIMEOUT': 2, 'NOTIFY_BY_MAIL': False}
+    settings.TOM_CADENCE = {'CLOCK': here, 'FACILITY_TIMEOUT': 20, 'NOTIFY_BY_MAIL': False}
     settings.TOM_FORCED_PHOT = {'CLOCK': here, 'CONNECT_TIMEOUT': 1, 'READ_TIMEOUT': 1, 'SYNCHRONOUS_TIME': 0}
     services = settings.FORCED_PHOTOMETRY_SERVICES
     settings.FORCED_PHOTOMETRY_SERVICES = {**services, 'ATLAS': {**services['ATLAS'], 'url': 'http://127.0.0.1:9', 'api_key': 'k'}}

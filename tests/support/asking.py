@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
+
+from django.db.models import Min, Q
 
 from tests.photometry.conftest import MINUTE, Hands
 from tom_forced_phot import queries
@@ -24,15 +28,25 @@ def ask_many(targets: Iterable[Any], clock: Hands, user: Any = None, service: st
 
 
 def until(clock: Hands, *states: str, hours: float = 200) -> None:
-    """Let time pass, with a run of the command each minute, until every query is in one of these states and nothing is due."""
-    wanted = set(states)
-    for _ in range(int(hours * 60)):
+    """Let time pass, with a run of the command each minute, until every query is in one of these states and nothing is due.
+
+    The minutes in which nothing is due are passed over.
+    """
+    wanted, last = set(states), clock() + timedelta(hours=hours)
+    while clock() < last:
         queries.run(clock)
         found = set(PhotometryQuery.objects.values_list('state', flat=True))
         if found <= wanted and not PhotometryQuery.objects.filter(to_clean=True).exists():
             return
-        clock.move(MINUTE)
+        to_next_minute_of_work(clock)
     raise AssertionError(f'still {sorted(found)}: {list(PhotometryQuery.objects.values_list("message", flat=True)[:3])}')
+
+
+def to_next_minute_of_work(clock: Hands) -> None:
+    """Let one minute pass, and those after it in which cron would find nothing to do."""
+    at_work = PhotometryQuery.objects.filter(Q(state__in=QueryState.open_values()) | Q(to_clean=True))
+    due = at_work.aggregate(first=Min('next_step'))['first'] or clock()
+    clock.move(MINUTE * max(1, math.ceil((due - clock()) / MINUTE)))
 
 
 def ended(clock: Hands, hours: float = 200) -> None:
