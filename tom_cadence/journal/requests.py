@@ -275,7 +275,7 @@ def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
 
     for submission, ids in replies:
         submission.reply = [found.replace('\0', '\N{REPLACEMENT CHARACTER}') for found in ids]
-    answered = [(submission, submission.reply) for submission, _ in replies]
+    answered = [(submission, submission.reply or []) for submission, _ in replies]
     rows = Submission.objects.filter(pk__in=[submission.pk for submission, _ in replies])
     until_written(lambda: rows.update(reply=each_its_own('reply', answered)))
     reach(CadencePoint.REPLY_KEPT)
