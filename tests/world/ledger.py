@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
 from django.db.models import Q
 from tom_observations.models import DynamicCadence, ObservationRecord
 
 from simulators.bookings import TERMINAL, Booking
 from tests.support.cadences import PLAIN
 from tom_cadence.engine.report import Report
+from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import FollowedRecord, ManagedCadence, Notice, OutgoingMail, Submission
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ class Ledger:
         self.excused: set[str] = set()
         self.deleted: set[str] = set()
         self.caps: dict[Any, int] = {}
+        self.claims: dict[str, float] = {}
+        self.seen = ''
 
     def forget(self, since: datetime) -> None:
         """Yesterday's database is brought back: it knows nothing of what was booked since; some facilities cannot be asked."""
@@ -59,6 +64,19 @@ class Ledger:
         if not holds:
             self.month.say('ledger', complaint)
             raise Broken(complaint)
+
+    def taken(self, take: Callable[[], Any]) -> Any:
+        """A statement that claims cadences: nobody takes what another one holds, whatever the clock of a host says.
+
+        What it finds is ``seen``: raised here, the product would contain it.
+        """
+        before, found = _holders(), take()
+        for pk, holder in _holders().items():
+            now = self.claims.setdefault(holder, self.month.clock.seconds)
+            other = before.get(pk, holder)
+            if other != holder and now - self.claims[other] < claim_time().total_seconds():
+                self.seen = f'cadence {pk}: claimed while another process held it'
+        return found
 
     def check(self) -> None:
         """Bookings equal causes, whatever is on its way."""
@@ -155,7 +173,8 @@ class Ledger:
         self.demand(managed.reason.strip(), f'{name}: {managed.state} without a reason')
         told = managed.reason_class or managed.owner is None or managed.state == State.PAUSED
         if not told:
-            notices = Notice.objects.filter(user=managed.owner, text__contains=managed.reason[:50])
+            words = managed.reason.partition(managed.target_name)[0][:50]  # who may not see the target is not told its name
+            notices = Notice.objects.filter(user=managed.owner, text__contains=words)
             self.demand(notices.exists(), f'{name}: its owner was not told that it {managed.state}: {managed.reason}')
 
     def check_end(self) -> None:
@@ -174,6 +193,11 @@ class Ledger:
         self.demand(not off, f'active, and not: {[cadence.pk for cadence in off]}')
         followed = FollowedRecord.objects.filter(submission__state=Submission.State.REFUSED)
         self.demand(not followed.exists(), 'a refused request keeps others from asking')
+
+
+def _holders() -> dict[int, str]:
+    """Who holds which cadence, read past everything that may happen to a statement."""
+    return dict(connection.connection.execute("SELECT id, claim_holder FROM tom_cadence_managedcadence WHERE claim_holder <> ''"))
 
 
 def _target_of(request: Submission) -> str:

@@ -21,7 +21,7 @@ from tests.world.clocks import Clock
 from tests.world.ledger import Broken, Ledger
 from tests.world.line import LATE, Line
 from tests.world.people import People
-from tests.world.site import RETRYING, Moody
+from tests.world.site import RETRYING, all_is_well
 from tests.world.stage import Host, Odds, Process, Stage
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.models import ManagedCadence, Submission
@@ -76,7 +76,8 @@ class Month:
         self.quiet: tuple[Any, Any] | None = None
         self.saved: sqlite3.Connection | None = None
         self.saved_at = clock.now
-        Moody.raises = False
+        self.stage.claim = self.ledger.taken
+        all_is_well()
 
     def say(self, who: str, what: str) -> None:
         """One line of the history."""
@@ -159,6 +160,8 @@ class Month:
             self.say(process.name, f'ends with {type(process.error).__name__}: {process.error}')
             if not process.faults:
                 raise Broken(f'{process.name} ends with {process.error!r}') from process.error
+        if self.ledger.seen:
+            self.ledger.demand(False, self.ledger.seen)
         if not self.stage.alive:
             self._check()
 
@@ -213,8 +216,10 @@ class Month:
 
     def last_day(self) -> None:
         """Nothing happens any more: cron comes, people do what the pages offer, until every cadence goes on or was ended."""
-        Moody.raises, self.line.down_until, self.end = False, 0.0, self.clock.seconds + 10 * DAY
+        all_is_well()
+        self.line.down_until, self.end = 0.0, self.clock.seconds + 10 * DAY
         User.objects.update(is_active=True)
+        Target.objects.update(permissions='OPEN')
         for _ in range(ROUNDS):
             self._settle()
             left = list(

@@ -17,7 +17,7 @@ from tom_observations.models import DynamicCadence, ObservationRecord
 from tom_targets.models import Target
 
 from tests.support.cadences import PLAIN, SIMULATED, parameters
-from tests.world.site import RETRYING, Moody
+from tests.world.site import HOOKS, RETRYING, Mail, Moody, RetryingFacility
 from tests.world.stage import Process
 from tom_cadence import journal
 from tom_cadence.models import ManagedCadence, Submission
@@ -207,6 +207,40 @@ class People:
         Moody.raises = not Moody.raises
         self.month.say('site', f'its strategy {"raises" if Moody.raises else "is right again"}')
 
+    def mistakes(self) -> None:
+        """The facility class of the site gets a new version that makes a mistake, and some hours later one that does not."""
+        where = self.month.random.choice(HOOKS)
+
+        def change(hook: str) -> None:
+            RetryingFacility.mistaken = hook
+            self.month.say('site', f'its facility class raises in {hook}' if hook else 'its facility class is right again')
+
+        change(where)
+        self.month.after(self.month.random.uniform(6, 60) * HOUR, 'site', lambda: change(''))
+
+    def mails(self) -> None:
+        """The mail server takes nothing for some hours."""
+
+        def change(refuses: bool) -> None:
+            Mail.refuses = refuses
+            self.month.say('mail server', 'takes nothing' if refuses else 'takes mails again')
+
+        change(True)
+        self.month.after(self.month.random.uniform(6, 60) * HOUR, 'mail server', lambda: change(False))
+
+    def hide(self) -> None:
+        """A target is made private, so that its owner may not see it, and open again."""
+        managed = self._one(state=State.ACTIVE)
+
+        def change(permissions: str, name: str) -> None:
+            Target.objects.filter(name=name).update(permissions=permissions)
+            self.month.say('admin', f'{name} is {permissions.lower()}')
+
+        if managed is not None:
+            change('PRIVATE', managed.target_name)
+            later = self.month.random.uniform(6, 72) * HOUR
+            self.month.after(later, 'admin', lambda: change('OPEN', managed.target_name))
+
     def outage(self) -> None:
         """The observatory is down for hours."""
         self.month.line.down_until = self.month.clock.seconds + self.month.random.uniform(1, 30) * HOUR
@@ -241,7 +275,10 @@ class People:
         month.save()
         month.after(month.random.uniform(2, 40) * HOUR, 'restore', month.restore)
 
-    DEEDS = (pause, run_now, say, say, say, say, edit, end, delete, leave, moods, outage, restore, book, book)
+    DEEDS = (
+        *(pause, run_now, say, say, say, say, edit, end, delete, leave, hide),
+        *(moods, mistakes, mails, outage, restore, book, book),
+    )
 
     # --- the last day -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from smtplib import SMTPServerDisconnected
 from typing import Any, ClassVar
 
 import requests
@@ -20,13 +21,41 @@ HERE = __name__
 RETRYING = 'Retrying observatory'
 
 
+AFTER_SENDING = 'after sending'
+#: Where a class of a site may make a mistake: what the product calls of it, and what comes after it has booked.
+HOOKS = (
+    'set_user',
+    'get_form',
+    'get_observation_status',
+    'get_observation_statuses',
+    'get_terminal_observing_states',
+    'get_failed_observing_states',
+    'submit_observation',
+    AFTER_SENDING,
+)
+
+
+def mistake(*_: Any, **__: Any) -> Any:
+    """What a hook of a site does that has one."""
+    raise ZeroDivisionError('a mistake of the site')
+
+
 class RetryingFacility(SimulatedObservatoryFacility):
-    """Asks again by itself where a connection broke, as many a class does."""
+    """Asks again by itself where a connection broke, as many a class does; ``mistaken`` names what raises for some hours."""
 
     name = RETRYING
+    mistaken: ClassVar[str] = ''
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return mistake if name == RetryingFacility.mistaken else found
 
     def submit_observation(self, observation_payload: dict[str, Any]) -> list[str]:
         """Three times at most."""
+        booked = self._ask_again(observation_payload)
+        return mistake() if RetryingFacility.mistaken == AFTER_SENDING else booked
+
+    def _ask_again(self, observation_payload: dict[str, Any]) -> list[str]:
         for _ in range(2):
             try:
                 return super().submit_observation(observation_payload)
@@ -41,9 +70,12 @@ class Mail(BaseEmailBackend):
     """A mail server that keeps the numbers of what it took."""
 
     taken: ClassVar[set[str]] = set()
+    refuses: ClassVar[bool] = False
 
     def send_messages(self, email_messages: Any) -> int:
-        """Take them all."""
+        """Take them all, or none."""
+        if Mail.refuses:
+            raise SMTPServerDisconnected('the mail server is full')
         Mail.taken.update(message.extra_headers['Message-ID'] for message in email_messages)
         return len(email_messages)
 
@@ -82,6 +114,11 @@ class Tutorial(ResumeCadenceAfterFailureStrategy):
                 target=newest.target, user=newest.user, facility=newest.facility, parameters=asked, observation_id=number
             )
         ]
+
+
+def all_is_well() -> None:
+    """Nothing of the site makes a mistake."""
+    Moody.raises, Mail.refuses, RetryingFacility.mistaken = False, False, ''
 
 
 FACILITIES = [

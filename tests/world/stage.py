@@ -100,12 +100,13 @@ class Stage:
     """The baton, and who has it."""
 
     def __init__(self, random: Random, clock: Clock, odds: Odds, say: Callable[[str, str], None]) -> None:
-        """Nobody is there yet."""
+        """Nobody is there yet; ``claim`` watches statements that claim cadences."""
         self.random, self.clock, self.odds, self.say = random, clock, odds, say
         self.baton = threading.Semaphore(0)
         self.here: Any = threading.local()
         self.idle: list[Worker] = []
         self.alive: list[Process] = []
+        self.claim: Callable[[Callable[[], Any]], Any] = lambda take: take()
 
     @property
     def process(self) -> Process | None:
@@ -191,6 +192,8 @@ class Stage:
                 self.kill(process, _named(sql))
             elif drawn < 1.5 * self.odds.statement + self.odds.way and not connection.in_atomic_block:
                 self.give_way()
+        if 'claim_number' in sql and sql.startswith('UPDATE'):
+            return self.claim(lambda: execute(sql, params, many, context))
         return execute(sql, params, many, context)
 
     def _fail(self, process: Process, sql: str) -> None:

@@ -12,7 +12,12 @@ from tests.world.ledger import Broken
 from tests.world.month import Month
 
 pytestmark = pytest.mark.slow
-ALL = [pytest.param(bug, id=f'{kind}: {bug.plant.__name__}') for kind, bugs in BUGS.items() for bug in bugs]
+MORE = pytest.mark.prove(why='more bugs of each kind, each a month or some')
+ALL = [
+    pytest.param(bug, id=f'{kind}: {bug.plant.__name__}', marks=[] if bug.always else [MORE])
+    for kind, bugs in BUGS.items()
+    for bug in bugs
+]
 SEEDS = 100
 
 
