@@ -38,9 +38,18 @@ def cadence_of(pk: int) -> ManagedCadence:
     return managed
 
 
-def pause(managed: ManagedCadence, user: Any, now: datetime) -> None:
+LONGEST_WHY = 300
+
+
+def _with_why(what: str, why: str) -> str:
+    """A line of the history: what was done, and why, where the person said it."""
+    because = ' '.join(bounded_text(why, LONGEST_WHY).split()).rstrip('.')
+    return f'{what}: {because}.' if because else f'{what}.'
+
+
+def pause(managed: ManagedCadence, user: Any, now: datetime, why: str = '') -> None:
     """Send nothing more until it is resumed."""
-    reason = f'{user} paused it.'
+    reason = _with_why(f'{user} paused it', why)
     states.switch_off(managed, State.PAUSED, reason, now, only=[State.ACTIVE])
     _tell_owner(managed, user, 'paused', reason)
 
@@ -50,9 +59,9 @@ def resume(managed: ManagedCadence, user: Any, now: datetime) -> None:
     states.switch_on(managed, f'{user} resumed it.', now)
 
 
-def end(managed: ManagedCadence, user: Any, now: datetime, cancel_booked: bool = False) -> str:
+def end(managed: ManagedCadence, user: Any, now: datetime, cancel_booked: bool = False, why: str = '') -> str:
     """End it for good; what is still booked stays booked, or is cancelled at the facility too. A sentence of what was done."""
-    reason = f'{user} ended it.'
+    reason = _with_why(f'{user} ended it', why)
     states.switch_off(managed, State.FINISHED, reason, now, only=[State.ACTIVE, State.PAUSED, State.ATTENTION])
     _tell_owner(managed, user, 'finished', reason)
     parts = ['The cadence has ended.', _settle_booked(managed, user, now, cancel_booked)]
@@ -91,7 +100,7 @@ def change_owner(managed: ManagedCadence, user: Any, owner: Any, now: datetime) 
         states.set_owner(managed, owner, f'{user} handed it from {managed.owner or "nobody"} to {owner}.', now)
 
 
-def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now: datetime) -> None:
+def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now: datetime, why: str = '') -> None:
     """Change these parameters and keep the others; the line in the history says what was changed."""
     given = {name: value.isoformat() if isinstance(value, (date, datetime)) else value for name, value in parameters.items()}
 
@@ -100,7 +109,7 @@ def edit(managed: ManagedCadence, user: Any, parameters: Mapping[str, Any], now:
         new = {**old, **given}
         clean(new)
         words = _changes(managed.host.cadence_strategy, old, given)
-        return new, f'{user} changed {"; ".join(words)}.' if words else ''
+        return new, _with_why(f'{user} changed {"; ".join(words)}', why) if words else ''
 
     states.set_parameters(managed, change, now)
 

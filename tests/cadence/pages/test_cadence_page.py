@@ -569,3 +569,38 @@ def test_decisions_are_told_in_words_of_people(vera: Any, observatory: Any, cade
     assert '>Submit<' not in text
     assert '>Wait<' not in text
     assert '>Waits<' in text or '>Asked<' in text
+
+
+@pytest.mark.parametrize(
+    ('verb', 'posted', 'line'),
+    [
+        ('pause', {}, 'vera paused it'),
+        ('end', {}, 'vera ended it'),
+        ('edit', {'cadence_frequency': '48'}, 'vera changed repeat every from 24 to 48.0'),
+    ],
+)
+def test_who_says_why_is_quoted_in_the_history_and_who_does_not_is_not_asked(
+    vera: Any, cadence: ManagedCadence, verb: str, posted: dict[str, str], line: str
+) -> None:
+    press(vera, cadence, verb, **posted, steer_reason=' The host galaxy\nis too bright.  ')
+    kept = CadenceRun.objects.get(managed=cadence, reason__contains='The host galaxy')
+    assert kept.reason.lower().startswith(line.lower())
+    assert kept.reason.endswith(': The host galaxy is too bright.')
+    assert 'The host galaxy is too bright.' in text(vera.get(url(cadence)))
+
+
+def test_a_reason_without_end_is_cut_and_markup_in_it_is_text(vera: Any, cadence: ManagedCadence) -> None:
+    press(vera, cadence, 'pause', steer_reason='<b>x</b>' + 'y' * 10_000)
+    answer = vera.get(url(cadence)).content.decode()
+    assert '<b>x</b>' not in answer
+    assert '&lt;b&gt;x' in answer
+    cadence.refresh_from_db()
+    assert len(cadence.reason) < 400
+
+
+def test_who_may_only_look_reads_why_there_are_no_buttons(client: Any, cadence: ManagedCadence) -> None:
+    assert f'href="{url(cadence)}?login=1"' in client.get(url(cadence)).content.decode()
+    client.force_login(User.objects.create_user('onlooker'))
+    said_to = text(client.get(url(cadence)))
+    assert 'To pause, edit or end it you need to be its owner' in said_to
+    assert not soup(client.get(url(cadence))).select('form[action$="/pause/"]')

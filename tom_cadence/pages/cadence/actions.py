@@ -25,6 +25,8 @@ class ActionResult:
     form: Any = None
 
 
+WHY = 'steer_reason'
+"""The field in which a person may say why."""
 Act = Callable[[ManagedCadence, Any, Mapping[str, Any], datetime], ActionResult]
 
 
@@ -40,7 +42,7 @@ def act(verb: str, managed: ManagedCadence, user: Any, posted: Mapping[str, Any]
 
 
 def _pause(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
-    steer.pause(managed, user, now)
+    steer.pause(managed, user, now, posted.get(WHY, ''))
     return ActionResult(text='Paused: nothing more is sent until it is resumed. What is booked stays booked.')
 
 
@@ -50,7 +52,8 @@ def _resume(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: 
 
 
 def _end(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
-    return ActionResult(text=steer.end(managed, user, now, cancel_booked=posted.get('booked') == 'cancel'))
+    cancels = posted.get('booked') == 'cancel'
+    return ActionResult(text=steer.end(managed, user, now, cancel_booked=cancels, why=posted.get(WHY, '')))
 
 
 def _run_now(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: datetime) -> ActionResult:
@@ -62,7 +65,7 @@ def _edit(managed: ManagedCadence, user: Any, posted: Mapping[str, Any], now: da
     given = parameters_of(form, managed.host)
     if given is None:
         return ActionResult(ok=False, panel='edit', form=form)
-    steer.edit(managed, user, given, now)
+    steer.edit(managed, user, given, now, posted.get(WHY, ''))
     return ActionResult(text='The parameters are saved. They count from the next decision on.')
 
 
