@@ -15,6 +15,7 @@ from django.db.utils import DatabaseError
 from django.utils.module_loading import import_string
 
 from tom_forced_phot import conf, processors, registry
+from tom_forced_phot.core import redaction
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.queries.drive import silence
 from tom_forced_phot.services.base import ForcedPhotometryService
@@ -78,7 +79,7 @@ def _clock() -> list[CheckMessage]:
         conf.utc_now()
     except Exception as error:  # whatever the site's clock does
         hint = 'Name a callable that returns the present as an aware datetime, or leave the key out.'
-        return [_error('E003', f"{conf.NAME}['CLOCK']: {error}", hint)]
+        return [_error('E003', f"{conf.NAME}['CLOCK']: {redaction.error_text(error)}", hint)]
     return []
 
 
@@ -114,7 +115,9 @@ def _made(key: str, entry: Mapping[str, Any]) -> ForcedPhotometryService:
     try:
         return found()
     except Exception as error:  # the site's own code
-        raise ImproperlyConfigured(f'{registry.SETTING}[{key!r}]: {entry["class"]}() fails: {error!r}') from error
+        raise ImproperlyConfigured(
+            f'{registry.SETTING}[{key!r}]: {entry["class"]}() fails: {redaction.error_text(error)}'
+        ) from error
 
 
 def _address(key: str, service: ForcedPhotometryService) -> list[CheckMessage]:

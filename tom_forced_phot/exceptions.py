@@ -22,9 +22,21 @@
 
 from __future__ import annotations
 
+from tom_followup.redaction import redact
+
+LONGEST = 1000
+
 
 class ForcedPhotometryError(Exception):
-    """Base of this app's errors."""
+    """Base of this app's errors. Its text fits into a row and on a page and holds no secret, whoever it quotes."""
+
+    def __init__(self, *given: object) -> None:
+        """A text is cleaned and cut off here, so that no one who catches it has to."""
+        texts = (
+            each[:LONGEST].encode('utf-8', 'replace').decode().replace('\0', '') if isinstance(each, str) else each
+            for each in given
+        )
+        super().__init__(*(redact(each, queries=True) if isinstance(each, str) else each for each in texts))
 
 
 class Temporary(ForcedPhotometryError):

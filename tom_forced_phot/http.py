@@ -151,7 +151,7 @@ def redacted(text: str, secrets: Secrets) -> str:
 
 def redacted_message(error: BaseException, secrets: Secrets) -> str:
     """What an error says, for a row, a page or a log: without secrets, and short."""
-    return redaction.clean(redacted(str(error), secrets))
+    return redaction.clean(redacted(redaction.words(error), secrets))
 
 
 def origin(address: str) -> tuple[str, str, int]:

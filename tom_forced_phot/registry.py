@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from tom_forced_phot import conf
 from tom_forced_phot import services as services_package
+from tom_forced_phot.core import redaction
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.services.base import ForcedPhotometryService
 
@@ -39,7 +40,9 @@ def load(key: str, entry: Mapping[str, Any]) -> type[ForcedPhotometryService]:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise ImproperlyConfigured(f"{SETTING}[{key!r}]['class'] = {path!r} cannot be imported: {error}") from error
+        raise ImproperlyConfigured(
+            f"{SETTING}[{key!r}]['class'] = {path!r} cannot be imported: {redaction.error_text(error)}"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, ForcedPhotometryService)):
         hint = 'a subclass of tom_forced_phot.services.ForcedPhotometryService'
         raise ImproperlyConfigured(f"{SETTING}[{key!r}]['class'] = {path!r} is not {hint}.")

@@ -72,8 +72,8 @@ def ask_due(now: datetime, service: str | None = None, trouble: Trouble = lambda
             raise  # the database is away: for everybody
         except Exception as error:
             logger.exception('A round of a photometry subscription failed', extra={'subscription': subscription.pk})
-            _failed(subscription, repr(error))
-            trouble(subscription, redaction.clean(repr(error)))
+            _failed(subscription, redaction.error_text(error))
+            trouble(subscription, redaction.error_text(error))
     return done
 
 
@@ -125,7 +125,7 @@ def _round(subscription: PhotometrySubscription, now: datetime, trouble: Trouble
             reasons.append(f'{target.name}: {error}')
         except Exception as error:  # credentials, or the code of the site: the same for every target
             logger.exception('A question of a photometry subscription failed', extra={'subscription': subscription.pk})
-            said = str(error) if isinstance(error, ForcedPhotometryError) else f'{type(error).__name__}: {error}'
+            said = str(error) if isinstance(error, ForcedPhotometryError) else redaction.error_text(error)
             reasons.append(f'{target.name}: {said}')
             unexpected = unexpected or not isinstance(error, ForcedPhotometryError)
             if not isinstance(error, Credentials) and len(reasons) < MOST_ERRORS:

@@ -14,6 +14,7 @@ LONGEST = 1000
 CONSIDERED = 20_000
 MOST_ENTRIES, DEEPEST = 200, 6
 HIDDEN, SHORTEST = '***', 4
+LONGEST_NAME = 100
 #: Of an account: beside secrets, what names its owner. A service of the tutorial's kind keeps it among its parameters.
 ACCOUNT = re.compile(r'key|token|pass|secret|mail|user|auth|login|credential', re.IGNORECASE)
 
@@ -23,6 +24,20 @@ def clean(text: str, longest: int = LONGEST) -> str:
     text = redact(text[:CONSIDERED], queries=True)
     text = storable(text)
     return text if len(text) <= longest else f'{text[: longest - 1]}\u2026'
+
+
+def words(error: BaseException) -> str:
+    """What an error says for itself, whole; of one whose own ``__str__`` fails, that it cannot be shown."""
+    try:
+        return str(error)
+    except Exception:  # an error of the site
+        return 'it cannot be shown'
+
+
+def error_text(error: BaseException) -> str:
+    """An error of somebody else's as its class and a short text without secrets."""
+    name, said = clean(type(error).__name__, LONGEST_NAME), clean(words(error))
+    return f'{name}: {said}' if said else name
 
 
 def without(text: str, secrets: Iterable[str]) -> str:

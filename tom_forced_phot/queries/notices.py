@@ -80,7 +80,7 @@ def _contained(groups: Sequence[Group], now: datetime) -> int:
         if len(groups) > 1:
             return sum(_contained([group], now) for group in groups)
         with transaction.atomic():
-            return _tell_plainly(groups[0], now, type(error).__name__)
+            return _tell_plainly(groups[0], now, redaction.clean(type(error).__name__, redaction.LONGEST_NAME))
 
 
 def _tell_plainly(group: Group, now: datetime, problem: str) -> int:

@@ -22,6 +22,7 @@ from tom_dataproducts.data_processor import run_data_processor
 from tom_dataproducts.models import REDUCED_DATUM_MODELS, DataProduct, PhotometryReducedDatum
 
 from tom_forced_phot import conf
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.redaction import secrets_in, without
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.ingest import Watchers, permissions
@@ -127,8 +128,8 @@ def _beat(claim: Claim, clock: Callable[[], datetime], over: threading.Event) ->
 
 def _says(service: ForcedPhotometryService, error: Exception) -> str:
     """The error for people: an address in it may have held a key."""
-    text = f'{service.name}: {error}' if str(error) else f'{service.name}: {error!r}'
-    return without(text, secrets_in(service.config))
+    said = without(redaction.words(error), secrets_in(service.config)) or f'{type(error).__name__}()'
+    return f'{service.name}: {redaction.clean(said)}'
 
 
 def _share(query: PhotometryQuery, made: list[DataProduct]) -> None:
@@ -167,7 +168,7 @@ def _process(product: DataProduct) -> list[str]:
         with transaction.atomic():
             read = run_data_processor(product)
     except Exception as error:  # the site's own processor
-        return [f'The file is kept; its processor could not read it: {error}']
+        return [f'The file is kept; its processor could not read it: {redaction.clean(redaction.words(error))}']
     return ['What the file holds was there already.'] if read and not _points(product) else []
 
 

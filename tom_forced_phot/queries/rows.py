@@ -91,6 +91,8 @@ def move_job(claim: Claim, before: JobState, after: JobState, **fields: Any) -> 
     rows = RemoteJob.objects.filter(pk=claim.pk, claim=claim.number, state=before)
     if after in (JobState.OPEN, JobState.CLOSED):  # otherwise it is to be sent again, and that may be what kills
         fields['interrupted'] = 0
+    if 'message' in fields:
+        fields['message'] = redaction.clean(fields['message'])
     if not rows.update(state=after, claim_until=None, **fields):
         raise LostClaim(f'Job {claim.pk} is not ours any more.')
 
@@ -103,10 +105,11 @@ def move_query(which: QuerySet[PhotometryQuery], after: QueryState, /, **fields:
 
 def end(which: QuerySet[PhotometryQuery], after: QueryState, now: datetime, message: str, problem: str = '', /, **more: Any) -> int:
     """Close queries."""
+    message = redaction.clean(message)
     changed = move_query(
         which,
         after,
-        message=redaction.clean(message),
+        message=message,
         problem=problem[:LONGEST_PROBLEM],
         closed=now,
         next_step=now if more.get('to_clean') else None,

@@ -388,7 +388,7 @@ def _is_askable(query: PhotometryQuery, service: ForcedPhotometryService, now: d
 
 
 def _cannot_be_asked(query: PhotometryQuery, now: datetime, error: Exception) -> None:
-    text = f'It cannot be asked ({type(error).__name__}): {error}'
+    text = f'It cannot be asked. {redaction.error_text(error)}'
     rows.end(rows.only(query), QueryState.FAILED, now, text, type(error).__name__)
 
 
@@ -408,7 +408,7 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
             continue
         except Exception as error:  # the site's own class with this user's credentials
             logger.exception('An account cannot be used', extra={'event': 'account_unusable', 'user': user})
-            _without_account(mine, now, f'The account cannot be used ({type(error).__name__}): {error}')
+            _without_account(mine, now, f'The account cannot be used. {redaction.error_text(error)}')
             continue
         name = found[user].name
         until = max((closed[each] for each in (name, '') if each in closed), default=None)

@@ -131,7 +131,7 @@ def test_a_subscription_that_breaks_says_so_and_the_others_are_asked(
     monkeypatch.setattr(subscriptions, '_take', breaking)
     (done,) = subscriptions.ask_due(clock())
     assert (done.subscription, done.asked) == (whole, 1)
-    assert (again(broken).reason, again(broken).failures) == ("OverflowError('date value out of range')", 1)
+    assert (again(broken).reason, again(broken).failures) == ('OverflowError: date value out of range', 1)
 
 
 def test_a_subscription_to_reduced_images_asks_from_the_last_reduced_point(atlas: Any, clock: Hands, target: Any) -> None:
