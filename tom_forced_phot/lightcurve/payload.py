@@ -99,14 +99,6 @@ def column(numbers: Floats, scale: float, *, delta: bool = False) -> dict[str, A
     return {'scale': scale, 'delta': False, 'none': none, 'values': np.where(good, steps, none).tolist()}
 
 
-def numbers_of(described: dict[str, Any]) -> Floats:
-    """The way back, for tests and for programs that read this."""
-    values = np.array(described['values'], dtype=np.int64)
-    missing = values == described['none'] if described['none'] is not None else np.zeros(len(values), dtype=np.bool_)
-    steps = np.cumsum(values) if described['delta'] else values
-    return np.where(missing, np.nan, steps * described['scale'])
-
-
 def counted(curve: Curve, symbols: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """A line for each series: how many of what, and the newest point; hidden ones with nothing."""
     shown, number = curve.shown, len(curve.series)

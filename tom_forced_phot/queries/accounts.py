@@ -211,11 +211,6 @@ def usable(service: str, user: Any) -> str:
     return ''
 
 
-def for_query(query: PhotometryQuery) -> ForcedPhotometryService:
-    """The service with the account for the next step of a query; Credentials where that account is gone."""
-    return of_query(registry.service(query.service), query)
-
-
 def _own_of(user: Any, name: str, given: Mapping[str, datetime]) -> Own:
     try:
         service = registry.service(name)

@@ -398,7 +398,7 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
     # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
     waiting: list[Waiting] = []
     found: dict[int | None, Account] = {}
-    closed, rooms = client.closed_accounts(service.name, now), _rooms(service)
+    closed, slots_of = client.closed_accounts(service.name, now), _free_slots(service)
     for user in queued.order_by('asked_by').values_list('asked_by', flat=True).distinct():
         mine = queued.filter(asked_by=user)
         try:
@@ -415,7 +415,7 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
         if until is not None:
             rows.wait(mine, until, f'{service.name} takes nothing from this account before {until:%H:%M:%S} UTC.')
             continue
-        slots = rooms.get(name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
+        slots = slots_of.get(name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
         if slots.others < service.open_jobs:
             text = f'As many of our queries as may wait at {service.name} are there; more are sent when some are done.'
             too_many = Q(urgent=True, places__gt=max(0, slots.urgent)) | Q(urgent=False, places__gt=max(0, slots.others))
@@ -428,7 +428,7 @@ def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiti
     if not chosen:
         return [], None
     account = found[chosen[0].user]
-    slots = rooms.get(account.name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
+    slots = slots_of.get(account.name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
     return within(chosen, slots.urgent if chosen[0].urgent else slots.others), account
 
 
@@ -441,7 +441,7 @@ def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, slo
     return [Waiting(pk, user, group and f'{account} {group} {part}', urgent, places) for pk, group, part, urgent, places in of_user]
 
 
-def _rooms(service: ForcedPhotometryService) -> dict[str, FreeSlots]:
+def _free_slots(service: ForcedPhotometryService) -> dict[str, FreeSlots]:
     """How many more may wait at the service, by account: what one account has there is nobody else's business."""
     there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
     there = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).order_by()

@@ -14,13 +14,14 @@ from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.payloads import numbers_of
 from tom_followup.units import microseconds_of
 from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.lightcurve import bands, columns, export, reading, words
 from tom_forced_phot.lightcurve.columns import BAD, DETECTED, LIMIT, NOTHING, UNSOLVED, Columns, build
 from tom_forced_phot.lightcurve.curve import Curve, evaluate
 from tom_forced_phot.lightcurve.options import Baseline, Options
-from tom_forced_phot.lightcurve.payload import counted, numbers_of, payload
+from tom_forced_phot.lightcurve.payload import counted, payload
 
 ATLAS = ('o', 'AB mag', 'ATLAS', '01a', 'ATLAS', 'difference')
 REDUCED = (*ATLAS[:-1], 'reduced')

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.photometry.lightcurve.test_curve import ATLAS, LCO, SYMBOLS, filed, measured, parsed, points, unsolved
+from tests.support.payloads import numbers_of
 from tom_forced_phot.lightcurve import export, times
 from tom_forced_phot.lightcurve.bands import Dust, relative
 from tom_forced_phot.lightcurve.curve import evaluate
 from tom_forced_phot.lightcurve.options import Distance, Options
-from tom_forced_phot.lightcurve.payload import numbers_of, payload
+from tom_forced_phot.lightcurve.payload import payload
 from tom_forced_phot.lightcurve.times import MOST_FREQUENCIES, Axis, Search, bjd_tdb, find_period, jd
 
 ODD = ('Q', *LCO[1:])

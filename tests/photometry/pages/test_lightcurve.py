@@ -25,11 +25,11 @@ from tom_targets.models import Target
 
 from tests.photometry.readers import test_ztf as ztf
 from tests.support.ingesting import exposures, files, upload  # noqa: F401
+from tests.support.payloads import numbers_of
 from tests.support.published import sample
 from tom_forced_phot import registry
 from tom_forced_phot.ingest import positions
 from tom_forced_phot.lightcurve import reading
-from tom_forced_phot.lightcurve.payload import numbers_of
 from tom_forced_phot.models import HiddenPoint, LightCurve
 from tom_forced_phot.pages.lightcurve import data as lightcurve_data
 

@@ -326,7 +326,7 @@ def test_a_secret_of_a_user_stands_in_no_row_message_log_or_repr(
     run_for(clock, 60)
     assert '…' in fresh(broken_off).message
     monkeypatch.setattr(http, 'send', real)
-    bound = queries_accounts.for_query(fresh(refused))
+    bound = queries_accounts.of_query(registry.service(fresh(refused).service), fresh(refused))
     row = ServiceCredential.objects.get()
     shown = [
         repr(bound),
