@@ -56,13 +56,14 @@ def process(product: DataProduct, service: str, declared: str = '') -> Counts:
         with transaction.atomic():
             take_turn(product.target_id, service)
             reduction, note, assumed = _reduction(product, service, table, query, declared)
+            askers = [] if query is None else [*filter(None, [query.asked_by]), *query.followers.all()]
             counts = ingest(
                 product,
                 table,
                 service=service,
                 reduction=reduction,
                 now=conf.utc_now(),
-                watchers=_askers(query),
+                watchers=Watchers(users=askers),
                 note='; '.join(filter(None, (note, place))),
                 assumed=assumed,
             )
@@ -141,12 +142,6 @@ def points_of(file: IngestedFile) -> list[int]:
 def identities(table: Measurements, reduction: str) -> list[tuple[str, str]]:
     """(reduction, exposure) of each row."""
     return list(zip(kinds(table, reduction), map(str, table.exposure.tolist()), strict=True))
-
-
-def _askers(query: PhotometryQuery | None) -> Watchers:
-    if query is None:
-        return Watchers()
-    return Watchers(users=[*filter(None, [query.asked_by]), *query.followers.all()])
 
 
 def _reduction(

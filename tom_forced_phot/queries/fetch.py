@@ -32,7 +32,7 @@ from tom_forced_phot.queries.client import call
 from tom_forced_phot.queries.rows import LAST_TRIES, Claim
 from tom_forced_phot.queries.submit import job_of
 from tom_forced_phot.services.base import ForcedPhotometryService
-from tom_forced_phot.services.protocol import Part, Reply, Request, check
+from tom_forced_phot.services.protocol import Part, check
 
 logger = logging.getLogger(__name__)
 CLEAN_TRIES = 5
@@ -52,7 +52,10 @@ def fetch(query: PhotometryQuery, claim: Claim, service: ForcedPhotometryService
         if others:
             content, note = companions.packed(service, content, _companions(query, claim, job, others, service, clock), len(others))
         reach(PhotometryPoint.FETCHED)
-        table = _table(service, content, own)
+        foreign = service.belongs(content, own)
+        if foreign:
+            raise BadFile(foreign)
+        table = service.read(content)
     except LostClaim:
         raise
     except ForcedPhotometryError as error:
@@ -103,23 +106,13 @@ def _content(row: RemoteJob, part: Part, service: ForcedPhotometryService, now: 
     for request in service.results(job, part):
         client.take(service, row.credential, now, write=False)
         reach(PhotometryPoint.FETCHING)
-        replies.append(_checked(call(service, replace(request, brings_result=True), row, index=part.index), service.name, request))
+        reply = call(service, replace(request, brings_result=True), row, index=part.index)
+        if reply.status in (404, 410):
+            raise Expired(f'{service.name} no longer has the result: it was removed there before it was fetched. Ask again.')
+        replies.append(check(reply, request, service.name))
     if not any(reply.content.strip() for reply in replies) and not service.empty_is_no_data:
         raise UnexpectedReply(f'{service.name} sent an empty result.')
     return service.pack(job, part, replies)
-
-
-def _checked(reply: Reply, name: str, request: Request) -> Reply:
-    if reply.status in (404, 410):
-        raise Expired(f'{name} no longer has the result: it was removed there before it was fetched. Ask again.')
-    return check(reply, request, name)
-
-
-def _table(service: ForcedPhotometryService, content: bytes, part: Part) -> Measurements:
-    foreign = service.belongs(content, part)
-    if foreign:
-        raise BadFile(foreign)
-    return service.read(content)
 
 
 def _keep(

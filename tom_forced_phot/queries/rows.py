@@ -148,16 +148,12 @@ def apply(job: RemoteJob, answer: Answer, now: datetime, pause: timedelta, most:
         again = now + max(pause, timedelta(seconds=asked))
         if progress.state not in ENDS and progress.state is not QueryState.RESULT:
             soonest = again if soonest is None else min(soonest, again)
-        plain.setdefault(_key(progress), []).append(index)
+        same = progress.state, progress.message, repr(sorted(progress.remote.items()))  # written by one UPDATE
+        plain.setdefault(same, []).append(index)
     again = soonest or now + pause
     for indexes in plain.values():
         _apply_one(job, indexes, answer.parts[indexes[0]], now, again)
     return again
-
-
-def _key(progress: Progress) -> tuple[Any, ...]:
-    """Positions with the same progress are written by one UPDATE."""
-    return progress.state, progress.message, repr(sorted(progress.remote.items()))
 
 
 def _apply_one(job: RemoteJob, indexes: Iterable[int], progress: Progress, now: datetime, again: datetime) -> None:

@@ -160,7 +160,9 @@ def _not_accepted(
     elif isinstance(error, (Credentials, UnexpectedReply)) and _tries(row) + 1 < conf.get('REFUSED_TRIES'):
         _put_back(row, claim, now, pause(_tries(row) + 1, first=30.0), text, failed=True)
     else:
-        _fail(row, claim, now, text, type(error).__name__)
+        with transaction.atomic():
+            rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
+            rows.end(row.queries.all(), QueryState.FAILED, now, text, type(error).__name__)
 
 
 def _tries(row: RemoteJob) -> int:
@@ -200,12 +202,6 @@ def _split(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, error
             rows.halve(row, now, text)
         else:
             rows.end(row.queries.all(), QueryState.FAILED, now, text, 'Refused')
-
-
-def _fail(row: RemoteJob, claim: Claim, now: datetime, text: str, problem: str) -> None:
-    with transaction.atomic():
-        rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
-        rows.end(row.queries.all(), QueryState.FAILED, now, text, problem)
 
 
 def look_up(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clock: Clock) -> datetime:

@@ -214,7 +214,10 @@ def cards(user: Any, ticked: list[str]) -> list[Card]:
     """Every service of the settings, those that can be asked first."""
     made: list[Card] = []
     for name in registry.services():
-        card = Card(name=name, ticked=name in ticked, key=_key(name, {each.key for each in made}))
+        key = slugify(name) or 'service'
+        if key in {each.key for each in made}:
+            key = f'{key}-{len(made)}'
+        card = Card(name=name, ticked=name in ticked, key=key)
         _describe(card, user)
         made.append(card)
     loaded = {registry.config_of(each).get('class') for each in registry.services().values()}
@@ -245,12 +248,6 @@ def _describe(card: Card, user: Any) -> None:
         return
     card.problem = hindrance(service, user)
     card.own_account = bool(card.problem and service.credentials and accounts.usable(card.name, user))
-
-
-def _key(name: str, taken: set[str]) -> str:
-    """What its fields' names begin with."""
-    key = slugify(name) or 'service'
-    return key if key not in taken else f'{key}-{len(taken)}'
 
 
 def bind(card: Card, posted: Any, dates: Dates | None, target: Any) -> None:

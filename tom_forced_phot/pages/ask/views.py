@@ -66,7 +66,8 @@ class AskPage(View):
         said, made = ask_all(plans, request.user, now)
         level = messages.SUCCESS if made and not any(each.refused for each in plans) else messages.INFO
         messages.add_message(request, level, said)
-        return redirect(_list_of(form.chosen))
+        wanted_list = {'mine': 'on', **({'of': form.chosen[0].pk} if len(form.chosen) == 1 else {})}
+        return redirect(f'{reverse("photometry:list")}?{urlencode(wanted_list)}')
 
 
 def _names(shown: list[Card]) -> list[str]:
@@ -116,11 +117,6 @@ def _page(request: HttpRequest, form: AskForm, shown: list[Card], **more: Any) -
         'wrong': form.is_bound and not plans,
     }
     return render(request, 'tom_forced_phot/ask.html', context)
-
-
-def _list_of(targets: list[Any]) -> str:
-    wanted = {'mine': 'on', **({'of': targets[0].pk} if len(targets) == 1 else {})}
-    return f'{reverse("photometry:list")}?{urlencode(wanted)}'
 
 
 @require_GET
@@ -187,14 +183,10 @@ def read(request: HttpRequest) -> Start:
     mine = set(askable_targets(request.user).filter(pk__in=seen).values_list('pk', flat=True))
     start.initial['targets'] = ','.join(str(pk) for pk in pks if pk in mine)
     start.note = _note(len(set(pks) - seen), len(seen - mine))
-    _lists(request, given, start)
+    target_list = given.get('target_list')
+    if target_list:
+        start.initial['target_list'] = get_object_or_404(visible_lists(request.user), pk=read_pk(target_list)).pk
     return start
-
-
-def _lists(request: HttpRequest, given: QueryDict, start: Start) -> None:
-    wanted = given.get('target_list')
-    if wanted:
-        start.initial['target_list'] = get_object_or_404(visible_lists(request.user), pk=read_pk(wanted)).pk
 
 
 def _note(missing: int, not_mine: int) -> str:
