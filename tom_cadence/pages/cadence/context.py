@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 FOLDED, UNFOLDED = 10, 500
 #: In which line of the history the reason of a state stands, where a strategy may have given it.
-KIND_OF_STATE = {State.FINISHED: CadenceRun.Decision.STOP}
+KIND_OF_STATE: dict[str, str] = {State.FINISHED: CadenceRun.Decision.STOP}
 
 
 def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Count, IntegerField, Max, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, Max, OuterRef, Value, When
 from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
@@ -66,17 +66,16 @@ def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
     found = {row.pk: CadenceSummary(target=row.target_name) for row in rows}
     _count(rows, found, facilities)
     wanted = {pk for summary in found.values() for pk in (*summary.newest.values(), summary.newest_at_all) if pk}
-    records = ObservationRecord.objects.select_related('target').in_bulk(wanted) if wanted else {}
+    read = ObservationRecord.objects.select_related('target')
+    if not settings.TARGET_PERMISSIONS_ONLY:
+        read = read.annotate(may_see=Exists(visible_records(user, ObservationRecord.objects.filter(pk=OuterRef('pk')))))
+    records: dict[int, Any] = read.in_bulk(wanted) if wanted else {}
     asked = Submission.objects.filter(managed__in=found, state__in=Submission.OPEN).order_by('pk')
     open_requests: dict[int, Any] = dict(asked.values_list('managed_id', 'target_id'))
     targets = {*(each.target_id for each in records.values()), *open_requests.values()}
     seen = set(visible_targets(user).filter(pk__in=targets - {None}).values_list('pk', flat=True))
-    waits = {summary.newest[Outcome.WAITING] for summary in found.values() if Outcome.WAITING in summary.newest}
-    told = {*waits, *(summary.newest_at_all for summary in found.values())} & set(records)
-    if settings.TARGET_PERMISSIONS_ONLY:
-        numbered = {pk for pk in told if records[pk].target_id in seen}
-    else:  # whose ID, and with what, is shown
-        numbered = set(visible_records(user, ObservationRecord.objects.filter(pk__in=told)).values_list('pk', flat=True))
+    # whose ID, and with what, is shown
+    numbered = {pk for pk, each in records.items() if getattr(each, 'may_see', each.target_id in seen)}
     whole = _seen_whole(rows, found, records, user, seen)
     for row in rows:
         summary = found[row.pk]
