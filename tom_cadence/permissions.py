@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from guardian.shortcuts import get_objects_for_user
+from tom_dataproducts.models import PhotometryReducedDatum
 from tom_observations.models import ObservationGroup, ObservationRecord, ObservationTemplate
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
@@ -108,6 +109,30 @@ def visible_points(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
     if settings.TARGET_PERMISSIONS_ONLY or user.is_superuser:
         return rows
     return get_objects_for_user(user, 'tom_dataproducts.view_photometryreduceddatum', klass=rows)
+
+
+def targets_seen_whole(user: Any, targets: Iterable[int]) -> set[int]:
+    """Those of these targets (primary keys) that this user may see with all of their photometric points."""
+    seen = set(visible_targets(user, Target.objects.filter(pk__in=targets)).values_list('pk', flat=True))
+    if settings.TARGET_PERMISSIONS_ONLY or user.is_superuser or not seen:
+        return seen
+    points = PhotometryReducedDatum.objects.filter(target__in=seen).order_by()
+    there, allowed = (
+        dict(rows.order_by().values_list('target').annotate(Count('pk'))) for rows in (points, visible_points(user, points))
+    )
+    return {pk for pk in seen if there.get(pk, 0) == allowed.get(pk, 0)}
+
+
+def may_read_reasons(user: Any, managed: ManagedCadence, target: int | None) -> bool:
+    """Whether what a cadence that looks at photometry of this target says tells this user nothing of points that may not be seen.
+
+    It looks with its owner's eyes.
+    """
+    if target is None or user.is_superuser:
+        return True
+    if user.pk is not None and user.pk == managed.owner_id:
+        return visible_targets(user, Target.objects.filter(pk=target)).exists()
+    return target in targets_seen_whole(user, [target])
 
 
 def cancellable_records(user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:

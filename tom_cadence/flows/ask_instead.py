@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tom_observations.models import ObservationRecord
+from tom_targets.models import Target
 
 from tom_cadence import journal
 from tom_cadence.core.bounds import bounded_text
@@ -26,7 +27,7 @@ from tom_cadence.facilities.forms import observation_type
 from tom_cadence.journal import notices
 from tom_cadence.journal.waits import shown
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.permissions import Rows
+from tom_cadence.permissions import Rows, visible_records, visible_targets
 from tom_followup.labels import label
 
 DAY = timedelta(days=1)
@@ -68,14 +69,19 @@ class Change:
     not_yet: str = ''
 
 
-def asked_now(managed: ManagedCadence, now: datetime, facilities: Facilities | None = None) -> AskedNow:
-    """What it would ask for, with the credentials of its owner."""
+def asked_now(managed: ManagedCadence, user: Any, now: datetime, facilities: Facilities | None = None) -> AskedNow:
+    """What it would ask for, with the credentials of its owner. NeedsAttention where this user may not see that, or nobody can."""
     if managed.owner is None:
         raise NeedsAttention('Nobody owns this cadence: choose an owner first, whose proposals are offered then.')
     if runs_itself(snapshot.prepare(managed).strategy):
         raise NeedsAttention('The strategy of this cadence asks for observations itself: what it asks for is changed there.')
     facility, target, parameters, record = _last(managed)
     gateway = (facilities or Facilities()).gateway(facility, managed.owner)
+    if not visible_targets(user, Target.objects.filter(pk=target)).exists():
+        raise NeedsAttention('You may not see the target of this cadence any more.')
+    asked = ObservationRecord.objects.filter(pk=record)
+    if record and not (visible_records(user, asked).exists() or asked.filter(user=user.pk).exists()):
+        raise NeedsAttention('You may not see the newest observation of this cadence.')
     effective = Instead.of(managed.asked_instead).over(before_sending(parameters), record)
     try:
         window = gateway.window(parameters).starting(now)
@@ -204,13 +210,13 @@ class Moved:
     text: str
 
 
-def proposals(rows: Rows, now: datetime) -> tuple[list[tuple[str, str]], list[str]]:
+def proposals(rows: Rows, user: Any, now: datetime) -> tuple[list[tuple[str, str]], list[str]]:
     """The proposals that the facility's form offers to the owners of all these cadences, and what is wrong with some of them."""
     facilities, offers = Facilities(), ProposalOffers()
     troubles: list[str] = []
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
-            offers.to(asked_now(managed, now, facilities))
+            offers.to(asked_now(managed, user, now, facilities))
         except CadenceError as error:
             troubles.append(f'Cadence {managed.host_cadence_id}: {error}')
     offered = offers.all
@@ -262,7 +268,7 @@ def move(rows: Rows, proposal: str, reason: str, user: Any, now: datetime) -> It
     others: dict[Any, list[ManagedCadence]] = {}
     for managed in rows.select_related('cadence', 'owner').order_by('pk'):
         try:
-            asked = asked_now(managed, now, facilities)
+            asked = asked_now(managed, user, now, facilities)
             text = _move(asked, proposal, offers.to(asked), reason, user, now)
         except CadenceError as error:
             yield Moved(managed=managed, moved=False, text=str(error))

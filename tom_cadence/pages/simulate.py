@@ -24,14 +24,14 @@ from django.views.decorators.http import require_GET
 
 from tom_cadence import conf, registry
 from tom_cadence.core.exposure import exposure_seconds
-from tom_cadence.core.photometry import Photometry
+from tom_cadence.core.photometry import EMPTY, Photometry
 from tom_cadence.core.windows import UTC, Window, read_instant, show, write_instant
 from tom_cadence.exceptions import CadenceError
 from tom_cadence.flows import simulate
 from tom_cadence.flows.simulate import CannotSimulate, SimulationPlan
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.cadence.context import plain
-from tom_cadence.permissions import startable_targets, visible_cadences
+from tom_cadence.permissions import may_read_reasons, startable_targets, visible_cadences
 from tom_cadence.simulation import USUAL, SimulatedSky, Survey, summary
 from tom_cadence.simulation.effort import PAGE, Work
 from tom_cadence.simulation.figure import Fan, figure
@@ -114,12 +114,21 @@ class SimulationPage:
                 self.b = self._side(compared, 'b')
         except CadenceError as error:
             self.problem = plain(str(error))
+        for side in (self.a, self.b):
+            side.plan = self._as_seen(side.plan)
         plans = [side.plan for side in (self.a, self.b) if side.plan is not None]
         looking = [plan for plan in plans if getattr(plan.strategy, 'needs_photometry', False)]
         seen = next(filter(None, (last_magnitude(plan.beginning.history.photometry) for plan in looking)), None)
         given = {**({'band': seen[1]} if seen else {}), **request.GET.dict()}
         self.sky = SkyForm(given, bool(looking), seen[0] if seen else None)
         self.choice = ChoiceForm(request.GET.dict())
+
+    def _as_seen(self, plan: SimulationPlan | None) -> SimulationPlan | None:
+        """The plan without measurements that this user may not see all of: what is imagined then begins without any."""
+        if plan is None or self.managed is None or may_read_reasons(self.request.user, self.managed, plan.target):
+            return plan
+        history = replace(plan.beginning.history, photometry=EMPTY)
+        return replace(plan, beginning=replace(plan.beginning, history=history))
 
     def answer(self) -> HttpResponse:
         """The page, or (``part``) the figure alone, or the sentence that says how many go on."""

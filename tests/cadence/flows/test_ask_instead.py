@@ -208,7 +208,7 @@ def test_a_form_is_asked_for_its_proposals_once_an_owner_also_where_it_fails(
 
     monkeypatch.setattr(ask_instead, '_offered', fails)
     rows = ManagedCadence.objects.all()
-    choices, troubles = ask_instead.proposals(rows, NOW)
+    choices, troubles = ask_instead.proposals(rows, astronomer, NOW)
     assert (choices, len(troubles), len(asked)) == ([], 2, 1)
     moved = list(ask_instead.move(rows, 'TOM2027A-001', 'New semester.', astronomer, NOW))
     assert ([each.text for each in moved], len(asked)) == (['The portal does not answer.'] * 2, 2)

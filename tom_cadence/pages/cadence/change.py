@@ -29,9 +29,9 @@ from tom_cadence.flows.ask_instead import AskedNow
 from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.cadence.views import changeable
 from tom_cadence.pages.start.forms import error_lines, without_buttons
-from tom_cadence.permissions import Rows, changeable_cadences, names_visible_to, visible_cadences, visible_targets
+from tom_cadence.permissions import Rows, changeable_cadences, names_visible_to, visible_cadences
 from tom_followup.labels import label
-from tom_followup.refusals import NotYours, refused_with_message
+from tom_followup.refusals import refused_with_message
 
 OURS = frozenset(['csrfmiddlewaretoken', 'change_reason', 'change_shown', 'change_confirmed'])
 MOST_MOVED = 200
@@ -56,9 +56,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect_to_login(request.path)
     managed, now = changeable(request, pk), conf.utc_now()
     try:
-        asked = ask_instead.asked_now(managed, now)
-        if not visible_targets(request.user).filter(pk=asked.target).exists():
-            raise NotYours('You may not see the target of this cadence any more.', reverse('cadences:page', args=[pk]))
+        asked = ask_instead.asked_now(managed, request.user, now)
         with timezone.override(UTC):
             return _change(request, asked) if request.method == 'POST' else _show(request, asked, _form(asked), ReasonForm())
     except CadenceError as error:
@@ -179,7 +177,7 @@ def proposal(request: HttpRequest) -> HttpResponse:
 
 def _proposal(request: HttpRequest, rows: Rows, facility: str, left: int) -> HttpResponse:
     now = conf.utc_now()
-    choices, troubles = ask_instead.proposals(rows, now)
+    choices, troubles = ask_instead.proposals(rows, request.user, now)
     form = ProposalForm(choices, request.POST if request.method == 'POST' else None)
     context = {
         'facility': facility,

@@ -35,6 +35,8 @@ from tom_followup.labels import label as label_of
 logger = logging.getLogger(__name__)
 State = ManagedCadence.State
 FOLDED, UNFOLDED = 10, 500
+#: In which line of the history the reason of a state stands, where a strategy may have given it.
+KIND_OF_STATE: dict[str, str] = {State.FINISHED: CadenceRun.Decision.STOP}
 
 
 def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> di
         'cadence_title': cadence.target_name,
         'targets': cadence.targets,
         'sentence': sentence(cadence),
-        'reason': plain(managed.reason),
+        'reason': plain(cadence.readable(KIND_OF_STATE.get(managed.state, ''), managed.reason)),
         'waits_since': waits_since(managed),
         'remind_after': conf.get('REMIND_AFTER'),
         'trouble': plain(cadence.past.trouble) if managed.state == State.ACTIVE else '',
@@ -74,7 +76,7 @@ def context_of(cadence: Cadence, request: HttpRequest, done: ActionResult) -> di
 def _runs(cadence: Cadence, unfolded: bool) -> dict[str, Any]:
     number = cadence.managed.runs.count()
     runs = cadence.runs(UNFOLDED if unfolded else FOLDED)
-    shown = _merged([_run(run) for run in runs])
+    shown = _merged([_run(run, cadence.readable(run.decision, run.reason)) for run in runs])
     return {'runs': shown, 'runs_left': number - len(runs), 'runs_in_all': number, 'runs_unfolded': unfolded}
 
 
@@ -100,11 +102,11 @@ WORDS = {'submit': 'Asked', 'wait': 'Waits', 'stop': 'Ended'}
 IN_DOUBT = 'It is not known whether '
 
 
-def _run(run: CadenceRun) -> dict[str, Any]:
+def _run(run: CadenceRun, reason: str) -> dict[str, Any]:
     return {
         'decision': run.decision,
         'word': WORDS.get(run.decision) or run.get_decision_display(),
-        'reason': plain(run.reason),
+        'reason': plain(reason),
         'first': run.first,
         'last': run.last,
         'count': run.count,
@@ -229,6 +231,8 @@ def limits(cadence: Cadence) -> list[LimitText]:
 def _observed(cadence: Cadence) -> Iterator[LimitText]:
     """With what it observes from now on, and how long in all was asked for and observed."""
     outcomes = {attempt.record: attempt.outcome for attempt in cadence.past.history.attempts}
+    if not cadence.targets or cadence.hidden:  # it would tell of what this user may not see
+        return
     records = ObservationRecord.objects.filter(pk__in=outcomes).order_by('created', 'pk').values_list('pk', 'parameters')
     kept = {pk: parameters if isinstance(parameters, dict) else {} for pk, parameters in records}
     if not kept:
@@ -256,6 +260,8 @@ def _exposure(cadence: Cadence) -> str:
     most = cadence.snapshot.parameters.max_exposure_time
     if most is None:
         return 'no limit'
+    if not cadence.targets or cadence.hidden:
+        return f'{most:g} s'
     counted = [a for a in cadence.past.history.attempts if a.outcome in (Outcome.SUCCEEDED, Outcome.WAITING)]
     spent = [exposure_seconds(attempt.parameters) for attempt in counted]
     known = sum(seconds for seconds in spent if seconds is not None)

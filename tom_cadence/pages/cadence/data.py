@@ -11,6 +11,7 @@ from typing import Any
 from tom_dataproducts.models import PhotometryReducedDatum
 from tom_observations.models import ObservationRecord
 
+from tom_cadence import registry
 from tom_cadence.core.decisions import Decision
 from tom_cadence.core.exposure import exposure_seconds
 from tom_cadence.core.history import History
@@ -24,10 +25,13 @@ from tom_cadence.facilities import Facilities
 from tom_cadence.flows.preview import Preview, counted, next_windows
 from tom_cadence.models import Booking, CadenceRun, ManagedCadence, Submission
 from tom_cadence.pages.cadence.timeline import Bar, TimelinePoint, figure
-from tom_cadence.permissions import visible_points, visible_records, visible_targets
+from tom_cadence.permissions import may_read_reasons, visible_points, visible_records, visible_targets
 from tom_cadence.simulation.effort import PAGE, Work
 from tom_followup.clock import processor_time
 
+NOT_SHOWN = 'Why is not shown: it may tell of measurements that you may not see.'
+DECIDED = (CadenceRun.Decision.WAIT, CadenceRun.Decision.SUBMIT, CadenceRun.Decision.STOP)
+"""Kinds of lines in which a strategy says why."""
 MOST_POINTS = 2000
 MOST_BARS = 1000
 
@@ -75,6 +79,18 @@ class Cadence:
         """With its context; the facility is not asked."""
         context = read_context_of(self.snapshot, self.facilities, self.now)
         return Known(snapshot=self.snapshot, context=context)
+
+    @cached_property
+    def blind(self) -> bool:
+        """Whether it decides by measurements that this user may not see all of: then what it says tells of them."""
+        if not getattr(registry.strategies().get(self.managed.strategy), 'needs_photometry', False):
+            return False
+        target = self.snapshot.rows[-1].target if self.snapshot.rows else None
+        return not may_read_reasons(self.user, self.managed, target)
+
+    def readable(self, decision: str, reason: str) -> str:
+        """The reason of a decision (a kind of ``CadenceRun``) as this user may read it."""
+        return NOT_SHOWN if self.blind and decision in DECIDED else reason
 
     @cached_property
     def past(self) -> ReadHistory:
@@ -165,6 +181,8 @@ class Cadence:
     def _preview(self, *, fails_first: bool) -> Preview | None:
         if self.managed.cadence is None or self.decides_itself or self.snapshot.open_request is not None:
             return None
+        if self.blind:
+            return Preview(ending=NOT_SHOWN)
         history = self.past.history
         if self.managed.state != ManagedCadence.State.ACTIVE:  # as if it were resumed now: see journal.resume
             newest = max((attempt.record for attempt in history.attempts), default=0)
@@ -269,7 +287,8 @@ def export_rows(cadence: Cadence) -> list[dict[str, Any]]:
     names = {target.pk: target.name for target in cadence.targets}
     rows = [_export(each, names, parameters.get(each.pk)) for each in reversed(cadence.observations)]
     decisions = cadence.managed.runs.order_by('first', 'pk').values_list('decision', 'reason', 'count', 'first', 'last')
-    for decision, reason, count, first, last in decisions.iterator():
+    for decision, told, count, first, last in decisions.iterator():
+        reason = cadence.readable(decision, told)
         rows.append(
             {'kind': 'decision', 'time_utc': first, 'decision': decision, 'reason': reason, 'times': count, 'last_utc': last}
         )

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, Max, Value, When
+from django.conf import settings
+from django.db.models import Case, Count, Exists, IntegerField, Max, OuterRef, Value, When
 from django.db.models.fields.json import KT
 from tom_observations.models import ObservationRecord
 
-from tom_cadence import conf
+from tom_cadence import conf, registry
 from tom_cadence.core.exposure import SENT, exposure_seconds, what_is_observed
 from tom_cadence.core.history import Outcome
 from tom_cadence.core.policy import Instead
@@ -19,7 +20,7 @@ from tom_cadence.core.template_fields import in_words
 from tom_cadence.core.windows import Window
 from tom_cadence.facilities import Facilities
 from tom_cadence.models import ManagedCadence, Submission
-from tom_cadence.permissions import UNSEEN, Rows, visible_records, visible_targets
+from tom_cadence.permissions import UNSEEN, Rows, targets_seen_whole, visible_records, visible_targets
 
 State = ManagedCadence.State
 #: What a person has to see first comes first.
@@ -65,25 +66,46 @@ def summarise(rows: Sequence[ManagedCadence], user: Any, now: datetime) -> None:
     found = {row.pk: CadenceSummary(target=row.target_name) for row in rows}
     _count(rows, found, facilities)
     wanted = {pk for summary in found.values() for pk in (*summary.newest.values(), summary.newest_at_all) if pk}
-    records = ObservationRecord.objects.select_related('target').in_bulk(wanted) if wanted else {}
+    read = ObservationRecord.objects.select_related('target')
+    if not settings.TARGET_PERMISSIONS_ONLY:
+        read = read.annotate(may_see=Exists(visible_records(user, ObservationRecord.objects.filter(pk=OuterRef('pk')))))
+    records: dict[int, Any] = read.in_bulk(wanted) if wanted else {}
     asked = Submission.objects.filter(managed__in=found, state__in=Submission.OPEN).order_by('pk')
     open_requests: dict[int, Any] = dict(asked.values_list('managed_id', 'target_id'))
     targets = {*(each.target_id for each in records.values()), *open_requests.values()}
     seen = set(visible_targets(user).filter(pk__in=targets - {None}).values_list('pk', flat=True))
-    waits = {summary.newest[Outcome.WAITING] for summary in found.values() if Outcome.WAITING in summary.newest}
-    booked = ObservationRecord.objects.filter(pk__in=waits)  # whose ID is shown: the permission is asked for where there is any
-    numbered = set(visible_records(user, booked).values_list('pk', flat=True)) if waits else set()
+    # whose ID, and with what, is shown
+    numbered = {pk for pk, each in records.items() if getattr(each, 'may_see', each.target_id in seen)}
+    whole = _seen_whole(rows, found, records, user, seen)
     for row in rows:
         summary = found[row.pk]
         _last_result(summary, records)
         _name(summary, records, open_requests.get(row.pk), seen)
-        _observed(row, summary, records)
+        _observed(row, summary, records, numbered)
         waiting = records.get(summary.newest.get(Outcome.WAITING, 0))
         if row.state == State.ACTIVE and waiting is not None and row.pk not in open_requests:
             _next_window(summary, waiting, facilities, waiting.pk in numbered, now)
         else:
             _next_action(row, summary, row.pk in open_requests, now)
+            if row.pk not in whole:
+                summary.next_action = ''
         row.summary = summary  # type: ignore[attr-defined]
+
+
+def _seen_whole(
+    rows: Sequence[ManagedCadence], found: dict[int, CadenceSummary], records: dict[int, Any], user: Any, seen: set[int]
+) -> set[int]:
+    """The cadences whose reasons this user may read: see ``permissions.may_read_reasons``."""
+    known = registry.strategies()
+    looking = {
+        row.pk: records[found[row.pk].newest_at_all].target_id
+        for row in rows
+        if getattr(known.get(row.strategy), 'needs_photometry', False) and found[row.pk].newest_at_all in records
+    }
+    others = {target for pk, target in looking.items() if target in seen}
+    whole = targets_seen_whole(user, others) if others and not settings.TARGET_PERMISSIONS_ONLY else others
+    own = {row.pk for row in rows if user.pk is not None and row.owner_id == user.pk}
+    return {row.pk for row in rows if row.pk not in looking or looking[row.pk] in (seen if row.pk in own else whole)}
 
 
 def _count(rows: Sequence[ManagedCadence], found: dict[int, CadenceSummary], facilities: Facilities) -> None:
@@ -105,10 +127,12 @@ def _count(rows: Sequence[ManagedCadence], found: dict[int, CadenceSummary], fac
                 summary.seconds_used += seconds if outcome is Outcome.SUCCEEDED else 0.0
 
 
-def _observed(row: ManagedCadence, summary: CadenceSummary, records: dict[int, Any]) -> None:
-    """With what it is observed from now on; not told to who may not know the target."""
+def _observed(row: ManagedCadence, summary: CadenceSummary, records: dict[int, Any], seen: set[int]) -> None:
+    """With what it is observed from now on, and how long; not told to who may not see the newest observation."""
     latest = records.get(summary.newest_at_all)
-    if latest is not None and summary.target != UNSEEN and isinstance(latest.parameters, dict):
+    if latest is None or latest.pk not in seen or summary.target == UNSEEN:
+        summary.seconds_asked = summary.seconds_used = 0.0
+    elif isinstance(latest.parameters, dict):
         summary.observed = what_is_observed(Instead.of(row.asked_instead).over(latest.parameters, latest.pk))
 
 
