@@ -13,7 +13,9 @@ from tests.support.cadences import SIMULATED
 from tom_cadence import journal
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import NotYet
-from tom_cadence.models import CadenceRun, ManagedCadence, Notice, Submission
+from tom_cadence.journal import reminders
+from tom_cadence.models import CadenceRun, ManagedCadence, Notice, OutgoingMail, Submission
+from tom_cadence.permissions import UNSEEN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -94,6 +96,36 @@ def test_a_cadence_that_is_to_wait_for_weeks_between_two_observations_does_not_n
     waits_for_what_never_comes(ManagedCadence.objects.get())
     assert journal.remind(NIGHT + 35 * DAY) == 0
     assert journal.remind(NIGHT + 65 * DAY) == 1
+
+
+def test_many_cadences_that_are_to_wait_for_weeks_do_not_hide_one_that_waits_in_vain(
+    make_cadence: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reminders, 'MOST', 3)
+    for number in range(4):
+        make_cadence(observation_id=str(number), cadence_frequency=24 * 30)
+    make_cadence(observation_id='in vain', cadence_frequency=24)
+    for managed in ManagedCadence.objects.all():
+        waits_for_what_never_comes(managed)
+    assert journal.remind(NIGHT + 35 * DAY) == 1
+
+
+def test_who_may_not_see_a_target_any_more_is_not_told_its_name_with_a_request(
+    make_cadence: Any, astronomer: Any, target: Any
+) -> None:
+    make_cadence()
+    managed = ManagedCadence.objects.get()
+    journal.pause(managed, 'vera paused it.', NIGHT)
+    Submission.objects.create(
+        managed=managed, owner=astronomer, cause='x', state='uncertain', facility=SIMULATED, created=NIGHT, target_id=target.pk
+    )
+    type(target).objects.filter(pk=target.pk).update(permissions='PRIVATE')
+    User.objects.filter(pk=astronomer.pk).update(email='vera@example.org')
+    assert journal.remind(NIGHT + WEEKS) == 1
+    notice, mail = Notice.objects.order_by('-pk')[0], OutgoingMail.objects.order_by('-pk')[0]
+    assert UNSEEN in notice.text
+    assert target.name not in notice.text + mail.body
+    assert (notice.managed, mail.path) == (managed, '/cadences/'), 'the page of requests of no cadence does not have it'
 
 
 @pytest.mark.parametrize('whose', ['nobodys', 'of a paused cadence', 'of an active cadence'])
