@@ -158,5 +158,9 @@ def test_a_run_tells_again_and_the_page_says_since_when(client: Any, observatory
     client.force_login(astronomer)
     page = ' '.join(client.get(f'/cadences/{managed.pk}/').content.decode().split())
     assert 'It has waited since' in page
-    assert 'is told again every 28 days' in page
+    assert 'Its owner was told, and is told again every 28 days' in page
+    User.objects.filter(pk=astronomer.pk).update(is_active=False)
+    client.force_login(User.objects.create_superuser('root'))
+    page = ' '.join(client.get(f'/cadences/{managed.pk}/').content.decode().split())
+    assert 'whoever runs this TOM is told again every 28 days' in page
     assert not CadenceRun.objects.filter(reason__contains='Still waiting').exists()
