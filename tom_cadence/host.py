@@ -364,7 +364,7 @@ class CheckedObservationListView(ObservationListView):
             rest = request.GET.copy()
             rest.pop(UPDATE)
             return redirect(f'{reverse("tom_observations:list")}?{rest.urlencode()}')
-        if all(request.GET.get(name) for name in ('selected', 'observationgroup', 'action')):
+        if all(map(request.GET.getlist, ('selected', 'observationgroup', 'action'))):
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             problem = _not_to_be_grouped(request)
@@ -376,13 +376,12 @@ class CheckedObservationListView(ObservationListView):
 
 def _not_to_be_grouped(request: Any) -> str:
     """Why these observations may not be put into these groups, or taken out of them, by this user; else an empty text."""
-    records, groups = (set(request.GET.getlist(name)) for name in ('selected', 'observationgroup'))
-    if visible_records(request.user).filter(pk__in=read_pks(records)).distinct().count() < len(records):
+    records, groups = ({read_pk(text) for text in request.GET.getlist(name)} for name in ('selected', 'observationgroup'))
+    if None in records or visible_records(request.user).filter(pk__in=records).distinct().count() < len(records):
         return 'One of these observations does not exist, or is not yours to see.'
-    pks = read_pks(groups)
-    if changeable_groups(request.user).filter(pk__in=pks).distinct().count() < len(groups):
+    if None in groups or changeable_groups(request.user).filter(pk__in=groups).distinct().count() < len(groups):
         return 'One of these groups does not exist, or is not yours to change.'
-    cadences = ManagedCadence.objects.filter(cadence__observation_group__in=pks)
+    cadences = ManagedCadence.objects.filter(cadence__observation_group__in=groups)
     if changeable_cadences(request.user, cadences).count() < cadences.count():
         return 'One of these groups belongs to a cadence that is not yours to change: what is in it decides what is asked for next.'
     return ''

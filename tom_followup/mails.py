@@ -101,7 +101,8 @@ def link_to(path: str) -> str:
     address = site_address()
     if not (address and path):
         return ''
-    return f'{address}{path.removeprefix(urlsplit(address).path)}{"&" if "?" in path else "?"}{LOGIN}=1'
+    below = f'{urlsplit(address).path}/'  # a TOM below a path of its server, whether its URLs are made with that or without
+    return f'{address}/{path.removeprefix(below).removeprefix("/")}{"&" if "?" in path else "?"}{LOGIN}=1'
 
 
 def mail_to(recipient: str, message: Message, connection: Any = None, headers: Mapping[str, str] | None = None) -> Any:

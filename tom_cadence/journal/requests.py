@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Case, Value, When
 from django.db.models.functions import Cast
 
@@ -281,11 +281,15 @@ def keep_replies(replies: Sequence[tuple[Submission, Sequence[str]]]) -> None:
     reach(CadencePoint.REPLY_KEPT)
 
 
-def each_its_own(name: str, replies: Sequence[tuple[Submission, Sequence[str]]]) -> Cast:
-    """For one UPDATE of several requests: to each its own ids, in the field of this name."""
+def each_its_own(name: str, replies: Sequence[tuple[Submission, Sequence[str]]]) -> Case | Cast:
+    """For one UPDATE of several requests: to each its own ids, in the field of this name.
+
+    MariaDB cannot cast to JSON, and PostgreSQL must.
+    """
     field: Any = Submission._meta.get_field(name)
     cases = (When(pk=submission.pk, then=Value(list(ids), output_field=field)) for submission, ids in replies)
-    return Cast(Case(*cases, output_field=field), output_field=field)
+    found = Case(*cases, output_field=field)
+    return Cast(found, output_field=field) if connection.features.requires_casted_case_in_updates else found
 
 
 def request_mark(*what: str, key: str = '') -> str:

@@ -13,6 +13,7 @@ import pytest
 from tom_cadence.core.history import Outcome
 from tom_cadence.engine.polling import Polling, late_check_due, late_check_of
 from tom_cadence.facilities import Calls, Status
+from tom_cadence.facilities.ocs import Block, Page, SchedulePage
 
 LONG = 60.0
 
@@ -56,6 +57,62 @@ def test_a_request_that_ends_late_while_states_are_waited_for_is_handed_on() -> 
     assert list(polling.ready([3], take)) == [[3]]
     assert handed_on == [('request', True, ['booked'])]
     assert polling.polled(cadence).states == {7: Status(state='PENDING')}
+
+
+def portal(name: str, outcome: Any) -> Any:
+    """A gateway to a portal whose lists say that everything is COMPLETED, and was scheduled."""
+    start = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)
+    block = Block(state='COMPLETED', start=start, end=start + timedelta(hours=1))
+    ids = [f'{name}-{number}' for number in range(2)]
+    return SimpleNamespace(
+        name=name,
+        owner=None,
+        updates_itself=False,
+        can_poll=True,
+        many_at_once=False,
+        has_pages=True,
+        account=name,
+        page=lambda number, query: Page(states=dict.fromkeys(ids, 'COMPLETED'), more=False, ahead=timedelta(0)),
+        schedule_page=lambda number, query: SchedulePage(blocks={key: [block] for key in ids}, more=False, ahead=timedelta(0)),
+        outcome=outcome,
+        facility=object(),
+    )
+
+
+@pytest.mark.django_db
+def test_a_class_that_cannot_say_what_a_state_means_holds_up_no_other_facility() -> None:
+    def meaning(state: str) -> Outcome:
+        return Outcome.WAITING if state == 'PENDING' else Outcome.SUCCEEDED
+
+    def broken(state: str) -> Outcome:
+        if state != 'PENDING':
+            raise KeyError('failed states')
+        return Outcome.WAITING
+
+    gateways = {'good': portal('good', meaning), 'bad': portal('bad', broken)}
+    night = datetime(2026, 11, 21, tzinfo=timezone.utc)
+    cadences: list[Any] = []
+    for pk, name in enumerate(gateways, 1):
+        rows = [
+            SimpleNamespace(
+                pk=10 * pk + number,
+                facility=name,
+                observation_id=f'{name}-{number}',
+                status='PENDING',
+                created=night,
+                scheduled_start=None,
+            )
+            for number in range(2)
+        ]
+        managed = SimpleNamespace(pk=pk, host_cadence_id=pk, owner=None, late_check=night, last_run=None)
+        cadences.append(SimpleNamespace(pk=pk, managed=managed, rows=rows, quick=False))
+    facilities: Any = SimpleNamespace(gateway=lambda name, owner: gateways[name])
+    polling = Polling(facilities, Calls(4, 2, grace=0), may_write=False, now=night)
+    polling.start(cadences, {})
+    assert sorted(pk for pks in polling.ready([1, 2], print) for pk in pks) == [1, 2]
+    good, bad = (polling.polled(each) for each in cadences)
+    assert {status.scheduled_start.hour for status in good.states.values()} == {3}
+    assert (good.trouble, 'failed states' in bad.trouble) == ('', True)
 
 
 def test_the_first_late_checks_of_many_are_spread_over_a_day() -> None:

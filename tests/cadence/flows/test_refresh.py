@@ -117,7 +117,9 @@ def test_only_who_may_change_a_cadence_changes_what_is_in_its_group(
     assert client.get(address).status_code == 302
     expected = {'add': {mine, another}, 'remove': set()}[action] if who == 'owner' else {mine}
     assert set(records(host)) == expected
-    assert client.get(address.replace(f'selected={chosen.pk}', 'selected=x')).status_code == 302
+    for unreadable in ('selected=x', f'selected={chosen.pk}&selected=', f'selected={mine.pk},{another.pk}'):
+        assert client.get(address.replace(f'selected={chosen.pk}', unreadable)).status_code == 302
+    assert set(records(host)) == expected
 
 
 def test_a_group_without_a_cadence_is_changed_as_the_toolkit_does_it(stranger: Any, make_cadence: Any) -> None:

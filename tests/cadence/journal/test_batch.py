@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Cast
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from tom_observations.models import DynamicCadence, ObservationRecord
@@ -117,6 +118,19 @@ def test_replies_are_recorded_together(replies: list[Reply]) -> None:
         assert [record.observation_id[:4] for record in records(cadence)] == ['firs', 'new-']
     assert Booking.objects.exclude(submission=None).count() == 3
     assert set(ManagedCadence.objects.values_list('claim_holder', 'claim_expires', 'last_reason')) == {('', None, '')}
+
+
+def test_a_database_that_cannot_cast_to_json_keeps_what_was_booked(replies: list[Reply], monkeypatch: pytest.MonkeyPatch) -> None:
+    """MariaDB; what PostgreSQL demands is no SQL for it."""
+    if connection.vendor == 'postgresql':
+        pytest.skip('it has to be told the type')
+    monkeypatch.setattr(Cast, 'as_sql', None)
+    monkeypatch.setattr(Cast, 'as_sqlite', None)
+    journal.keep_replies([(reply.submission, reply.ids) for reply in replies])
+    assert journal.accept_batch(replies, at(1)) is not None
+    assert list(Submission.objects.order_by('pk').values_list('reply', 'observation_ids')) == [
+        ([f'new-{number}'], [f'new-{number}']) for number in range(3)
+    ]
 
 
 def test_an_id_that_was_recorded_before_is_told_and_makes_no_second_record(replies: list[Reply]) -> None:

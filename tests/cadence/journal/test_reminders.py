@@ -13,7 +13,9 @@ from tests.support.cadences import SIMULATED
 from tom_cadence import journal
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.exceptions import NotYet
-from tom_cadence.models import CadenceRun, ManagedCadence, Notice, Submission
+from tom_cadence.journal import reminders
+from tom_cadence.models import CadenceRun, ManagedCadence, Notice, OutgoingMail, Submission
+from tom_cadence.permissions import UNSEEN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -96,6 +98,36 @@ def test_a_cadence_that_is_to_wait_for_weeks_between_two_observations_does_not_n
     assert journal.remind(NIGHT + 65 * DAY) == 1
 
 
+def test_many_cadences_that_are_to_wait_for_weeks_do_not_hide_one_that_waits_in_vain(
+    make_cadence: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reminders, 'MOST', 3)
+    for number in range(4):
+        make_cadence(observation_id=str(number), cadence_frequency=24 * 30)
+    make_cadence(observation_id='in vain', cadence_frequency=24)
+    for managed in ManagedCadence.objects.all():
+        waits_for_what_never_comes(managed)
+    assert journal.remind(NIGHT + 35 * DAY) == 1
+
+
+def test_who_may_not_see_a_target_any_more_is_not_told_its_name_with_a_request(
+    make_cadence: Any, astronomer: Any, target: Any
+) -> None:
+    make_cadence()
+    managed = ManagedCadence.objects.get()
+    journal.pause(managed, 'vera paused it.', NIGHT)
+    Submission.objects.create(
+        managed=managed, owner=astronomer, cause='x', state='uncertain', facility=SIMULATED, created=NIGHT, target_id=target.pk
+    )
+    type(target).objects.filter(pk=target.pk).update(permissions='PRIVATE')
+    User.objects.filter(pk=astronomer.pk).update(email='vera@example.org')
+    assert journal.remind(NIGHT + WEEKS) == 1
+    notice, mail = Notice.objects.order_by('-pk')[0], OutgoingMail.objects.order_by('-pk')[0]
+    assert UNSEEN in notice.text
+    assert target.name not in notice.text + mail.body
+    assert (notice.managed, mail.path) == (managed, '/cadences/'), 'the page of requests of no cadence does not have it'
+
+
 @pytest.mark.parametrize('whose', ['nobodys', 'of a paused cadence', 'of an active cadence'])
 def test_a_request_whose_fate_is_not_known_is_told_again(make_cadence: Any, astronomer: Any, whose: str) -> None:
     make_cadence()
@@ -126,5 +158,9 @@ def test_a_run_tells_again_and_the_page_says_since_when(client: Any, observatory
     client.force_login(astronomer)
     page = ' '.join(client.get(f'/cadences/{managed.pk}/').content.decode().split())
     assert 'It has waited since' in page
-    assert 'is told again every 28 days' in page
+    assert 'Its owner was told, and is told again every 28 days' in page
+    User.objects.filter(pk=astronomer.pk).update(is_active=False)
+    client.force_login(User.objects.create_superuser('root'))
+    page = ' '.join(client.get(f'/cadences/{managed.pk}/').content.decode().split())
+    assert 'whoever runs this TOM is told again every 28 days' in page
     assert not CadenceRun.objects.filter(reason__contains='Still waiting').exists()
