@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -39,6 +40,14 @@ ERRORS: list[Callable[[], Exception]] = [
     lambda: Refused(f'token=hush4711 nul \0 and \ud800 {"x" * 200_000}'),
     lambda: Mute(),
 ]
+
+
+@pytest.fixture(autouse=True)
+def silent_log() -> Iterator[None]:
+    """A log with half a character cannot be passed from one test process to another."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def texts() -> Iterator[str]:
