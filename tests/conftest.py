@@ -43,10 +43,10 @@ hypothesis_settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or 'test')
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Without the long proofs, two more than there are cores: two fifths of their time these tests wait for other processes."""
+    """Without the long proofs, one more than there are cores: two fifths of their time these tests wait for other processes."""
     if os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS') or 'not prove' not in config.option.markexpr:
         return None
-    return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1) + 2
+    return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope='session', autouse=True)
