@@ -729,6 +729,21 @@ def test_plotlys_script_comes_once_and_for_good(client: Client) -> None:
     assert client.get('/forced-photometry/plotly-0.js').status_code == 404
 
 
+def test_points_that_go_while_very_many_are_read_cost_nobody_the_page(vera: Client, curve: Target, monkeypatch: Any) -> None:
+    points = PhotometryReducedDatum.objects.filter(target=curve)
+    read = reading._read
+
+    def then_some_go(*given: Any) -> Any:
+        found = read(*given)
+        points.filter(pk__in=list(points.values_list('pk', flat=True)[10:])).delete()
+        return found
+
+    monkeypatch.setattr(reading, 'MOST_POINTS', 20)
+    monkeypatch.setattr(reading, '_read', then_some_go)
+    answer = vera.get(f'/forced-photometry/light-curves/{curve.pk}/data.json')
+    assert (answer.status_code, answer.json()['stored']) == (200, 10)
+
+
 def test_of_very_many_points_the_newest_are_shown_and_the_rest_is_named(vera: Client, curve: Target, monkeypatch: Any) -> None:
     monkeypatch.setattr(reading, 'MOST_POINTS', 20)
     said = 'Only the newest 20 points are here'
