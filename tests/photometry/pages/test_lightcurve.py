@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -491,6 +492,14 @@ def test_a_file_follows_the_switches_and_says_which(vera: Client, curve: Target)
     assert len(parsed(vera.get(address, {'x': zoom, 'part': 'zoom'}).content, 'ecsv')) == 2
     assert len(parsed(vera.get(address, {'x': zoom}).content, 'ecsv')) == 45
     assert vera.get(at(curve, 'download/exe/')).status_code == 404
+
+
+def test_what_describes_a_switch_to_a_screen_reader_is_on_the_page(vera: Client, curve: Target) -> None:
+    page = text(vera, at(curve), snr='much', since='yesterday or so', stack='"><b>')
+    described = [place for places in re.findall(r'aria-describedby="(lc-[^"]+)"', page) for place in places.split()]
+    assert {'lc-snr_helptext', 'lc-snr_error', 'lc-since_error', 'lc-stack_error'} <= set(described)
+    assert [place for place in described if page.count(f'id="{place}"') != 1] == []
+    assert 'Enter a number.' in page.partition('id="lc-snr_error"')[2].partition('</div>')[0]
 
 
 # The table
