@@ -105,6 +105,22 @@ def test_an_error_of_ours_is_clean_whoever_it_quotes(kind: type[ForcedPhotometry
     said.encode()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize('kind', [Refused, ValueError])
+def test_why_a_class_of_the_site_makes_no_request_is_read_at_the_query(
+    atlas: Any, clock: Hands, target: Any, monkeypatch: Any, kind: type[Exception]
+) -> None:
+    query = ask(target, clock)
+
+    def unmade(*_: Any, **__: Any) -> Any:
+        raise kind('The archive has no plates of the south.')
+
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'submit', unmade)
+    queries.run(clock)
+    said = f'The request could not be made. {kind.__name__}: The archive has no plates of the south.'
+    assert (fresh(query).state, fresh(query).message) == ('failed', said)
+
+
 PASSWORD = 'tulip,azalea&crocus'
 QUOTED = (f'You sent userpass={PASSWORD} and nothing else.', f'{"x" * (exceptions.LONGEST - 8)} {PASSWORD}')
 
