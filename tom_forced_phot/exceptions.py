@@ -28,10 +28,14 @@ LONGEST = 1000
 
 
 class ForcedPhotometryError(Exception):
-    """Base of this app's errors. Its text fits into a row and on a page and holds no secret, whoever it quotes."""
+    """Base of this app's errors. Its text fits into a row and on a page and holds no secret, whoever it quotes.
+
+    ``whole``: the text as it was given. Who knows the secrets takes them out of this one, before anything is cut in two.
+    """
 
     def __init__(self, *given: object) -> None:
         """A text is cleaned and cut off here, so that no one who catches it has to."""
+        self.whole = given[0] if given and isinstance(given[0], str) else ''
         texts = (
             each[:LONGEST].encode('utf-8', 'replace').decode().replace('\0', '') if isinstance(each, str) else each
             for each in given

@@ -94,7 +94,7 @@ def send(request: Request, base: str, secrets: Secrets) -> Reply:
     try:
         return _send(request, base, secrets, longest)
     except (Temporary, Uncertain, Refused, UnexpectedReply) as error:
-        raise type(error)(redacted(str(error), secrets)) from None
+        raise type(error)(redacted(redaction.words(error), secrets)) from None
 
 
 @contextmanager
@@ -144,9 +144,14 @@ def spellings(secret: str) -> set[str]:
     return {text for text in plain | quoted if len(text) > 3}
 
 
+def hidden(secrets: Secrets) -> frozenset[str]:
+    """Every secret in every spelling."""
+    return frozenset(text for secret in secrets.texts() for text in spellings(secret))
+
+
 def redacted(text: str, secrets: Secrets) -> str:
     """``text`` without any secret, and as a database can hold it."""
-    return redaction.storable(redaction.without(text, {each for secret in secrets.texts() for each in spellings(secret)}))
+    return redaction.storable(redaction.without(text, hidden(secrets)))
 
 
 def redacted_message(error: BaseException, secrets: Secrets) -> str:
@@ -236,8 +241,7 @@ def _exchange(
     ):
         content = _read(response, bounds)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        hidden = tuple(text for secret in secrets.texts() for text in spellings(secret))
-        return Reply(response.status_code, content, headers, address, hidden)
+        return Reply(response.status_code, content, headers, address, tuple(hidden(secrets)))
 
 
 def _read(response: requests.Response, bounds: Bounds) -> bytes:

@@ -20,6 +20,7 @@ from tests.support.cadences import PLAIN
 from tom_cadence.engine.report import Report
 from tom_cadence.journal.claims import claim_time
 from tom_cadence.models import FollowedRecord, ManagedCadence, Notice, OutgoingMail, Submission
+from tom_cadence.permissions import without_names
 
 if TYPE_CHECKING:
     from tests.world.month import Month
@@ -173,8 +174,9 @@ class Ledger:
         self.demand(managed.reason.strip(), f'{name}: {managed.state} without a reason')
         told = managed.reason_class or managed.owner is None or managed.state == State.PAUSED
         if not told:
-            words = managed.reason.partition(managed.target_name)[0][:50]  # who may not see the target is not told its name
-            notices = Notice.objects.filter(user=managed.owner, text__contains=words)
+            unnamed = without_names([managed.target_name], managed.reason)  # what is told to who may not see the target
+            words = Q(text__contains=managed.reason[:50]) | Q(text__contains=unnamed[:50])
+            notices = Notice.objects.filter(words, user=managed.owner)
             self.demand(notices.exists(), f'{name}: its owner was not told that it {managed.state}: {managed.reason}')
 
     def check_end(self) -> None:

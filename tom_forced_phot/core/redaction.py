@@ -29,14 +29,14 @@ def clean(text: str, longest: int = LONGEST) -> str:
 def words(error: BaseException) -> str:
     """What an error says for itself, whole; of one whose own ``__str__`` fails, that it cannot be shown."""
     try:
-        return str(error)
+        return str(getattr(error, 'whole', '') or error)
     except Exception:  # an error of the site
         return 'it cannot be shown'
 
 
-def error_text(error: BaseException) -> str:
-    """An error of somebody else's as its class and a short text without secrets."""
-    name, said = clean(type(error).__name__, LONGEST_NAME), clean(words(error))
+def error_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """An error of somebody else's as its class and a short text without secrets; those that are known go first, whole."""
+    name, said = clean(type(error).__name__, LONGEST_NAME), clean(without(words(error), secrets))
     return f'{name}: {said}' if said else name
 
 

@@ -26,6 +26,8 @@ ENDINGS = {'csv': 'csv', 'ecsv': 'ecsv', 'votable': 'vot'}
 UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
 #: What a cell of a CSV cannot hold but in quotation marks.
 SPECIAL = re.compile('[,"\\r\\n]')
+#: What XML cannot hold, in whatever writing.
+NOT_XML = re.compile(r'[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 KINDS = {DETECTED: 'detection', LIMIT: 'limit', BAD: 'bad day', UNSOLVED: 'no photometric solution'}
 #: Name -> unit, description.
 NUMBERS = {
@@ -203,4 +205,4 @@ def _votable(found: Table) -> bytes:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return '1' if value else '0'  # astropy makes it a bit
-    return escape(value) if isinstance(value, str) else repr(value)
+    return escape(NOT_XML.sub('\ufffd', value)) if isinstance(value, str) else repr(value)

@@ -157,7 +157,10 @@ def read(rows: QuerySet[Any], quality: Mapping[str, Sequence[str]]) -> Columns:
     some = _read(rows, quality)
     if len(some) <= MOST_POINTS:
         return some
-    cut = rows.order_by('-timestamp').values_list('timestamp', flat=True)[MOST_POINTS]
+    beyond = rows.order_by('-timestamp').values_list('timestamp', flat=True)[MOST_POINTS : MOST_POINTS + 1]
+    cut = next(iter(beyond), None)
+    if cut is None:  # some went between the two statements
+        return _read(rows, quality)
     return replace(_read(rows.filter(timestamp__gt=cut), quality), newest_only=True)
 
 

@@ -192,8 +192,11 @@ def _not_configured(query: PhotometryQuery, text: str, now: datetime) -> Next:
 def _unexpected(query: PhotometryQuery, error: Exception, now: datetime) -> datetime | None:
     """An error of ours, or of the database: tried again a few times, then said. Nothing is left claimed."""
     mine = PhotometryQuery.objects.filter(pk=query.pk)
-    text = str(error) if isinstance(error, ForcedPhotometryError) else f'An error nobody foresaw: {redaction.error_text(error)}'
-    text = redaction.clean(http.redacted(text, accounts.secrets_of(query)))
+    secrets = accounts.secrets_of(query)
+    if isinstance(error, ForcedPhotometryError):
+        text = http.redacted_message(error, secrets)
+    else:
+        text = f'An error nobody foresaw: {redaction.error_text(error, http.hidden(secrets))}'
     if not QueryState(query.state).is_open:  # tidying up at the service is a courtesy
         mine.update(to_clean=False, next_step=None, claim_until=None)
         return None

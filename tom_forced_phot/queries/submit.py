@@ -101,7 +101,9 @@ def transmit(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, clo
 
 
 def _not_made(row: RemoteJob, claim: Claim, error: Exception, now: datetime) -> None:
-    text = f'The request could not be made ({type(error).__name__}).'
+    query = row.queries.first()
+    hidden = http.hidden(accounts.secrets_of(query)) if query is not None else ()
+    text = f'The request could not be made. {redaction.error_text(error, hidden)}'
     with transaction.atomic():
         rows.move_job(claim, JobState.SUBMITTING, JobState.CLOSED, message=text, closed=now, next_step=None)
         if row.queries.count() == 1:

@@ -545,6 +545,13 @@ def test_a_file_of_a_stack_says_how_many_exposures_and_what_was_done() -> None:
     assert 'bins of 1 d' in found.meta['comments'][1]
 
 
+def test_a_votable_can_be_read_whatever_stands_in_a_text() -> None:
+    found = Table(meta={'comments': []})
+    found['mjd'], found['band'] = [58000.5, 58001.5], ['o', 'a\x0b<b>&\x1f\uffff\u2026']
+    read = parse_single_table(io.BytesIO(export.write(found, 'votable'))).to_table()
+    assert list(read['band']) == ['o', 'a\ufffd<b>&\ufffd\ufffd\u2026']
+
+
 def test_a_file_of_nothing_is_a_file() -> None:
     curve = evaluate(build({name: [] for name in ('ids', 'micros', *columns.NUMBERS)}, []), Options())
     for kind in export.FORMATS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -493,6 +494,14 @@ def test_a_file_follows_the_switches_and_says_which(vera: Client, curve: Target)
     assert vera.get(at(curve, 'download/exe/')).status_code == 404
 
 
+def test_what_describes_a_switch_to_a_screen_reader_is_on_the_page(vera: Client, curve: Target) -> None:
+    page = text(vera, at(curve), snr='much', since='yesterday or so', stack='"><b>')
+    described = [place for places in re.findall(r'aria-describedby="(lc-[^"]+)"', page) for place in places.split()]
+    assert {'lc-snr_helptext', 'lc-snr_error', 'lc-since_error', 'lc-stack_error'} <= set(described)
+    assert [place for place in described if page.count(f'id="{place}"') != 1] == []
+    assert 'Enter a number.' in page.partition('id="lc-snr_error"')[2].partition('</div>')[0]
+
+
 # The table
 
 
@@ -727,6 +736,21 @@ def test_plotlys_script_comes_once_and_for_good(client: Client) -> None:
     assert 'immutable' in response['Cache-Control']
     assert b'plotly.js' in gzip.decompress(response.content)[:300]
     assert client.get('/forced-photometry/plotly-0.js').status_code == 404
+
+
+def test_points_that_go_while_very_many_are_read_cost_nobody_the_page(vera: Client, curve: Target, monkeypatch: Any) -> None:
+    points = PhotometryReducedDatum.objects.filter(target=curve)
+    read = reading._read
+
+    def then_some_go(*given: Any) -> Any:
+        found = read(*given)
+        points.filter(pk__in=list(points.values_list('pk', flat=True)[10:])).delete()
+        return found
+
+    monkeypatch.setattr(reading, 'MOST_POINTS', 20)
+    monkeypatch.setattr(reading, '_read', then_some_go)
+    answer = vera.get(f'/forced-photometry/light-curves/{curve.pk}/data.json')
+    assert (answer.status_code, answer.json()['stored']) == (200, 10)
 
 
 def test_of_very_many_points_the_newest_are_shown_and_the_rest_is_named(vera: Client, curve: Target, monkeypatch: Any) -> None:

@@ -15,11 +15,12 @@ from django.db.models import Model
 
 from tests.photometry.conftest import HOUR, Hands
 from tests.support.asking import ask, fresh
-from tom_forced_phot import exceptions, queries
+from tom_forced_phot import exceptions, http, queries
 from tom_forced_phot.core import redaction
 from tom_forced_phot.exceptions import ForcedPhotometryError, Refused, Throttled, UnexpectedReply
 from tom_forced_phot.models import PhotometryNotice, PhotometryQuery, PhotometrySubscription, RemoteJob
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
+from tom_forced_phot.services.protocol import Secrets
 
 LONGEST = 4000
 """Of all that a row says, or a mail."""
@@ -111,6 +112,47 @@ def test_an_error_of_ours_is_clean_whoever_it_quotes(kind: type[ForcedPhotometry
     assert len(said) <= exceptions.LONGEST
     assert 'hush4711' not in said
     said.encode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize('kind', [Refused, ValueError])
+def test_why_a_class_of_the_site_makes_no_request_is_read_at_the_query(
+    atlas: Any, clock: Hands, target: Any, monkeypatch: Any, kind: type[Exception]
+) -> None:
+    query = ask(target, clock)
+
+    def unmade(*_: Any, **__: Any) -> Any:
+        raise kind('The archive has no plates of the south.')
+
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'submit', unmade)
+    queries.run(clock)
+    said = f'The request could not be made. {kind.__name__}: The archive has no plates of the south.'
+    assert (fresh(query).state, fresh(query).message) == ('failed', said)
+
+
+PASSWORD = 'tulip,azalea&crocus'
+QUOTED = (f'You sent userpass={PASSWORD} and nothing else.', f'{"x" * (exceptions.LONGEST - 8)} {PASSWORD}')
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize('kind', [Refused, UnexpectedReply, RuntimeError])
+@pytest.mark.parametrize('text', QUOTED, ids=['signs in it', 'where a text is cut off'])
+def test_no_half_of_a_password_stays_where_a_service_repeats_it(
+    atlas: Any, clock: Hands, target: Any, monkeypatch: Any, kind: type[Exception], text: str
+) -> None:
+    query = ask(target, clock)
+
+    def repeated(*_: Any, **__: Any) -> Any:
+        raise kind(text)
+
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'secrets', lambda self: Secrets(parameters={'userpass': PASSWORD}))
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'submit', repeated)
+    for _ in range(3):
+        queries.run(clock)
+        clock.move(HOUR)
+    assert fresh(query).message
+    assert not any(part in said for said in texts() for part in ('tulip', 'azalea', 'crocus'))
+    assert 'tulip' not in http.redacted_message(kind(text), Secrets(parameters={'userpass': PASSWORD}))
 
 
 def test_an_error_without_words_of_its_own_is_told_by_its_class() -> None:

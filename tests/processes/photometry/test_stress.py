@@ -43,6 +43,7 @@ CLAIM_TIME = 12
 #: Runs what stands behind it as on a host whose clock is wrong.
 HOST = """
 import os, runpy, sys, time
+from datetime import timedelta
 from django.utils import timezone
 right, passed, wrong = timezone.now, time.time, float(os.environ['HOST_IS_WRONG_BY'])
 timezone.now = lambda: right() + timedelta(seconds=wrong)

@@ -168,9 +168,9 @@
         const words = errors[name] ? errors[name].join(' ') : '';
         field.classList.toggle('is-invalid', Boolean(words));
         if (words && field.closest('details')) field.closest('details').open = true;
-        if (words) { field.setAttribute('aria-invalid', 'true'); field.setAttribute('aria-describedby', `${field.id}-error`); field.focus(); }
+        if (words) { field.setAttribute('aria-invalid', 'true'); field.setAttribute('aria-describedby', `${field.id}_error`); field.focus(); }
         else field.removeAttribute('aria-invalid');
-        const place = document.getElementById(`${field.id}-error`);
+        const place = document.getElementById(`${field.id}_error`);
         if (place) { place.textContent = words; place.style.display = words ? 'block' : ''; }
       }
     }
