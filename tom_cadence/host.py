@@ -250,9 +250,7 @@ class CheckedObservationCreateView(ObservationCreateView):
         context: dict[str, Any] = super().get_context_data(**kwargs)
         form, tabs = context['form'], context['observation_type_choices']
         if form.is_bound and tabs:
-            for line in error_lines(form):
-                if line.label and not line.id:  # of a field that is not shown
-                    form.add_error(None, f'{line.label}: {line.text}')
+            _say_above_what_is_hidden(form)
             kinds = [kind for kind, _ in tabs]
             sent = context['active'] = context['active'] if context['active'] in kinds else kinds[0]
             context['observation_type_choices'] = [(kind, form if kind == sent else other) for kind, other in tabs]
@@ -261,6 +259,13 @@ class CheckedObservationCreateView(ObservationCreateView):
             for _, form in context['observation_type_choices']:
                 form.helper.layout.append(HTML(f'<input type="hidden" name="{AGAIN}" value="{int(again)}">'))
         return context
+
+
+def _say_above_what_is_hidden(form: Any) -> None:
+    """Errors of fields that the page does not show stand above the form, for there is nothing that they could stand beside."""
+    for line in error_lines(form):
+        if line.label and not line.id:
+            form.add_error(None, f'{line.label}: {line.text}')
 
 
 def _record(request: HttpRequest, pk: int, to_do: str) -> ObservationRecord:
@@ -305,7 +310,17 @@ def change_number(request: HttpRequest, pk: int) -> HttpResponse:
 def add_existing(request: HttpRequest) -> HttpResponseBase:
     """The host's page that records an observation made elsewhere; the host adds it to any target, seen or not."""
     _check_named(request, request.POST if request.method == 'POST' else request.GET)
-    return AddExistingObservationView.as_view()(request)
+    return CheckedAddExistingView.as_view()(request)
+
+
+class CheckedAddExistingView(AddExistingObservationView):
+    """The host's view, whose fields are all hidden: without this nobody is told what is wrong with one of them."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """Say it above the form."""
+        _say_above_what_is_hidden(form)
+        shown: HttpResponse = super().form_invalid(form)
+        return shown
 
 
 @login_required

@@ -282,3 +282,12 @@ def test_the_way_to_a_facilitys_own_page_names_no_target_that_one_may_not_see(
 
 def test_cancelling_by_rest_holds_no_transaction_while_the_facility_is_asked() -> None:
     assert resolve('/api/observations/7/cancel/').func._non_atomic_requests == {'default'}
+
+
+def test_the_page_for_an_observation_made_elsewhere_says_what_is_wrong(client: Any, astronomer: Any, target: Any) -> None:
+    client.force_login(astronomer)
+    given = {'target_id': target.pk, 'facility': 'Nowhere', 'observation_id': ''}
+    page = client.post('/observations/add/', given).content.decode()
+    assert 'Facility: Select a valid choice. Nowhere is not one of the available choices.' in page
+    assert 'Observation ID: This field is required.' in page
+    assert not ObservationRecord.objects.exists()
