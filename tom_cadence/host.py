@@ -57,6 +57,7 @@ from tom_cadence.flows.start import kept, problem_with
 from tom_cadence.flows.steer import cancel_one
 from tom_cadence.journal import departures
 from tom_cadence.models import ManagedCadence, Submission
+from tom_cadence.pages.start.forms import error_lines
 from tom_cadence.pages.templates import views
 from tom_cadence.permissions import (
     cancellable_records,
@@ -158,6 +159,14 @@ class CheckedObservationCreateView(ObservationCreateView):
         """The host's form, which tells a portal's refusal in its own words in place of an HTTP 500."""
         return with_readable_validation(super().get_form_class(observation_type))
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """As the host's; the facility is that of the address, whatever the form says, which the host cannot show without one."""
+        kwargs = super().get_form_kwargs()
+        if 'data' in kwargs:
+            kwargs['data'] = kwargs['data'].copy()
+            kwargs['data']['facility'] = self.get_facility()
+        return kwargs
+
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Check the form, and ask for the observation, once."""
         form: Any = self.get_form_class()(**self.get_form_kwargs())
@@ -234,13 +243,29 @@ class CheckedObservationCreateView(ObservationCreateView):
         return self._nothing_sent(form, text)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """As the host's; who is told that the same is booked may say that one more is wanted."""
+        """As the host's, but the tab shows the form that was sent, with each error beside its field; the host makes a new one.
+
+        Who is told that the same is booked may say that one more is wanted.
+        """
         context: dict[str, Any] = super().get_context_data(**kwargs)
+        form, tabs = context['form'], context['observation_type_choices']
+        if form.is_bound and tabs:
+            _say_above_what_is_hidden(form)
+            kinds = [kind for kind, _ in tabs]
+            sent = context['active'] = context['active'] if context['active'] in kinds else kinds[0]
+            context['observation_type_choices'] = [(kind, form if kind == sent else other) for kind, other in tabs]
         again = getattr(self, 'again', None)
         if again is not None:
             for _, form in context['observation_type_choices']:
                 form.helper.layout.append(HTML(f'<input type="hidden" name="{AGAIN}" value="{int(again)}">'))
         return context
+
+
+def _say_above_what_is_hidden(form: Any) -> None:
+    """Errors of fields that the page does not show stand above the form, for there is nothing that they could stand beside."""
+    for line in error_lines(form):
+        if line.label and not line.id:
+            form.add_error(None, f'{line.label}: {line.text}')
 
 
 def _record(request: HttpRequest, pk: int, to_do: str) -> ObservationRecord:
@@ -285,7 +310,17 @@ def change_number(request: HttpRequest, pk: int) -> HttpResponse:
 def add_existing(request: HttpRequest) -> HttpResponseBase:
     """The host's page that records an observation made elsewhere; the host adds it to any target, seen or not."""
     _check_named(request, request.POST if request.method == 'POST' else request.GET)
-    return AddExistingObservationView.as_view()(request)
+    return CheckedAddExistingView.as_view()(request)
+
+
+class CheckedAddExistingView(AddExistingObservationView):
+    """The host's view, whose fields are all hidden: without this nobody is told what is wrong with one of them."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """Say it above the form."""
+        _say_above_what_is_hidden(form)
+        shown: HttpResponse = super().form_invalid(form)
+        return shown
 
 
 @login_required

@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from plotly.offline import get_plotlyjs
-from tom_common.htmx_table import htmx_attributes_delayed, htmx_attributes_instant
+from tom_common.htmx_table import HTMXTable, htmx_attributes_delayed, htmx_attributes_instant
 
 PAGE_SIZE = 25
 #: Of white text on Bootstrap's own info and warning colours the contrast is too low for WCAG AA: these carry dark text.
@@ -73,6 +73,26 @@ class FixedPaginator(Paginator[Any]):
     def __init__(self, rows: Any, per_page: int) -> None:
         """Leave the size alone."""
         super().__init__(rows, PAGE_SIZE)
+
+
+class SortableTable(HTMXTable):
+    """The host's table; what the address names that is no column of it sorts nothing.
+
+    django_tables2 takes a name with a dot for a path of its past, and warns of it.
+    """
+
+    class Meta(HTMXTable.Meta):
+        """The host's look."""
+
+    @property
+    def order_by(self) -> Any:
+        """The columns that it is sorted by, as django_tables2 has them."""
+        return super().order_by
+
+    @order_by.setter
+    def order_by(self, value: Any) -> None:
+        named = value.split(',') if isinstance(value, str) else value or ()
+        HTMXTable.order_by.fset(self, [name for name in named if str(name).removeprefix('-') in self.columns.names()])
 
 
 def badge_of(colour: str, words: str) -> SafeString:

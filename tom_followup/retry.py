@@ -26,14 +26,14 @@ def until_written(write: Callable[[], Result], most: int | None = None) -> Resul
             return write()
         except OperationalError as error:
             tries += 1
-            if not _busy(error) or tries == most:
+            if not is_busy(error) or tries == most:
                 raise
             logger.warning('The database is busy; writing again in %.2f s', wait, extra={'event': 'database_busy'})
             pause(wait)
             wait = min(2 * wait, LONGEST_PAUSE)
 
 
-def _busy(error: OperationalError) -> bool:
+def is_busy(error: Exception) -> bool:
     """Whether trying again can help; inside somebody else's transaction it cannot."""
-    text = str(error).lower()
+    text = str(error).lower() if isinstance(error, OperationalError) else ''
     return ('locked' in text or 'deadlock' in text or 'serialize' in text) and not connection.in_atomic_block

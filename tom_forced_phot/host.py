@@ -1,7 +1,8 @@
 """Every URL and template of the host that this app answers in its place, and the version of the host it was checked against.
 
 The host's page asks without looking whether the user may see the target, and tells the service nothing about who asks
-(tom_dataproducts/views.py 90-173 of tomtoolkit 3.1.0). Its upload page (176-242) says nothing of what became of the rows.
+(tom_dataproducts/views.py 90-173 of tomtoolkit 3.1.0). Its upload page (176-242) says nothing of what became of the rows, and
+where the permissions of targets count its page that deletes a file (245-306) lets everybody delete every one.
 Its lists of targets have no hook for a button. Tests fail when the host's code or templates change.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -18,15 +21,17 @@ from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
 from tom_dataproducts.single_target_data_service.single_target_data_service import get_service_classes
-from tom_dataproducts.views import DataProductUploadView, SingleTargetDataServiceQueryView
+from tom_dataproducts.views import DataProductDeleteView, DataProductUploadView, SingleTargetDataServiceQueryView
 from tom_observations.models import ObservationRecord
 from tom_targets.models import Target
 from tom_targets.permissions import targets_for_user
 
 from tom_followup.pages import read_pk
+from tom_followup.refusals import NotYours, refused_with_message
 from tom_forced_phot import conf, ingest, queries, registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
+from tom_forced_phot.permissions import askable_targets, visible_products, visible_targets
 from tom_forced_phot.services.base import ForcedPhotometryService, ForcedPhotometryServiceException
 
 HOST_VERSION = '3.1.0'
@@ -42,6 +47,7 @@ def url_paths() -> list[Any]:
     return [
         path('dataproducts/data/single_target_data_service/<str:service>/query/', AskView.as_view()),
         path('dataproducts/data/upload/', UploadView.as_view()),
+        path('dataproducts/data/<int:pk>/delete/', refused_with_message(DeleteView.as_view())),
     ]
 
 
@@ -88,6 +94,31 @@ class UploadView(DataProductUploadView):
         for account in told:
             messages.info(self.request, account)
         return response
+
+
+class DeleteView(DataProductDeleteView):
+    """The host's view, which asks first: what is read of a file, and the answer of the query that brought it, go with the file.
+
+    The host asks nobody where TARGET_PERMISSIONS_ONLY is set, not even for a login. Where it is not, ``delete_dataproduct`` counts
+    here as there.
+    """
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """A file this user may not see does not exist; deleting it needs what asking for more about its target needs."""
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        product = visible_products(request.user).filter(pk=kwargs['pk']).first()
+        if product is None:
+            raise Http404('There is no such file, or you may not see it.')
+        if settings.TARGET_PERMISSIONS_ONLY:
+            may = askable_targets(request.user).filter(pk=product.target_id).exists()
+        else:
+            may = request.user.has_perm('tom_dataproducts.delete_dataproduct', product)
+        if not may:
+            seen = visible_targets(request.user).filter(pk=product.target_id).exists()
+            page = reverse('tom_targets:detail', kwargs={'pk': product.target_id}) if seen else reverse('home')
+            raise NotYours('You may look at this file, but not delete it.', page)
+        return super().dispatch(request, *args, **kwargs)
 
 
 @method_decorator(sensitive_post_parameters(), name='dispatch')

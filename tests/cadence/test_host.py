@@ -205,6 +205,41 @@ def test_a_form_without_a_name_starts_no_cadence_and_books_nothing(
     assert bookings(observatory) == []
 
 
+@pytest.mark.parametrize(
+    ('name', 'wrong', 'said'),
+    [
+        ('start', 'soon', 'is not a date and time'),
+        ('end', '', 'This field is required'),
+        ('filter', 'Q', 'Q is not one of the available choices'),
+        ('exposure_time', '-1', 'greater than or equal to 0.1'),
+        ('name', 'n' * 60, 'at most 50 characters'),
+    ],
+)
+def test_the_hosts_form_says_beside_each_field_what_is_wrong_with_it(
+    client: Any, observatory: Any, astronomer: Any, target: Any, name: str, wrong: str, said: str
+) -> None:
+    client.force_login(astronomer)
+    fields = {**parameters(target, NIGHT), 'observation_type': 'IMAGING', 'exposure_count': '7', name: wrong}
+    page = client.post(f'/observations/{SIMULATED}/create/?target_id={target.pk}', fields).content.decode()
+    beside = re.search(rf'<div id="div_id_{name}".*?(?=<div id="div_id_|</form>)', page, re.DOTALL)
+    assert beside is not None
+    assert said in beside[0]
+    assert wrong in beside[0]
+    assert 'name="exposure_count" value="7"' in page
+    assert bookings(observatory) == []
+
+
+def test_the_hosts_form_says_what_is_wrong_with_a_field_that_it_does_not_show(
+    client: Any, observatory: Any, astronomer: Any, target: Any
+) -> None:
+    client.force_login(astronomer)
+    fields = {**parameters(target, NIGHT), 'observation_type': 'k' * 60, 'facility': ''}
+    page = client.post(f'/observations/{SIMULATED}/create/?target_id={target.pk}', fields).content.decode()
+    assert 'Observation type: Ensure this value has at most 50 characters' in page
+    assert 'id="id_exposure_time"' in page
+    assert bookings(observatory) == []
+
+
 @pytest.mark.parametrize('rest', ['&cadence_strategy=NoSuchStrategy', '&observation_type=a%00b'])
 def test_what_the_hosts_form_cannot_show_is_not_found_in_place_of_an_error(
     client: Any, observatory: Any, astronomer: Any, target: Any, rest: str
@@ -247,3 +282,12 @@ def test_the_way_to_a_facilitys_own_page_names_no_target_that_one_may_not_see(
 
 def test_cancelling_by_rest_holds_no_transaction_while_the_facility_is_asked() -> None:
     assert resolve('/api/observations/7/cancel/').func._non_atomic_requests == {'default'}
+
+
+def test_the_page_for_an_observation_made_elsewhere_says_what_is_wrong(client: Any, astronomer: Any, target: Any) -> None:
+    client.force_login(astronomer)
+    given = {'target_id': target.pk, 'facility': 'Nowhere', 'observation_id': ''}
+    page = client.post('/observations/add/', given).content.decode()
+    assert 'Facility: Select a valid choice. Nowhere is not one of the available choices.' in page
+    assert 'Observation ID: This field is required.' in page
+    assert not ObservationRecord.objects.exists()

@@ -10,17 +10,22 @@ from typing import Any
 import pytest
 import tom_dataproducts.views
 from django.contrib.messages import get_messages
+from django.core.files.base import ContentFile
 from django.urls import resolve, reverse
+from guardian.shortcuts import assign_perm
+from tom_dataproducts.models import DataProduct
 
+from tests.conftest import NIGHT
 from tests.photometry.conftest import Hands, configure
 from tests.support.asking import fresh
 from tom_forced_phot import host
-from tom_forced_phot.models import PhotometryQuery
+from tom_forced_phot.models import IngestedFile, LightCurve, PhotometryQuery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHECKED = {
     tom_dataproducts.views.SingleTargetDataServiceQueryView: 'c2cd5d97538fd99d',
     tom_dataproducts.views.DataProductUploadView: '0db5ee523f3bcf56',
+    tom_dataproducts.views.DataProductDeleteView: 'ccbdeacfcf86b674',
 }
 
 
@@ -109,3 +114,39 @@ def test_who_is_not_logged_in_asks_nothing(client: Any, atlas: Any, target: Any)
     assert answer.status_code == 302
     assert 'login' in answer.url
     assert not PhotometryQuery.objects.exists()
+
+
+@pytest.fixture
+def file_of_a_hidden_target(target: Any, settings: Any, tmp_path: Any) -> Any:
+    settings.MEDIA_ROOT, settings.TARGET_PERMISSIONS_ONLY = tmp_path, True
+    target.permissions = 'PRIVATE'
+    target.save()
+    product = DataProduct(target=target, data_product_type='atlas_photometry', product_id='a light curve')
+    product.data.save('curve.txt', ContentFile(b'points'), save=True)
+    curve = LightCurve.objects.create(target=target, service='ATLAS', version=1, points=1)
+    IngestedFile.objects.create(light_curve=curve, data_product=product, rows=1, new=1, ingested=NIGHT)
+    return product
+
+
+def test_a_stranger_cannot_delete_the_file_of_a_hidden_target(client: Any, file_of_a_hidden_target: Any, astronomer: Any) -> None:
+    product, page = file_of_a_hidden_target, reverse('tom_dataproducts:delete', args=[file_of_a_hidden_target.pk])
+    for method in (client.get, client.post, client.delete):
+        answer = method(page)
+        assert (answer.status_code, 'login' in answer.url) == (302, True)
+    client.force_login(astronomer)
+    for method in (client.get, client.post, client.delete):
+        answer = method(page)
+        assert answer.status_code == 404
+        assert str(product) not in answer.content.decode()
+    assert (IngestedFile.objects.count(), DataProduct.objects.count()) == (1, 1)
+
+
+def test_who_may_only_look_reads_why_the_file_is_not_deleted(client: Any, file_of_a_hidden_target: Any, astronomer: Any) -> None:
+    product, page = file_of_a_hidden_target, reverse('tom_dataproducts:delete', args=[file_of_a_hidden_target.pk])
+    assign_perm('tom_targets.view_target', astronomer, product.target)
+    client.force_login(astronomer)
+    assert 'You may look at this file, but not delete it' in client.post(page, follow=True).content.decode()
+    assert IngestedFile.objects.count() == 1
+    assign_perm('tom_targets.change_target', astronomer, product.target)
+    assert client.post(page).status_code == 302
+    assert not DataProduct.objects.exists()

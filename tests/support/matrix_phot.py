@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.files.base import ContentFile
+from guardian.shortcuts import assign_perm
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 
 from tests.conftest import NIGHT
@@ -42,6 +43,8 @@ def make_phot(target: Any, owner: Any, people: Any) -> Phot:
     )  # fmt: skip
     if not people.only_targets:
         people.allow(product, 'dataproduct', 'tom_dataproducts')
+        for who in (owner, people.changers):
+            assign_perm('tom_dataproducts.delete_dataproduct', who, product)
         people.allow(point, 'photometryreduceddatum', 'tom_dataproducts')
     curve = LightCurve.objects.create(target=target, service='ATLAS', version=1, points=1, last_point=NIGHT)
     IngestedFile.objects.create(light_curve=curve, data_product=product, rows=1, new=1, ingested=NIGHT)

@@ -509,6 +509,12 @@ RULES: dict[str, list[Rule]] = {
             data=lambda case: {'observation_record': case.record.pk, 'data_product_type': 'atlas_photometry'},
         ),
     ],
+    'dataproducts/data/<int:pk>/delete/': [
+        Rule(
+            address=lambda case: f'/dataproducts/data/{case.phot.done.data_product_id}/delete/', get=CHANGED, post=CHANGERS_DO,
+            changes=CHANGERS,
+        ),
+    ],
     'dataproducts/data/single_target_data_service/<str:service>/query/': [
         Rule(
             address=lambda case: f'{ATLAS}?target_id={case.target.pk}', get=CHANGERS_SEND, post=CHANGERS_SEND, changes=CHANGERS,

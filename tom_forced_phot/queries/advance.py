@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from tom_followup.retry import is_busy, until_written
 from tom_forced_phot import conf, http, registry
 from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, Step, next_step, pause
@@ -67,7 +68,10 @@ def advance(pk: int, now: datetime | None = None, clock: Clock = conf.utc_now) -
     except ForcedPhotometryError as error:
         again = _unexpected(query, error, clock())
     except Exception as error:
-        logger.exception('A step of a forced photometry query failed', extra={'event': 'step_failed', 'query': pk})
+        if is_busy(error):
+            logger.warning('The database is busy; the step is tried again', extra={'event': 'database_busy', 'query': pk})
+        else:
+            logger.exception('A step of a forced photometry query failed', extra={'event': 'step_failed', 'query': pk})
         again = _unexpected(query, error, clock())
     return _next(pk, again, clock())
 
@@ -200,6 +204,9 @@ def _unexpected(query: PhotometryQuery, error: Exception, now: datetime) -> date
     if not QueryState(query.state).is_open:  # tidying up at the service is a courtesy
         mine.update(to_clean=False, next_step=None, claim_until=None)
         return None
+    if is_busy(error) and not rows.no_time_for(query, now):  # no fault of the query: it counts no try
+        until_written(lambda: rows.wait(mine, now + BUSY, "This TOM's database was busy."), most=8)
+        return now + BUSY
     if isinstance(error, Throttled) and not rows.no_time_for(query, now):
         until = now + timedelta(seconds=error.seconds)
         rows.wait(mine, until, text)

@@ -261,6 +261,17 @@ def test_what_is_out_of_bounds_is_not_simulated(client: Any, cadence_page: str, 
     assert 'hx-get="/cadences' not in page.content.decode()
 
 
+@pytest.mark.parametrize('odd', ['Nothing', 'a b', '\0', 'S' * 300, '../x'])
+def test_a_strategy_that_there_is_not_is_named_as_such_on_the_page(
+    client: Any, cadence_page: str, astronomer: Any, odd: str
+) -> None:
+    client.force_login(astronomer)
+    for address in (cadence_page, '/cadences/simulate/'):
+        for part in ('', 'fan'):
+            said = client.get(address, {'b_strategy': odd, 'part': part}).content.decode()
+            assert 'That strategy is not one of this TOM, or it decides in a way that cannot be simulated.' in said
+
+
 def test_only_who_may_see_the_cadence_sees_what_it_would_do(client: Any, cadence_page: str, target: Any) -> None:
     assert client.get(cadence_page).status_code == 200
     target.permissions = 'PRIVATE'

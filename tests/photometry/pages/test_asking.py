@@ -291,7 +291,7 @@ def test_what_was_changed_after_the_preview_is_previewed_again(vera: Any, server
 
 
 def test_a_stale_moment_and_nonsense_in_its_place_count_as_now(vera: Any, servers: Any, many: Any, clock: Hands) -> None:
-    for moment in ('', 'yesterday', '2020-01-01T00:00:00+00:00', '2031-01-01T00:00:00+00:00', '2026-13-45T00:00:00+00:00'):
+    for moment in ('', 'yesterday', '2020-01-01T00:00:00+00:00', '2031-01-01T00:00:00+00:00', '2026-13-45T00:00+00:00', '2' * 99):
         PhotometryQuery.objects.all().delete()
         _, sent = preview(vera, filled(many(), ['ATLAS']))
         vera.post(ASK, {**sent, 'moment': moment})

@@ -49,6 +49,14 @@ def states(client: Any, *rows: PhotometryQuery, view: str = 'list', tag: str = '
     return client.get('/forced-photometry/queries/states/', {'view': view, 'query': [each.pk for each in rows]}, headers=headers)
 
 
+@pytest.mark.parametrize(('name', 'words'), [('of', 'target'), ('subscription', 'subscription'), ('notice', 'notice')])
+def test_a_link_to_the_list_that_names_no_number_says_so(vera: Any, name: str, words: str) -> None:
+    for odd in ('abc', '-1', '1.5', '9' * 30):
+        assert f'What the address says is no number of a {words}, and was left out' in page(vera, **{name: odd}), odd
+    for fine in ('', '1'):
+        assert 'was left out' not in page(vera, **{name: fine})
+
+
 def test_the_list_says_how_each_query_is(vera: Any, astronomer: Any, clock: Hands, atlas: Any, make_target: Any) -> None:
     queued = [ask(make_target(name=f'SN {number}'), clock, astronomer) for number in (1, 2)]
     text = page(vera)

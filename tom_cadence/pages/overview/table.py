@@ -13,7 +13,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django_tables2.data import TableQuerysetData
-from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet
+from tom_common.htmx_table import HTMXTableFilterSet
 
 from tom_cadence import registry
 from tom_cadence.core.exposure import in_words as hours_of
@@ -21,7 +21,7 @@ from tom_cadence.models import ManagedCadence
 from tom_cadence.pages.overview import summary
 from tom_cadence.permissions import Rows, names_visible_to
 from tom_cadence.templatetags.cadences import badge, when
-from tom_followup.pages import filter_attributes, in_one_row, labelled_cell, read_pk
+from tom_followup.pages import SortableTable, filter_attributes, in_one_row, labelled_cell, read_pk
 
 
 class CadencePage(TableQuerysetData):
@@ -50,13 +50,13 @@ def page_of(record: ManagedCadence) -> str:
     return reverse('cadences:page', args=[record.pk])
 
 
-class ListTable(HTMXTable):
+class ListTable(SortableTable):
     """A list on a page of this app: what it is of, and the ids of the page's parts that htmx is told of."""
 
     about = ''
     place, wait, top = '', '', ''
 
-    class Meta(HTMXTable.Meta):
+    class Meta(SortableTable.Meta):
         """The host's look, with heads and pages that a keyboard reaches."""
 
         template_name = 'tom_cadence/partials/htmx_table.html'

@@ -89,7 +89,8 @@ def error_lines(form: Any) -> list[ErrorLine]:
     found, mentioned = [], _mentioned(form)
     for name, errors in form.errors.items():
         field = form[name] if name in form.fields else None
-        words = label_of(name) if re.match(r'c_\d+_', name) else str(getattr(field, 'label', '') or '')
+        unnamed = field is not None and not field.label
+        words = label_of(name) if unnamed or re.match(r'c_\d+_', name) else str(getattr(field, 'label', '') or '')
         place = '' if field is None or field.is_hidden or name not in mentioned else str(field.id_for_label)
         found += [ErrorLine(label=words, text=str(text), id=place) for text in errors]
     return found

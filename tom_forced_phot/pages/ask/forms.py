@@ -64,7 +64,7 @@ class AskForm(forms.Form):
     when = forms.ChoiceField(label='Period', choices=[(each.value, words) for each, words in WORDS.items()], initial='last')
     first = DateField(required=False, label='From', max_length=40, help_text='')
     last = DateField(required=False, label='Until', max_length=40, help_text='')
-    moment = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
+    moment = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, user: Any, services: Sequence[str], *args: Any, **kwargs: Any) -> None:
         """``services`` are those that can be asked; others are refused by name."""

@@ -14,10 +14,10 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django_tables2.data import TableQuerysetData
-from tom_common.htmx_table import HTMXTable, HTMXTableFilterSet
+from tom_common.htmx_table import HTMXTableFilterSet
 from tom_targets.models import Target
 
-from tom_followup.pages import filter_attributes, in_one_row, labelled_cell, read_pk
+from tom_followup.pages import SortableTable, filter_attributes, in_one_row, labelled_cell, read_pk
 from tom_forced_phot import registry
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
@@ -110,14 +110,14 @@ class QueryFilterSet(HTMXTableFilterSet):
         return rows.filter(found | Q(pk=read_pk(text)))
 
 
-class PlainTable(HTMXTable):
+class PlainTable(SortableTable):
     """The host's HTMX table with this app's look; its page names ``caption``, ``place`` (id of what it fills) and ``wait``."""
 
     caption = ''
     place = ''
     wait = ''
 
-    class Meta(HTMXTable.Meta):
+    class Meta(SortableTable.Meta):
         """Heads and page numbers as links, so that they work without a mouse and without a script."""
 
         template_name = 'tom_forced_phot/partials/table.html'

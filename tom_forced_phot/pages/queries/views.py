@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -178,7 +179,7 @@ def query_list(request: HttpRequest) -> HttpResponse:
         'filter': filters,
         'number': table.paginator.count,
         'filtered': any(request.GET.get(name) for name in filters.filters),
-        'narrowed': _narrowed(request),
+        'narrowed': _narrowed(request, filters.form.errors),
         'said': summary.sentence(rows),
         'part': only_table,
         'now': conf.utc_now(),
@@ -189,8 +190,14 @@ def query_list(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _narrowed(request: HttpRequest) -> str:
-    """What the list was narrowed down to by a link, in words."""
+#: What a link may name the number of; there is no field that it could be said beside.
+NUMBERED = {'of': 'target', 'subscription': 'subscription', 'notice': 'notice'}
+
+
+def _narrowed(request: HttpRequest, errors: Mapping[str, Any]) -> str:
+    """What the list was narrowed down to by a link, in words; or that the link could not be read."""
+    if wrong := [words for name, words in NUMBERED.items() if name in errors]:
+        return f'What the address says is no number of a {" or of a ".join(wrong)}, and was left out'
     if (of := read_pk(request.GET.get('of', ''))) is not None:
         target = visible_targets(request.user).filter(pk=of).first()
         return f'Only queries about {target.name}' if target else ''
