@@ -150,7 +150,7 @@ def _beginnings(order: Order, targets: Sequence[Any], seen: datetime) -> dict[in
     service, overlap = order.service, timedelta(days=conf.get('OVERLAP_DAYS'))
     try:
         reduction = service.parameters(order.cleaned(targets[0]), seen).get('reduction')
-    except Refused:
+    except Exception:  # the site's own class; what it says stands beside each target
         reduction = None
     found: dict[int, datetime] = {}
     for pks in _chunks([target.pk for target in targets]):
