@@ -37,6 +37,10 @@ AXIS = """
 const axis = document.querySelector('.phot-curve-plot')._fullLayout[arguments[0]];
 return [axis.title.text, axis.range, axis.ticktext || []];
 """
+BRIGHTEST = """
+const {points} = document.querySelector('section.phot-curve').photCurve.data;
+return Math.min(...[...points.magnitude].filter(Number.isFinite));
+"""
 HOVER = """
 const plot = document.querySelector('.phot-curve-plot');
 const trace = plot._fullData[0];
@@ -217,19 +221,25 @@ def test_the_page_opens_with_the_last_year(page: Browser, target: Any) -> None:
 
 def test_a_shared_address_never_hides_newer_points(page: Browser, target: Any) -> None:
     newest = page.driver.execute_script("return document.querySelector('section.phot-curve').photCurve.data.points.mjd.at(-1)")
-    script = "Plotly.relayout(document.querySelector('.phot-curve-plot'), {'xaxis.range': [arguments[0], arguments[1]]})"
-    page.driver.execute_script(script, newest - 3, newest + 0.1)
+    ranges = "{'xaxis.range': arguments[0], 'yaxis.range': arguments[1]}"
+    script = f"Plotly.relayout(document.querySelector('.phot-curve-plot'), {ranges})"
+    page.driver.execute_script(script, [newest - 20, newest - 3], [18.5, 17.5])
+    page.wait('dates and magnitudes', lambda: re.search(r'x=[\d.]+%2C[\d.]+.*y=18\.5%2C17\.5', page.address) is not None)
+    page.driver.execute_script(script, [newest - 3, newest + 0.1], [18.5, 17.5])
     page.wait('an interval without an end', lambda: re.search(r'x=[\d.]+%2C(&|$)', page.address) is not None)
-    shared = page.address
+    assert 'y=' not in page.address, 'a point that comes later may be brighter'
+    shared = f'{page.address}&y=18.5%2C17.5'  # of an earlier version
     from tom_dataproducts.data_processor import run_data_processor
 
-    run_data_processor(upload(target, exposures(4000, 4003), name='newer.txt'))
+    run_data_processor(upload(target, exposures(4000, 4003, flux=9_000), name='newer.txt'))
     page.open('about:blank')
     page.open(shared)
     drawn(page)
     first, last = page.driver.execute_script(AXIS, 'xaxis')[1]
     assert first == pytest.approx(newest - 3)
     assert last > newest + 1, 'the points that came since'
+    faintest, brightest = page.driver.execute_script(AXIS, 'yaxis')[1]
+    assert brightest < page.driver.execute_script(BRIGHTEST) < faintest, 'also brighter ones'
 
 
 def test_the_plot_is_saved_as_a_png_as_it_is_drawn(page: Browser) -> None:

@@ -19,7 +19,7 @@ from tom_targets.sharing import continuous_share_data
 from tom_followup.failpoints import PhotometryPoint, reach
 from tom_forced_phot import registry
 from tom_forced_phot.core.photometry import Measurements, Rejections
-from tom_forced_phot.ingest import assumptions, match, permissions, positions, sql
+from tom_forced_phot.ingest import assumptions, hidden, match, permissions, positions, sql
 from tom_forced_phot.ingest.match import Legacy
 from tom_forced_phot.ingest.permissions import Watchers
 from tom_forced_phot.ingest.point_rows import FIELDS, Integers, PointRows, kinds, moments, points
@@ -74,6 +74,8 @@ class Tally:
     held: int = 0
     preferred: int = 0
     seen: list[Integers] = field(default_factory=list)
+    #: Of points that hold an exposure once too often, and are removed: which one stays.
+    became: dict[int, int] = field(default_factory=dict)
 
 
 def ingest(
@@ -165,12 +167,13 @@ def _write(product: DataProduct, table: Measurements, curve: sql.StoredCurve, re
     service = registry.kind_of(curve.service)
     worse = table.constants.get('program') not in (None, '', service.preferred_program)
     kept = Kept(program=service.preferred_program if worse else '', columns=service.occasional)
-    times = moments(table, reduction)
+    times, by_hand = moments(table, reduction), hidden.hidden_in(curve.target, curve.service)
     order = np.argsort(table.mjd, kind='stable')
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         some = points(table.only(rows), reduction, times[rows])
         _write_some(product, some, curve, found.among(rows), tally, kept)
+    hidden.follow(by_hand, tally.became)
     return tally
 
 
@@ -188,7 +191,7 @@ def _write_some(
     there = np.flatnonzero(at != match.NOWHERE)
     tally.seen.append(stored.ids[at[there]])
     _update(some, there, stored, at[there], tally, kept)
-    _upgrade(some, old, set(there.tolist()), tally)
+    _upgrade(some, old, dict(zip(there.tolist(), stored.ids[at[there]].tolist(), strict=True)), tally)
     absent = np.array([row for row in np.flatnonzero(at == match.NOWHERE).tolist() if row not in old], dtype=np.int64)
     inserted = sql.insert(some.chosen(absent), target_id=product.target_id, data_product_id=product.pk, source_name=curve.service)
     tally.new += inserted
@@ -210,11 +213,12 @@ def _update(some: PointRows, rows: Integers, stored: Stored, at: Integers, tally
     tally.unchanged += int((~changed).sum())
 
 
-def _upgrade(some: PointRows, old: dict[int, list[int]], there: set[int], tally: Tally) -> None:
+def _upgrade(some: PointRows, old: dict[int, list[int]], there: dict[int, int], tally: Tally) -> None:
     """Let the toolkit's point of an exposure become ours; remove those that are one too many."""
     rows = [row for row in old if row not in there]
     ids = np.array([old[row][0] for row in rows], dtype=np.int64)
     gone = [pk for row, pks in old.items() for pk in (pks if row in there else pks[1:])]
+    tally.became |= {pk: there.get(row, pks[0]) for row, pks in old.items() for pk in pks}
     tally.merged += sql.delete(gone)
     updated = sql.update(ids, some.chosen(np.array(rows, dtype=np.int64), FIELDS))
     tally.updated += updated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,15 @@ class Curve:
         return self.points if self.means is None else self.means
 
 
+BASELINE_BEFORE_DUST = (
+    'The baseline is subtracted first; what remains, and its errors, are corrected for extinction. '
+    'The baseline of each group, and the column baseline of a file, are without that correction.'
+)
+OWN_COLUMNS = (
+    "The services' own columns stay as the services gave them, in files, too: neither baseline nor extinction is corrected there."
+)
+
+
 @dataclass
 class _Account:
     """What is told of an evaluation: how many points were left out for which reason, and sentences."""
@@ -93,6 +102,7 @@ def evaluate(stored: Columns, options: Options) -> Curve:
     kept = points if keep.all() else points.only(keep)
     if options.dust is not None:
         kept = _without_dust(kept, series, options.dust, account)
+    account.notes += _uncorrected(options)
     if options.baseline is not None:
         kept = _judged_again(kept)
     if larger.any():
@@ -115,6 +125,14 @@ def evaluate(stored: Columns, options: Options) -> Curve:
         distance=options.distance,
         dust=options.dust,
     )
+
+
+def _uncorrected(options: Options) -> Iterator[str]:
+    """What is told of numbers that a file has beside those which a baseline or extinction changed."""
+    if options.dust is not None and options.baseline is not None:
+        yield BASELINE_BEFORE_DUST
+    if not options.stack and (options.dust is not None or options.baseline is not None):
+        yield OWN_COLUMNS
 
 
 def _without_dust(points: Points, series: Sequence[Series], dust: Dust, account: _Account) -> Points:

@@ -55,7 +55,7 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
     for name, unit, text, values in other_times(curve, place):
         found[name] = numbers(values, unit, text)
     if curve.dust is not None and curve.means is None:
-        text = 'By which magnitude, limit and flux were corrected'
+        text = 'Subtracted from magnitude and limit; flux and flux_error are larger by 10^(0.4 extinction), baseline is not'
         found['extinction'] = numbers(shown.extinction, 'mag', text)
     if curve.distance is not None:
         for name in ('magnitude', 'limit'):
@@ -71,11 +71,13 @@ def table(curve: Curve, meta: Mapping[str, Any], place: tuple[float, float] | No
             found[name] = np.array([getattr(label, name) for label in curve.labels] or [''], dtype=np.str_)[shown.code]
         found['id'] = shown.ids
         if curve.groups:
-            found['baseline'] = numbers(shown.baseline, 'uJy', 'Subtracted from the flux')
+            found['baseline'] = numbers(shown.baseline, 'uJy', 'Subtracted from the flux, before any correction for extinction')
             found['baseline_epochs'] = shown.baseline_epochs
         for name, values in curve.quality.items():
             if is_said(values[shown.row]):
-                found[unused(name, found.colnames)] = own_column(values[shown.row])
+                called = unused(name, found.colnames)
+                found[called] = own_column(values[shown.row])
+                found[called].description = 'As the service gave it, without any correction'
     else:
         found['points_averaged'] = shown.number
         found['points_clipped'] = shown.clipped

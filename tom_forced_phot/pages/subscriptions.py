@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from tom_followup.pages import PAGE_SIZE, read_pk
 from tom_followup.refusals import NotYours, refused_in_place
 from tom_followup.units import instant_of, mjd_of
 from tom_forced_phot import conf, registry, subscriptions
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.exceptions import ForcedPhotometryError
 from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription
@@ -31,8 +33,10 @@ from tom_forced_phot.permissions import (
     visible_subscriptions,
     visible_targets,
 )
-from tom_forced_phot.queries.ask import hindrance, preview_question
+from tom_forced_phot.queries.ask import hindrance, preview_question, refused_in_words
 from tom_forced_phot.services.base import DateField
+
+logger = logging.getLogger(__name__)
 
 
 @login_required
@@ -103,9 +107,13 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 def _are_valid(form: SubscriptionForm, options: Any) -> bool:
     """Both; then whether the service can be asked about the target with these options."""
-    sound = form.is_valid() and (options is None or options.is_valid())
-    if options is not None:
-        options.is_valid()  # so that its errors are shown together with the others
+    try:
+        fine = options is None or options.is_valid()
+    except Exception as error:  # the site's own code
+        logger.exception('A form cannot be checked', extra={'event': 'form_not_checked'})
+        form.add_error(None, f'The options of this service cannot be checked. {redaction.error_text(error)}')
+        return False
+    sound = form.is_valid() and fine
     if sound:
         form.object_to(kept(options) if options else {})
     return sound and form.is_valid()
@@ -265,7 +273,10 @@ class SubscriptionForm(forms.Form):
         """One that can be asked."""
         name = str(self.cleaned_data['service'])
         try:
-            reason = hindrance(registry.service(name), self.user)
+            service = registry.service(name)
+            reason = hindrance(service, self.user)
+            with refused_in_words(service):
+                service.get_form()()
         except ForcedPhotometryError as error:
             reason = str(error)
         if reason:
@@ -292,12 +303,14 @@ class SubscriptionForm(forms.Form):
 
 
 def options_form(service: str, data: Any = None, initial: Mapping[str, Any] | None = None) -> forms.Form | None:
-    """The service's own form without what a subscription fills itself; None where the service is not configured."""
+    """The service's own form without what a subscription fills itself; None where there is none, or it cannot be made."""
     try:
-        form_class = registry.service(service).get_form()
+        form: forms.Form = registry.service(service).get_form()(data=data, initial=dict(initial or {}))
     except ForcedPhotometryError:
         return None
-    form = form_class(data=data, initial=dict(initial or {}))
+    except Exception:  # the site's own code; the page says so when it is sent
+        logger.exception('A form cannot be made', extra={'event': 'form_not_made', 'service': service})
+        return None
     for name in OWN:
         form.fields.pop(name, None)
     if 'min_date' in form.fields:

@@ -5,6 +5,7 @@ Values live in the memory of one step only. A job is looked after with the accou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,12 +17,14 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from tom_forced_phot import conf, registry
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused
 from tom_forced_phot.models import PhotometryQuery, RemoteJob, ServiceCredential
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.protocol import Secrets
 
+logger = logging.getLogger(__name__)
 SITE, USER = 'site', 'user:'
 #: What has no account to go out with is looked at again after so long: somebody may have entered it again.
 WAIT = timedelta(minutes=10)
@@ -208,6 +211,9 @@ def usable(service: str, user: Any) -> str:
         choose(registry.service(service), None if user is None else user.pk)
     except (Credentials, Refused) as error:
         return str(error)
+    except Exception as error:  # the site's own class
+        logger.exception('An account cannot be used', extra={'event': 'account_unusable', 'service': service})
+        return f'The account cannot be used. {redaction.error_text(error)}'
     return ''
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import Error, IntegrityError, transaction
 from tom_dataproducts.models import DataProduct, PhotometryReducedDatum
 from tom_targets.models import Target
 
 from tom_followup.failpoints import PhotometryPoint, reach
 from tom_forced_phot import conf, registry
+from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import QueryState
-from tom_forced_phot.exceptions import Credentials, Refused
+from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Refused
 from tom_forced_phot.ingest import Watchers, permissions
 from tom_forced_phot.ingest.files import points_of
 from tom_forced_phot.models import IngestedFile, PhotometryQuery, PhotometrySubscription
@@ -27,10 +30,23 @@ from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.services.designations import designation
 from tom_forced_phot.services.protocol import Position
 
+logger = logging.getLogger(__name__)
 #: The number of a query that is as long as one can get.
 LATE = 999_999_999
 #: Of so many targets at once a person waits for the answers; of more they come when they come.
 FEW = 10
+
+
+@contextmanager
+def refused_in_words(service: ForcedPhotometryService) -> Iterator[None]:
+    """Whatever the service's own class raises in here refuses the question in a sentence; the log has the rest."""
+    try:
+        yield
+    except (ForcedPhotometryError, Error):
+        raise
+    except Exception as error:
+        logger.exception('A service cannot be asked', extra={'event': 'service_raised', 'service': service.name})
+        raise Refused(f'{service.name} cannot be asked. {redaction.error_text(error)}') from error
 
 
 @dataclass(frozen=True)
@@ -89,27 +105,27 @@ def _ask(
     *,
     urgent: bool,
 ) -> Asked:
-    position = position_of(target)
     asked_by = user if user is not None and user.is_authenticated else None
-    _check(service, position, parameters, asked_by, now)
-    _check_path(service, target)
-    question = _digest([service.name, target.pk, position.as_json(), parameters])
-    query = PhotometryQuery(
-        service=service.name,
-        target_id=target.pk,
-        asked_by=asked_by,
-        subscription=subscription,
-        parameters=parameters,
-        question=question,
-        group_key=group_of(service, position, parameters),
-        places=len(companions.with_companions(service, position, parameters)),
-        urgent=urgent,
-        state=QueryState.QUEUED,
-        next_step=now,
-        deadline=now + patience_of(service),
-        message='Queued.' if service.does_all_itself() else f'Queued. {service.shown(position)}'.strip(),
-        created=now,
-    )
+    with refused_in_words(service):
+        position = position_of(target)
+        _check(service, position, parameters, asked_by, now)
+        _check_path(service, target)
+        query = PhotometryQuery(
+            service=service.name,
+            target_id=target.pk,
+            asked_by=asked_by,
+            subscription=subscription,
+            parameters=parameters,
+            question=_digest([service.name, target.pk, position.as_json(), parameters]),
+            group_key=group_of(service, position, parameters),
+            places=len(companions.with_companions(service, position, parameters)),
+            urgent=urgent,
+            state=QueryState.QUEUED,
+            next_step=now,
+            deadline=now + patience_of(service),
+            message='Queued.' if service.does_all_itself() else f'Queued. {service.shown(position)}'.strip(),
+            created=now,
+        )
     asked = _insert(query, user)
     reach(PhotometryPoint.ASKED)
     return asked
@@ -159,7 +175,8 @@ def _parameters(service: ForcedPhotometryService, cleaned: Mapping[str, Any], no
     if service.does_all_itself():
         kept = {name: value for name, value in cleaned.items() if name not in ('service', 'target_id')}
         return dict(json.loads(json.dumps(kept, default=str)))
-    return service.parameters(cleaned, now)
+    with refused_in_words(service):
+        return service.parameters(cleaned, now)
 
 
 def _check(
@@ -249,11 +266,12 @@ class QuestionPreview:
 
 def hindrance(service: ForcedPhotometryService, user: Any) -> str:
     """Why a user cannot ask a service about any target; empty where nothing is in the way."""
-    kind = service.get_data_product_type()
-    if kind not in getattr(settings, 'DATA_PRODUCT_TYPES', {}) and not service.does_all_itself():
-        return f'DATA_PRODUCT_TYPES in the settings lacks {kind!r}: the result could not be kept.'
     try:
-        accounts.choose(service, user.pk)
+        with refused_in_words(service):
+            kind = service.get_data_product_type()
+            if kind not in getattr(settings, 'DATA_PRODUCT_TYPES', {}) and not service.does_all_itself():
+                return f'DATA_PRODUCT_TYPES in the settings lacks {kind!r}: the result could not be kept.'
+            accounts.choose(service, user.pk)
     except (Credentials, Refused) as error:
         return str(error)
     return ''
@@ -261,15 +279,21 @@ def hindrance(service: ForcedPhotometryService, user: Any) -> str:
 
 def preview_question(service: ForcedPhotometryService, target: Any, cleaned: Mapping[str, Any], now: datetime) -> QuestionPreview:
     """What ``ask`` would do with this target, where nothing hinders the user."""
-    parameters = _parameters(service, cleaned, now)
+    parameters: Mapping[str, Any] = {}
+    try:
+        parameters = _parameters(service, cleaned, now)
+        with refused_in_words(service):
+            return _previewed(service, target, parameters, now)
+    except ForcedPhotometryError as error:
+        return QuestionPreview(parameters=parameters, reason=str(error))
+
+
+def _previewed(service: ForcedPhotometryService, target: Any, parameters: Mapping[str, Any], now: datetime) -> QuestionPreview:
     position = position_of(target)
     reason = '' if service.does_all_itself() else service.objection(position, parameters, now)
-    try:
-        _check_path(service, target)
-    except Refused as error:
-        reason = reason or str(error)
     if reason:
-        return QuestionPreview(parameters=parameters, reason=reason)
+        raise Refused(reason)
+    _check_path(service, target)
     question = _digest([service.name, target.pk, position.as_json(), parameters])
     shown = '' if service.does_all_itself() else service.shown(position)
     places = len(companions.with_companions(service, position, parameters))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F
 from django.db.models.functions import Greatest
 
 from tom_followup.failpoints import PhotometryPoint, reach
@@ -22,8 +20,8 @@ from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, pause, poll_pause
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import accounts, client, companions, followers, rows
-from tom_forced_phot.queries.accounts import Account, NoAccount
+from tom_forced_phot.queries import client, companions, followers, rows, turns
+from tom_forced_phot.queries.accounts import Account
 from tom_forced_phot.queries.ask import group_of, patience_of, position_of
 from tom_forced_phot.queries.client import Spent, call
 from tom_forced_phot.queries.rows import Claim
@@ -303,23 +301,12 @@ def _send_again(row: RemoteJob, claim: Claim, service: ForcedPhotometryService, 
     return now
 
 
-#: Of each user.
-CONSIDERED = 3000
 MARK = 'tf-'
-FULL_HERE = timedelta(seconds=30)
-
-
-@dataclass(frozen=True)
-class FreeSlots:
-    """How many more questions of an account may wait at a service: those that nobody waits for, and those that a person does."""
-
-    others: int
-    urgent: int
 
 
 def open_job(service: ForcedPhotometryService, now: datetime) -> tuple[RemoteJob | None, Account | None]:
     """The intent: a job, and the queries that it will bring, bound to it; and the account that all of them go out with."""
-    chosen, account = _choose(service, now)
+    chosen, account = turns.choose(service, now)
     if account is None:
         return None, None
     found = PhotometryQuery.objects.filter(pk__in=[each.pk for each in chosen]).select_related('target', 'asked_by')
@@ -388,110 +375,3 @@ def _is_askable(query: PhotometryQuery, service: ForcedPhotometryService, now: d
 def _cannot_be_asked(query: PhotometryQuery, now: datetime, error: Exception) -> None:
     text = f'It cannot be asked. {redaction.error_text(error)}'
     rows.end(rows.only(query), QueryState.FAILED, now, text, type(error).__name__)
-
-
-def _choose(service: ForcedPhotometryService, now: datetime) -> tuple[list[Waiting], Account | None]:
-    """Whose turn it is among those whose account may ask now: an account that is full, or quiet, holds up nobody else's."""
-    queued = PhotometryQuery.objects.filter(service=service.name, state=QueryState.QUEUED, job=None, next_step__lte=now)
-    # with a lock: somebody may cancel one of them at this moment (SQLite has no row locks, and one writer)
-    waiting: list[Waiting] = []
-    found: dict[int | None, Account] = {}
-    closed, slots_of = client.closed_accounts(service.name, now), _free_slots(service)
-    for user in queued.order_by('asked_by').values_list('asked_by', flat=True).distinct():
-        mine = queued.filter(asked_by=user)
-        try:
-            found[user] = accounts.choose(service, user)
-        except NoAccount as error:
-            _without_account(mine, now, str(error))
-            continue
-        except Exception as error:  # the site's own class with this user's credentials
-            logger.exception('An account cannot be used', extra={'event': 'account_unusable', 'user': user})
-            _without_account(mine, now, f'The account cannot be used. {redaction.error_text(error)}')
-            continue
-        name = found[user].name
-        until = max((closed[each] for each in (name, '') if each in closed), default=None)
-        if until is not None:
-            rows.wait(mine, until, f'{service.name} takes nothing from this account before {until:%H:%M:%S} UTC.')
-            continue
-        slots = slots_of.get(name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
-        if slots.others < service.open_jobs:
-            text = f'As many of our queries as may wait at {service.name} are there; more are sent when some are done.'
-            too_many = Q(urgent=True, places__gt=max(0, slots.urgent)) | Q(urgent=False, places__gt=max(0, slots.others))
-            rows.wait(mine.filter(too_many), now + FULL_HERE, text)
-        waiting += _oldest(mine, user, name, slots)
-    waiting.sort(key=lambda each: each.pk)
-    there = PhotometryQuery.objects.filter(service=service.name, state__in=[QueryState.SUBMITTED, QueryState.RUNNING])
-    busy = dict(there.order_by().values_list('asked_by').annotate(Sum('places')))
-    chosen = batch(fair_order(waiting, busy), service.batch_size)
-    if not chosen:
-        return [], None
-    account = found[chosen[0].user]
-    slots = slots_of.get(account.name, FreeSlots(service.open_jobs, service.open_jobs_urgent))
-    return within(chosen, slots.urgent if chosen[0].urgent else slots.others), account
-
-
-def _oldest(mine: QuerySet[PhotometryQuery], user: int | None, account: str, slots: FreeSlots) -> list[Waiting]:
-    """A user's oldest questions for which there is room, those that somebody waits for first."""
-    fitting = Q(urgent=True, places__lte=max(0, slots.urgent)) | Q(urgent=False, places__lte=max(0, slots.others))
-    oldest = mine.filter(fitting).order_by('-urgent', 'pk').select_for_update(skip_locked=True)[:CONSIDERED]
-    of_user = oldest.values_list('pk', 'group_key', 'part', 'urgent', 'places')
-    # one request, one account: the questions of two accounts are two groups
-    return [Waiting(pk, user, group and f'{account} {group} {part}', urgent, places) for pk, group, part, urgent, places in of_user]
-
-
-def _free_slots(service: ForcedPhotometryService) -> dict[str, FreeSlots]:
-    """How many more may wait at the service, by account: what one account has there is nobody else's business."""
-    there = PhotometryQuery.objects.filter(service=service.name, job__state__in=[JobState.SUBMITTING, JobState.OPEN])
-    there = there.filter(state__in=[QueryState.SUBMITTED, QueryState.RUNNING, QueryState.QUEUED]).order_by()
-    counted = dict(there.values_list('job__credential').annotate(Sum('places')))
-    return {name: FreeSlots(service.open_jobs - number, service.open_jobs_urgent - number) for name, number in counted.items()}
-
-
-def _without_account(queued: QuerySet[PhotometryQuery], now: datetime, text: str) -> None:
-    """Nobody is asked: it waits, and says for whom. Counted as a try, so that it fails at its deadline."""
-    rows.wait(queued, now + accounts.WAIT, text, attempts=Greatest(F('attempts'), 1))
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A query that waits to be sent."""
-
-    pk: int
-    user: int | None
-    group: str
-    #: Whether a person waits for it.
-    urgent: bool = False
-    #: How many positions it has.
-    places: int = 1
-
-
-def fair_order(waiting: Sequence[Waiting], busy: Mapping[int | None, int] | None = None) -> list[Waiting]:
-    """First everybody's oldest question, then everybody's second: a thousand of one user do not hold up one of another.
-
-    What a person waits for comes before what nobody waits for. ``waiting`` comes oldest first; ``busy`` counts what each user
-    already has at the service, which comes off their turn.
-    """
-    placed = []
-    for urgent in (True, False):
-        turns: dict[int | None, int] = defaultdict(int, busy or {})
-        for number, each in enumerate(waiting):
-            if each.urgent is urgent:
-                placed.append((not urgent, turns[each.user], number, each))
-                turns[each.user] += each.places
-    return [each for *_, each in sorted(placed, key=lambda item: item[:3])]
-
-
-def batch(ordered: Sequence[Waiting], size: int) -> list[Waiting]:
-    """Whose turn it is, and others that can go out in the same request, with up to ``size`` positions in all."""
-    if not ordered:
-        return []
-    first = ordered[0]
-    if not first.group or size < 2:
-        return [first]
-    return [first, *within([each for each in ordered[1:] if each.group == first.group], size - first.places)]
-
-
-def within(ordered: Sequence[Waiting], size: int) -> list[Waiting]:
-    """The first of them that have no more than ``size`` positions together."""
-    totals = accumulate(each.places for each in ordered)
-    return [each for each, total in zip(ordered, totals, strict=True) if total <= size]

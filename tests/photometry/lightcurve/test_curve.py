@@ -18,8 +18,9 @@ from tests.support.payloads import numbers_of
 from tom_followup.units import microseconds_of
 from tom_forced_phot.cleaning import CUTS
 from tom_forced_phot.lightcurve import bands, columns, export, reading, words
+from tom_forced_phot.lightcurve.bands import Dust
 from tom_forced_phot.lightcurve.columns import BAD, DETECTED, LIMIT, NOTHING, UNSOLVED, Columns, build
-from tom_forced_phot.lightcurve.curve import Curve, evaluate
+from tom_forced_phot.lightcurve.curve import BASELINE_BEFORE_DUST, OWN_COLUMNS, Curve, evaluate
 from tom_forced_phot.lightcurve.options import Baseline, Options
 from tom_forced_phot.lightcurve.payload import counted, payload
 
@@ -284,7 +285,10 @@ def test_the_baseline_of_stored_points_is_subtracted_and_said() -> None:
     assert curve.points.baseline == pytest.approx(np.full(41, 70 * factor))
     assert curve.points.baseline_epochs.tolist() == [40] * 41
     assert kinds(curve)[-2:] == [LIMIT, DETECTED]
-    assert curve.notes == ['Baseline of ZTF: subtracted from 41 points of 1 group (field, CCD, quadrant, filter, reference image).']
+    assert curve.notes == [
+        'Baseline of ZTF: subtracted from 41 points of 1 group (field, CCD, quadrant, filter, reference image).',
+        OWN_COLUMNS,
+    ]
     head = ' '.join([*AFTER.words(), *words.comments(curve)])
     for text in ('the median in DN', '100 d before the maximum at MJD 59000', '70.00 DN', 'the median of 40 epochs', '41 points'):
         assert text in head
@@ -293,6 +297,24 @@ def test_the_baseline_of_stored_points_is_subtracted_and_said() -> None:
         assert np.asarray(read['baseline']).tolist() == pytest.approx([70 * factor] * 41)
         assert np.asarray(read['baseline_epochs']).tolist() == [40] * 41
         assert np.asarray(read['limit_sigmas'])[0] == 5
+
+
+def test_a_file_says_what_the_baseline_and_extinction_were_taken_from_and_what_stays_uncorrected() -> None:
+    stored = ztf(*NIGHTS, (59000.0, 570.0), forcediffimflux=[dn for _, dn in [*NIGHTS, (59000.0, 570.0)]])
+    dust = Dust(ebv=0.3)
+    plain, curve = evaluate(stored, AFTER), evaluate(stored, replace(AFTER, dust=dust))
+    brighter = 10 ** (0.4 * dust.of('ZTF_g'))
+    assert curve.points.flux == pytest.approx(plain.points.flux * brighter)
+    assert curve.points.flux_error == pytest.approx(plain.points.flux_error * brighter)
+    assert curve.points.baseline == pytest.approx(plain.points.baseline)
+    assert curve.notes[1:] == [BASELINE_BEFORE_DUST, OWN_COLUMNS]
+    assert evaluate(stored, Options(dust=dust)).notes == [OWN_COLUMNS]
+    for kind in export.FORMATS:
+        assert np.asarray(parsed(filed(curve, kind), kind)['forcediffimflux'])[-1] == 570
+    described = {name: column.description for name, column in export.table(curve, {}).columns.items()}
+    assert 'before any correction for extinction' in described['baseline']
+    assert 'baseline is not' in described['extinction']
+    assert described['forcediffimflux'] == 'As the service gave it, without any correction'
 
 
 def test_an_interval_without_light_makes_a_baseline_too() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tom_forced_phot.queries.submit import Waiting, batch, fair_order
+from tom_forced_phot.queries.turns import Waiting, batch, fair_order
 
 rows = st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.sampled_from(['', 'a', 'b'])), max_size=40)
 

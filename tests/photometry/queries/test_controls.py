@@ -19,7 +19,7 @@ from tom_forced_phot import queries
 from tom_forced_phot.cleaning.controls import COLUMNS, positions
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import companions
+from tom_forced_phot.queries import companions, turns
 from tom_forced_phot.services.atlas import AtlasForcedPhotometryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -187,6 +187,46 @@ def test_nine_positions_count_as_nine_in_what_may_wait_at_the_server(
     assert waiting.next_step > clock()
     until(clock, 'done')
     assert tasks(atlas) == 27
+
+
+def test_nine_positions_are_not_passed_by_for_ever_where_single_ones_take_every_place(
+    atlas: Any, clock: Hands, make_target: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'open_jobs', 10)
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'open_jobs_urgent', 10)
+    atlas.service.configure(held=True)
+    single = [ask(make_target(), clock) for _ in range(4)]
+    queries.run(clock)
+    large = ask(make_target(), clock, controls=True)
+    single += [ask(make_target(), clock) for _ in range(2)]
+    queries.run(clock)
+    assert {fresh(each).state for each in single} == {'submitted'}, 'smaller ones go before it at first'
+    clock.move(turns.KEPT_AFTER)
+    later = ask(make_target(), clock)
+    queries.run(clock)
+    assert (fresh(large).state, fresh(later).state) == ('queued', 'queued')
+    assert 'kept free for a question of several positions' in fresh(later).message
+    atlas.service.configure(held=False)
+    until(clock, 'done')
+    first, second = PhotometryQuery.objects.filter(pk__in=[large.pk, later.pk]).order_by('job_id', 'index')
+    assert (first, second) == (large, later)
+
+
+def test_who_waits_for_one_position_is_served_in_a_minute_though_routine_ones_wait_for_nine_places(
+    atlas: Any, clock: Hands, make_target: Any, astronomer: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'open_jobs', 10)
+    monkeypatch.setattr(AtlasForcedPhotometryService, 'open_jobs_urgent', 12)
+    atlas.service.configure(held=True)
+    routine = [ask(make_target(), clock) for _ in range(4)]
+    large = ask(make_target(), clock, controls=True)
+    PhotometryQuery.objects.update(urgent=False)
+    queries.run(clock)
+    clock.move(turns.KEPT_AFTER)
+    person = ask(make_target(), clock, astronomer)
+    queries.run(clock)
+    assert {fresh(each).state for each in (*routine, person)} == {'submitted'}
+    assert fresh(large).state == 'queued'
 
 
 def test_the_command_takes_the_option(atlas: Any, clock: Hands, field: Any) -> None:

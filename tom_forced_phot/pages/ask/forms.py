@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,20 +15,22 @@ from django import forms
 from django.db.models import Q
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.text import slugify
 from tom_targets.models import TargetList
 
 from tom_followup.pages import read_pks
 from tom_forced_phot import registry
-from tom_forced_phot.exceptions import ForcedPhotometryError, Refused
+from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.pages.ask import preview
 from tom_forced_phot.pages.ask.preview import Order
 from tom_forced_phot.pages.ask.words import WORDS, Dates, When, limits, notes_for, problems
 from tom_forced_phot.permissions import askable_targets, visible_lists, visible_targets
 from tom_forced_phot.queries import accounts
-from tom_forced_phot.queries.ask import hindrance
+from tom_forced_phot.queries.ask import hindrance, refused_in_words
 from tom_forced_phot.services.base import DateField, ForcedPhotometryService
 
+logger = logging.getLogger(__name__)
 MOST_TARGETS = 1000
 #: A preview counts so long; an older one is made anew.
 PREVIEW_COUNTS = timedelta(hours=12)
@@ -175,6 +178,13 @@ class Card:
 
     def shown(self) -> str:
         """Its fields as it lays them out, without a button and without a form of its own."""
+        try:
+            return self._laid_out()
+        except Exception:  # the site's own code
+            logger.exception('A form cannot be shown', extra={'event': 'form_not_shown', 'service': self.name})
+            return format_html('<p class="text-danger">{}</p>', NO_FORM)
+
+    def _laid_out(self) -> str:
         helper = FormHelper()
         helper.form_tag = False
         helper.disable_csrf = True
@@ -193,8 +203,10 @@ class Card:
         assert self.service is not None  # noqa: S101
         if not self.service.does_all_itself() or str(self.form.data.get(f'{self.key}-target_id')) == str(target.pk):
             return {**self.form.cleaned_data, 'target_id': target.pk}
-        form = _bound(self.service, self.key, self.form.data, target)
-        if not form.is_valid():
+        with refused_in_words(self.service):
+            form = _bound(self.service, self.key, self.form.data, target)
+            valid = form.is_valid()
+        if not valid:
             raise Refused(' '.join(text for texts in form.errors.values() for text in texts))
         return dict(form.cleaned_data)
 
@@ -232,18 +244,18 @@ def _describe(card: Card, user: Any) -> None:
         card.problem = BAD_ENTRY
         return
     card.service = service
-    card.words = limits(
-        southern_limit=service.southern_limit,
-        earliest=service.earliest,
-        moving=service.moving_targets,
-        batch_size=service.batch_size,
-    )
-    if service.does_all_itself():
-        card.words = []  # what it can do is known to its own code only
     try:
+        if not service.does_all_itself():  # what such a one can do is known to its own code only
+            card.words = limits(
+                southern_limit=service.southern_limit,
+                earliest=service.earliest,
+                moving=service.moving_targets,
+                batch_size=service.batch_size,
+            )
         card.about = service.get_context_data() or {}
         card.form = service.get_form()(prefix=card.key)
     except Exception:  # the site's own code
+        logger.exception('A form cannot be made', extra={'event': 'form_not_made', 'service': card.name})
         card.problem = NO_FORM
         return
     card.problem = hindrance(service, user)
@@ -261,6 +273,16 @@ def bind(card: Card, posted: Any, dates: Dates | None, target: Any) -> None:
     for name, value in given.items():
         data[f'{card.key}-{name}'] = value
     card.form = _bound(card.service, card.key, data, None)
+
+
+def is_valid(card: Card) -> bool:
+    """Whether its form takes what was sent; a form that raises says that it cannot, and why stands in the log."""
+    try:
+        return bool(card.form.is_valid())
+    except Exception:  # the site's own code
+        logger.exception('A form cannot be checked', extra={'event': 'form_not_checked', 'service': card.name})
+        card.problem, card.form = NO_FORM, None
+        return False
 
 
 def _bound(service: Any, key: str, data: Any, target: Any) -> Any:
@@ -283,5 +305,5 @@ def prefill(card: Card, parameters: Mapping[str, Any], now: datetime) -> None:
     wanted = {name: value for name, value in parameters.items() if name not in ('mjd_min', 'mjd_max')}
     try:
         form.initial = {**form.initial, **preview.recovered(wanted, known, flags, lambda given: service.parameters(given, now))}
-    except (ForcedPhotometryError, KeyError, TypeError, ValueError):  # parameters of an older version of the service
-        return
+    except Exception:  # parameters of an older version of the service, or the site's own code
+        logger.exception('A form cannot be filled in', extra={'event': 'form_not_filled', 'service': card.name})

@@ -21,7 +21,7 @@ from tom_forced_phot.models import LightCurve, PhotometryQuery
 from tom_forced_phot.pages.ask.words import Dates, DateSpan, Outcome, When, outcome_words, span_of, spans_words, wait_words
 from tom_forced_phot.queries.ask import QuestionPreview, hindrance, preview_question
 from tom_forced_phot.queries.background import CARRIES_ON
-from tom_forced_phot.queries.submit import Waiting, batch
+from tom_forced_phot.queries.turns import Waiting, batch
 from tom_forced_phot.services.base import ForcedPhotometryService
 from tom_forced_phot.subscriptions import first_date
 
@@ -150,7 +150,7 @@ def _beginnings(order: Order, targets: Sequence[Any], seen: datetime) -> dict[in
     service, overlap = order.service, timedelta(days=conf.get('OVERLAP_DAYS'))
     try:
         reduction = service.parameters(order.cleaned(targets[0]), seen).get('reduction')
-    except Refused:
+    except Exception:  # the site's own class; what it says stands beside each target
         reduction = None
     found: dict[int, datetime] = {}
     for pks in _chunks([target.pk for target in targets]):

@@ -23,7 +23,7 @@ from tom_followup.pages import read_pk, read_pks
 from tom_forced_phot import conf, registry
 from tom_forced_phot.exceptions import Refused
 from tom_forced_phot.models import PhotometryQuery
-from tom_forced_phot.pages.ask.forms import MOST_TARGETS, AskForm, Card, bind, cards, prefill, search
+from tom_forced_phot.pages.ask.forms import MOST_TARGETS, AskForm, Card, bind, cards, is_valid, prefill, search
 from tom_forced_phot.pages.ask.preview import ServicePreview, ask_all, preview_of
 from tom_forced_phot.pages.ask.words import When, count
 from tom_forced_phot.permissions import askable_targets, visible_lists, visible_queries, visible_targets
@@ -81,8 +81,8 @@ def _plans(form: AskForm, shown: list[Card], request: HttpRequest, now: datetime
     wanted = [card for card in shown if card.ticked and not card.problem]
     for card in wanted:
         bind(card, request.POST, dates, form.chosen[0] if form.chosen else None)
+        fine = is_valid(card) and fine
         _dates_errors(form, card)
-        fine = card.form.is_valid() and fine
     if not fine or dates is None or form.errors:
         return None
     return [preview_of(card.order(dates), form.chosen, request.user, now, seen) for card in wanted]

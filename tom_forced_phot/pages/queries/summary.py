@@ -18,7 +18,7 @@ from tom_forced_phot.core.redaction import ACCOUNT
 from tom_forced_phot.core.states import QueryState
 from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.permissions import askable_targets, visible_products
-from tom_forced_phot.queries.submit import Waiting, fair_order
+from tom_forced_phot.queries.turns import Waiting, fair_order
 
 #: A place further back in the queue is not counted out.
 MOST_AHEAD = 10_000

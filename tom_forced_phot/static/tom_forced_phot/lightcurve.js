@@ -50,10 +50,14 @@
       const days = Number(given.get('recent'));
       const usual = days > 0 && Number.isFinite(days) ? days : RECENT;
       this.recent = this.state.x || this.since !== null || given.get('recent') === 'all' ? 0 : usual;
+      if (!this.closed) this.state.y = null;
       this.listen();
       this.tidy();
       this.load();
     }
+
+    /* Whether no point that comes later belongs to the dates that are shown: only then may an address say which magnitudes are. */
+    get closed() { return !this.recent && this.since === null && this.state.x !== null; }
 
     listen() {
       document.body.addEventListener('phot-points-changed', () => {
@@ -288,7 +292,7 @@
       else if (this.since !== null) all.set('x', `${Number(this.since.toPrecision(12))},`);
       else if (this.state.x) all.set('x', zoom('x'));
       else if (!curve.isFolded(this.data)) all.set('recent', 'all');
-      if (this.state.y) all.set('y', zoom('y'));
+      if (this.state.y && this.closed && !curve.isFolded(this.data)) all.set('y', zoom('y'));
       const query = all.toString();
       if ('address' in this.section.dataset) history.replaceState(history.state, '', query ? `?${query}` : location.pathname);
       const own = this.section.querySelector('[data-own-page]');

@@ -229,7 +229,7 @@
       xaxis: {...axis, title: {text: named(data)}, mirror: false, range, autorange: false, ...(folded || !data.axis ? {} : {tickmode: 'array', ...days(range, data.axis.zero, place)})},
       xaxis2: {...axis, overlaying: 'x', matches: 'x', side: 'top', showgrid: false, visible: !folded, tickmode: 'array', range: range.slice(), autorange: false, ...ticks(place, folded ? extent(data, state) : range)},
       yaxis: {...axis, automargin: true, title: {text: state.flux ? 'Flux (µJy)' : data.modulus ? 'Absolute magnitude (AB)' : 'Magnitude (AB)'}, zeroline: state.flux, zerolinecolor: line,
-        ...(state.y ? {range: state.y.slice(), autorange: false} : {autorange: reversed ? 'reversed' : true})},
+        ...(state.y && !folded ? {range: state.y.slice(), autorange: false} : {autorange: reversed ? 'reversed' : true})},
     };
   }
 
