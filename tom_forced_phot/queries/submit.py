@@ -20,7 +20,7 @@ from tom_forced_phot.core import redaction
 from tom_forced_phot.core.states import JobState, QueryState, pause, poll_pause
 from tom_forced_phot.exceptions import Credentials, ForcedPhotometryError, Temporary, Throttled, Uncertain, UnexpectedReply
 from tom_forced_phot.models import PhotometryQuery, RemoteJob
-from tom_forced_phot.queries import client, companions, followers, rows, turns
+from tom_forced_phot.queries import accounts, client, companions, followers, rows, turns
 from tom_forced_phot.queries.accounts import Account
 from tom_forced_phot.queries.ask import group_of, patience_of, position_of
 from tom_forced_phot.queries.client import Spent, call
