@@ -4,8 +4,9 @@ from tom_forced_phot.http import time_limit
 from tom_forced_phot.queries.advance import Next, advance
 from tom_forced_phot.queries.ask import Asked, Declined, ask, ask_many
 from tom_forced_phot.queries.background import cancel, enqueue, has_workers, look_now, retry, start, step_here
+from tom_forced_phot.queries.departures import owner_deleted, target_deleted
 from tom_forced_phot.queries.drive import Report, drive, due, expect, is_expected, overdue, run, sign
-from tom_forced_phot.queries.followers import owner_deleted, owner_left, target_deleted
+from tom_forced_phot.queries.followers import owner_left
 from tom_forced_phot.queries.notices import announce, inform, mark_read, prefer, preference_of, wish_of
 
 __all__ = [

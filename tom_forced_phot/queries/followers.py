@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db import transaction
 
-from tom_forced_phot.core.states import JobState, QueryState
-from tom_forced_phot.models import PhotometryQuery, PhotometrySubscription, RemoteJob, ServiceCredential
+from tom_forced_phot.core.states import QueryState
+from tom_forced_phot.models import PhotometryQuery
 from tom_forced_phot.permissions import visible_targets
-from tom_forced_phot.queries import notices, rows
+from tom_forced_phot.queries import rows
 
 logger = logging.getLogger(__name__)
 
@@ -61,37 +61,3 @@ def owner_left(user: Any, now: datetime, why: str) -> int:
         if not hand_over(query, now) and query.job_id is None:
             ended += rows.end(rows.only(query), QueryState.FAILED, now, f'It was not sent: {user}, who asked, {why}.', 'Owner')
     return ended
-
-
-def owner_deleted(user: Any, now: datetime) -> None:
-    """A user is being deleted: nothing of what the user asked becomes everybody's."""
-    owner_left(user, now, 'was deleted')
-    own = PhotometryQuery.objects.filter(asked_by=user, job__credential=f'user:{user.pk}', state__in=QueryState.open_values())
-    text = f'{user}, with whose own account it was asked, was deleted.'
-    rows.end(own, QueryState.FAILED, now, text, 'Credentials')
-    ServiceCredential.objects.filter(user=user).delete()
-
-
-def target_deleted(target: Any, now: datetime) -> None:
-    """A target is being deleted, and with it what was asked about it: whoever waits for an answer is told."""
-    queries = PhotometryQuery.objects.filter(target=target.pk, state__in=QueryState.open_values())
-    standing = PhotometrySubscription.objects.filter(target=target.pk)
-    waiting: dict[Any, list[str]] = {}
-    for query in queries.select_related('asked_by').prefetch_related('followers'):
-        for user in {query.asked_by, *query.followers.all()} - {None}:
-            waiting.setdefault(user, []).append(f'a query to {query.service}')
-    for order in standing.select_related('owner').exclude(owner=None):
-        waiting.setdefault(order.owner, []).append(f'the subscription to {order.service}')
-    for user, what in waiting.items():
-        seen = visible_targets(user).filter(pk=target.pk).exists()
-        notices.inform(user, f'{target.name if seen else "A target"} was deleted, and with it {", ".join(what)}.', now)
-    jobs = RemoteJob.objects.filter(queries__target=target.pk).exclude(state=JobState.CLOSED).distinct()
-    others = PhotometryQuery.objects.exclude(target=target.pk).values('job')
-    text = 'Its targets were deleted here. What the service still has of it is not fetched.'
-    ended = RemoteJob.objects.filter(
-        pk__in=list(jobs.exclude(pk__in=others.filter(job__isnull=False)).values_list('pk', flat=True))
-    )
-    ended.update(state=JobState.CLOSED, message=text, closed=now, next_step=None, claim_until=None)
-    if waiting:
-        known = {'event': 'target_deleted', 'target': target.pk}
-        logger.warning('A target was deleted with what was asked about it', extra=known)
