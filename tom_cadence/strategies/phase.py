@@ -105,7 +105,7 @@ class EpochField(MjdField):
 
     def prepare_value(self, value: Any) -> Any:
         """A number stays a number: as a date it would lose digits, and a phase adds them up over many cycles."""
-        return value
+        return value if isinstance(value, (int, float)) else super().prepare_value(value)
 
 
 class PhaseCoverageForm(CadenceParametersForm):

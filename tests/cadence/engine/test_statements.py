@@ -38,7 +38,7 @@ def test_an_idle_run_takes_as_many_statements_for_one_cadence_as_for_many(observ
         one_by_one(1)
         one_by_one(1)
         counts.append(statements(lambda: one_by_one(1)))
-    assert counts[0] == counts[1] == {'SELECT': 12, 'UPDATE': 2}
+    assert counts[0] == counts[1] == {'SELECT': 14, 'UPDATE': 2}
 
 
 def test_each_due_cadence_takes_the_same_few_statements(observatory: Any, make_cadence: Any) -> None:
