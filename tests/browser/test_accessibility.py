@@ -174,7 +174,7 @@ TOURS: dict[str, Callable[[Seeds], list[Stop]]] = {
 }
 #: Addresses that are not pages: parts of the pages above, files, and what buttons are posted to.
 NOT_PAGES = {
-    *('plotly', 'history', 'now', 'action', 'request-say'),
+    *('plotly', 'history', 'now', 'action', 'request-say', 'say-outcome'),
     *('template-targets', 'template-cadence', 'template-step', 'template-decide', 'template-duplicate'),
 }
 
