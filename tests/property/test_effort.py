@@ -56,6 +56,7 @@ WRITTEN = {
     'relaxations': [''],
     'end_date': ['', '2199-12-31'],
     'gap_ask': ['', 'ATLAS'],
+    'phase_epoch': ['0', '60316.5', '2024-01-07 12:00'],
 }
 
 
