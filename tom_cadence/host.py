@@ -15,6 +15,7 @@ from typing import Any
 from crispy_forms.layout import HTML
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
@@ -24,6 +25,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import include, path, reverse
 from django.views.decorators.http import require_http_methods
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, ValidationError
@@ -431,12 +433,30 @@ class Unavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
 
 
+class FilterWithoutForm(DjangoFilterBackend):
+    """The host's filters, without the form of the browsable API: it offers everybody the names of all targets and groups."""
+
+    def to_html(self, request: Any, queryset: Any, view: Any) -> str:
+        """Nothing."""
+        return ''
+
+
 class CheckedObservationViewSet(ObservationRecordViewSet):
     """``/api/observations/`` of the host; its own would send without a deadline, forget a lost reply, and send twice."""
+
+    filter_backends = (FilterWithoutForm,)
 
     def get_queryset(self) -> Any:
         """As the host has it; it would fail for visitors where TARGET_PERMISSIONS_ONLY is False."""
         return super().get_queryset() if self.request.user.is_authenticated else visible_records(self.request.user)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        """As the host's; the form of the browsable API offers no target and no user but the reader's own."""
+        made = super().get_serializer(*args, **kwargs)
+        fields = getattr(made, 'child', made).fields
+        fields['target'].queryset = visible_targets(self.request.user)
+        fields['user'].queryset = get_user_model()._default_manager.filter(pk=self.request.user.pk)
+        return made
 
     def create(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Check who asks, for which target, and the cadence; then send it once.
