@@ -40,6 +40,7 @@ from tom_observations.views import (
     AddExistingObservationView,
     ObservationCallbackView,
     ObservationCreateView,
+    ObservationFilter,
     ObservationListView,
     ObservationRecordUpdateView,
     ObservationRedirectView,
@@ -66,6 +67,7 @@ from tom_cadence.permissions import (
     changeable_cadences,
     changeable_groups,
     startable_targets,
+    visible_groups,
     visible_records,
     visible_targets,
     visible_templates,
@@ -389,8 +391,22 @@ class CheckedTargetDetailView(TargetDetailView):
         return redirect(f'{reverse("tom_targets:detail", args=(kwargs["pk"],))}?tab=observations')
 
 
+class SeenObservationFilter(ObservationFilter):
+    """The host's, which offers everybody the names of all targets and groups; this one only those that the reader may see whole."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As the host's."""
+        super().__init__(*args, **kwargs)
+        targets = visible_targets(self.request.user)
+        unseen = ObservationRecord.objects.exclude(target__in=targets)
+        self.filters['target_id'].queryset = targets.filter(observationrecord__isnull=False).distinct().order_by('name')
+        self.filters['observationgroup'].queryset = visible_groups(self.request.user).exclude(observation_records__in=unseen)
+
+
 class CheckedObservationListView(ObservationListView):
     """The host's list. The host's own asks for everybody's states, and lets every visitor move observations between groups."""
+
+    filterset_class = SeenObservationFilter
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Ask only for what this user may see; change only groups that this user may change."""

@@ -336,7 +336,6 @@ def test_the_hosts_pages_tell_no_private_name_by_what_we_put_into_them(people: P
     case = make_case(people)
     for role in BLIND:
         browser = people.browser(role)
-        # not /observations/list/: the host offers every visitor the names of all observation groups there
-        for address in ('/', f'/targets/{case.target.pk}/', f'/observations/{case.record.pk}/', '/targets/'):
+        for address in ('/', f'/targets/{case.target.pk}/', f'/observations/{case.record.pk}/', '/targets/', '/observations/list/'):
             assert TELLTALE not in everything_said(browser.get(address)).lower(), (role, address)
     assert SIMULATED in people.browser('owner').get(f'/observations/{case.record.pk}/').content.decode()
