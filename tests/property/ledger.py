@@ -110,6 +110,9 @@ class Ledger:
         kept.cap = now if kept.cap is None else min(kept.cap, now)
 
     def _waits_for_something(self, kept: Kept) -> bool:
+        managed = ManagedCadence.objects.get(host_cadence_id=kept.pk)
+        if managed.postponed_until is not None and managed.postponed_until > Time.now and managed.postponed_reason:
+            return True  # for the sky, as the observatory's refusal says
         requests = list(Submission.objects.filter(managed__host_cadence_id=kept.pk).order_by('pk'))
         # where the observatory lies about a number, the other facility's observation of that number is what is waited for
         told = {number for request in requests for number in request.observation_ids} if self.world.lied else set()
