@@ -76,6 +76,7 @@ class Month:
         self.quiet: tuple[Any, Any] | None = None
         self.saved: sqlite3.Connection | None = None
         self.saved_at = clock.now
+        self.saved_deleted: set[str] = set()
         self.stage.claim = self.ledger.taken
         all_is_well()
 
@@ -200,7 +201,7 @@ class Month:
         self.saved = sqlite3.connect(':memory:')
         connection.ensure_connection()
         connection.connection.backup(self.saved)
-        self.saved_at = self.clock.now
+        self.saved_at, self.saved_deleted = self.clock.now, set(self.ledger.deleted)
         self.say('admin', 'saves the database')
 
     def restore(self) -> None:
@@ -209,6 +210,7 @@ class Month:
             self.after(60, 'restore', self.restore)
             return
         self.ledger.forget(self.saved_at)
+        self.ledger.deleted |= self.saved_deleted  # what was recorded again since is deleted again
         self.saved.backup(connection.connection)
         self.saved.close()
         self.saved = None
