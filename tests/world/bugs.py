@@ -180,7 +180,7 @@ BUGS: dict[str, list[Bug]] = {
         Bug(plant=time_is_the_hosts, complaint='booked|twice|not looked at', seed=1),
         Bug(plant=marks_by_chance, complaint='booked|twice', seed=3),
         Bug(plant=silence_is_a_refusal, complaint='booked|twice', seed=2),
-        Bug(plant=every_click_books, complaint='booked|twice', seed=2),
+        Bug(plant=every_click_books, complaint='booked|twice|answered with an error', seed=2),
     ],
     LED_OUT: [
         Bug(plant=no_resume_button, complaint='no button leads out', seed=1, always=True),
