@@ -21,6 +21,7 @@ SEEDS_THAT_FAILED: dict[int, str] = {
     1: "a run in which a strategy's own run() asked for something did not count as a look at its cadence",
     4: "a strategy's own run() that ended badly left its request on its way for ever, so that no button led out",
     8: 'one statement failed while a notice was written, and the owner was not told that the cadence had stopped',
+    31: "what a strategy's own run() had recorded was not read while the database was busy, and a person asked for it again",
 }
 
 

@@ -25,6 +25,7 @@ from tom_cadence.facilities.errors import never_arrived, readable
 from tom_cadence.facilities.transport import Traffic, deadline, watched
 from tom_cadence.journal import Claim, Intent
 from tom_cadence.models import Submission
+from tom_followup.retry import until_written
 
 
 @dataclass(kw_only=True)
@@ -48,7 +49,7 @@ def run(
     mark = journal.open_request(item.managed, claimed, _intent(item), clock())
     with watched() as traffic:
         ended = _bounded(item, facilities)
-    made = _made(item, before, ended.returned)
+    made = until_written(lambda: _made(item, before, ended.returned))
     if made:
         journal.adopt_records(mark, made, item.managed.owner, clock())
     if not ended.over:
@@ -100,7 +101,7 @@ def _intent(item: Decided) -> Intent:
         target=None,
         owner=item.managed.owner,
         follows=(),
-        like=None,
+        like=max((row.pk for row in item.snapshot.rows), default=None),
         parameters={},
         window=None,
         origin=Submission.Origin.OWN_RUN,

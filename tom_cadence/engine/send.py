@@ -145,6 +145,14 @@ def look_up(
     """
     if request.origin == Submission.Origin.OWN_RUN:
         journal.mark_uncertain(request, 'The strategy was interrupted in its own run().', now)
+        made = journal.made_since(request)
+        if made:  # it had come so far as to record them: whoever is asked must not take them for others, and ask again
+            journal.adopt_records(request, made, request.owner, now)
+            ids = ', '.join(record.observation_id for record in made)
+            raise NeedsAttention(
+                f'The strategy was interrupted in its own run() after it had asked for {ids}: look at the facility whether any '
+                'is missing here, then resume the cadence.'
+            )
         raise NeedsAttention('The strategy was interrupted in its own run(): look at the facility whether it asked for something.')
     if request.reply:
         return journal.accept(request, request.reply, known, f'{request.facility} had answered; recorded now.', now)

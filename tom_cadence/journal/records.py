@@ -402,6 +402,15 @@ def save_status(record: ObservationRecord, state: str, scheduled: tuple[Any, Any
     return True
 
 
+def made_since(submission: Submission) -> list[ObservationRecord]:
+    """Records that the cadence's group has got since a strategy's own run() began, while its mark is open."""
+    managed = submission.managed
+    if managed is None or managed.cadence is None or submission.like is None or submission.owner is None:
+        return []
+    rows = managed.host.observation_group.observation_records.filter(pk__gt=submission.like, facility=submission.facility)
+    return list(rows.exclude(booking__submission__isnull=False).order_by('pk'))
+
+
 def adopt_records(submission: Submission, records: Sequence[ObservationRecord], owner: Any, now: datetime) -> None:
     """Take over what a strategy booked in its own run(): nobody's records become the owner's, and the mark is closed."""
 
@@ -461,8 +470,14 @@ def confirm_booked(submission: Submission, ids: Sequence[str], by: str, now: dat
 
 
 def confirm_not_booked(submission: Submission, by: str, now: datetime) -> None:
-    """ "It is not there": close the request, so that it may be sent again; a cadence that waited for this word goes on."""
+    """ "It is not there": close the request, so that it may be sent again; a cadence that waited for this word goes on.
+
+    CadenceError where its fate is not unknown, or where what a strategy's own run() asked for was recorded since.
+    """
     _only_uncertain(submission)
+    if submission.origin == Origin.OWN_RUN and (made := made_since(submission)):
+        ids = ', '.join(record.observation_id for record in made)
+        raise CadenceError(f'{ids} was recorded in the group of this cadence since the strategy began: say that it is there.')
     refuse(submission, f'{by} said that {submission.facility} does not have it.', now, counts=False)
     if submission.managed is not None:
         states.settled(submission.managed, now, f'{by} said that it may be sent again.')

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import requests
+from django.db import OperationalError
 from guardian.shortcuts import get_perms
+from tom_observations.models import ObservationRecord
 
 from tests.conftest import at
 from tests.support import oddities
 from tests.support.cadences import SIMULATED, bookings, records, settle
 from tests.support.oddities import OurTutorial, Tutorial
+from tom_cadence.engine import own_run
 from tom_cadence.engine.run import run_cadences
 from tom_cadence.facilities import calls, transport
 from tom_cadence.models import CadenceRun, ManagedCadence, Submission
@@ -108,6 +111,61 @@ def test_where_it_dies_in_between_a_person_is_asked_and_nothing_is_sent_again(
     assert len(bookings(observatory)) == booked
     assert managed().state == 'attention'
     assert 'interrupted' in managed().reason
+
+
+def test_what_it_had_recorded_before_it_died_is_taken_over_and_nobody_is_offered_to_ask_again(
+    client: Any, observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, astronomer: Any
+) -> None:
+    monkeypatch.setattr(own_run, '_made', lambda *_: dies())
+    with pytest.raises(Killed):
+        run_cadences(now=at(5))
+    ManagedCadence.objects.update(claim_expires=None, claim_holder='')
+    run_cadences(now=at(6))
+    request = Submission.objects.get()
+    assert tutorial.runs == 1
+    assert (request.state, request.observation_ids) == ('accepted', [records(due)[-1].observation_id])
+    assert 'after it had asked for 2' in managed().reason
+    client.force_login(astronomer)
+    page = client.get(f'/cadences/{managed().pk}/').content.decode()
+    assert '/send-again/' not in page
+    assert '/resume/' in page
+
+
+def test_nobody_says_it_is_not_there_of_what_it_recorded_after_its_time(
+    client: Any, observatory: Any, due: Any, tutorial: Any, monkeypatch: Any, astronomer: Any, target: Any
+) -> None:
+    monkeypatch.setattr(tutorial, 'after', staticmethod(dies))
+    with pytest.raises(Killed):
+        run_cadences(now=at(5))
+    ManagedCadence.objects.update(claim_expires=None, claim_holder='')
+    run_cadences(now=at(6))
+    late = ObservationRecord.objects.create(
+        target=target, facility=SIMULATED, parameters=records(due)[0].parameters, observation_id='2', user=astronomer
+    )
+    due.observation_group.observation_records.add(late)
+    client.force_login(astronomer)
+    request = Submission.objects.get()
+    page = client.post(f'/cadences/{managed().pk}/send-again/', {'request': request.shown}, follow=True).content.decode()
+    assert '2 was recorded in the group of this cadence since the strategy began' in page
+    assert Submission.objects.get().state == 'uncertain'
+
+
+def test_what_it_recorded_is_read_again_where_the_database_is_busy_just_then(
+    observatory: Any, due: Any, tutorial: Any, monkeypatch: Any
+) -> None:
+    made, calls_of = own_run._made, []
+
+    def busy(*given: Any) -> Any:
+        calls_of.append(given)
+        if len(calls_of) == 1:
+            raise OperationalError('database is locked')
+        return made(*given)
+
+    monkeypatch.setattr(own_run, '_made', busy)
+    monkeypatch.setattr('tom_followup.retry.pause', lambda seconds: None)
+    assert [line.decision for line in run_cadences(now=at(5)).lines] == ['submit']
+    assert Submission.objects.get().state == 'accepted'
+    assert managed().state == 'active'
 
 
 def test_where_it_died_and_the_cadence_was_paused_there_is_a_way_out(
